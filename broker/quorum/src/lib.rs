@@ -1,0 +1,1 @@
+//! KRaft's quorum as a pure state machine: no clock, no socket, no file, no thread.

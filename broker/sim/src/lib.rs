@@ -1,0 +1,1 @@
+//! Seeded simulation of whole clusters over simulated time, network and disk.

@@ -1,0 +1,1 @@
+//! The broker process: the thin shell of tokio around the pure crates.

@@ -1,0 +1,3 @@
+//! The gate: every check that lands or refuses a change, in one program.
+
+fn main() {}

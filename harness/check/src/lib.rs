@@ -1,0 +1,1 @@
+//! Obligations on a running cluster, seen over sockets only.

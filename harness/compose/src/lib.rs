@@ -1,0 +1,1 @@
+//! Compose text to a typed model with source spans.

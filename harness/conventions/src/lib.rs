@@ -1,0 +1,1 @@
+//! What the bitnami, apache and confluent images make of their environment.

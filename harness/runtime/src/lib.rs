@@ -1,0 +1,1 @@
+//! The same plan on a Docker engine or as processes on loopback.
