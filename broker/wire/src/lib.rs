@@ -1,1 +1,19 @@
 //! Kafka on the wire: frames, request headers, record batches, and the records that Kafka keeps in its own logs.
+//!
+//! Values in, values out: this crate has no clock, no socket and no file of its own. `segment::Segment` may name
+//! a file, but only whoever owns the socket reads it.
+
+pub mod api;
+pub mod segment;
+pub mod types;
+
+/// The request and response structs of Kafka's RPCs.
+pub use kafka_protocol::messages;
+/// `Encodable`, `Decodable`, `Request`, `StrBytes`, …
+pub use kafka_protocol::protocol;
+
+pub use bytes::{Buf, BufMut, Bytes, BytesMut};
+pub use kafka_protocol::ResponseError as ErrorCode;
+pub use kafka_protocol::messages::ApiKey;
+pub use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, Message, Request, StrBytes};
+pub use types::{OffsetAndEpoch, TopicPartition, Uuid};
