@@ -1,1 +1,12 @@
 //! The broker process: the thin shell of tokio around the pure crates.
+//!
+//! What belongs here: sockets, tasks, files opened at start, signals, and the joins between the crates.
+//! What must not be here: rules of elections, placement, replication or logs; those live in the crates below,
+//! which know no clock, no socket and no tokio.
+
+pub mod config;
+pub mod dispatch;
+pub mod errors;
+pub mod logging;
+pub mod net;
+pub mod node;

@@ -1,0 +1,172 @@
+//! `server.properties` to a typed [`Config`]: every key that Kafka 3.7 knows, its defaults and its refusals.
+//!
+//! Must not read the environment, open sockets or touch log folders: a configuration is data.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::net::HostPort;
+
+/// What a node needs to know before it starts, in Kafka's terms; durations are milliseconds, sizes bytes.
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub node_id: i32,
+    pub roles: Roles,
+    /// `controller.quorum.voters`, in the order of the file.
+    pub voters: Vec<Voter>,
+    /// Every listener that this node opens, those of the controller included.
+    pub listeners: Vec<Listener>,
+    /// What is told to clients and peers; never a controller listener.
+    pub advertised_listeners: Vec<Listener>,
+    /// Names of the listeners on which controllers are reached; the first is used to reach them.
+    pub controller_listener_names: Vec<Arc<str>>,
+    /// Name of the listener on which brokers reach each other.
+    pub inter_broker_listener_name: Arc<str>,
+    pub rack: Option<String>,
+    pub log_dirs: Vec<PathBuf>,
+    pub metadata_log_dir: PathBuf,
+    pub network: NetworkConfig,
+    pub quorum: QuorumConfig,
+    pub metadata_log: MetadataLogConfig,
+    pub lifecycle: LifecycleConfig,
+    pub replication: ReplicationConfig,
+    pub storage: StorageConfig,
+    pub topics: TopicsConfig,
+    pub producer_id_expiration_ms: i32,
+    /// Broker-level defaults of topic settings under their topic-level names, as far as the file sets them
+    /// (`log.segment.bytes=N` gives `segment.bytes` → `N`).
+    pub topic_overrides: BTreeMap<String, String>,
+}
+
+/// `process.roles`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Roles {
+    pub broker: bool,
+    pub controller: bool,
+}
+
+/// One entry of `controller.quorum.voters`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Voter {
+    pub id: i32,
+    pub address: HostPort,
+}
+
+/// A listener, bound or advertised.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listener {
+    /// Upper case, as Kafka normalises it.
+    pub name: Arc<str>,
+    /// Empty: all interfaces (of a bound listener), the canonical host name (of an advertised one).
+    pub host: String,
+    pub port: u16,
+    /// Name of the security protocol; only PLAINTEXT is served.
+    pub security_protocol: Arc<str>,
+}
+
+#[derive(Clone, Debug)]
+pub struct NetworkConfig {
+    pub request_max_bytes: i32,
+    pub send_buffer_bytes: i32,
+    pub receive_buffer_bytes: i32,
+    pub listen_backlog: i32,
+    pub max_connections: i32,
+    pub max_connections_per_ip: i32,
+    pub max_connections_per_ip_overrides: BTreeMap<String, i32>,
+    pub connections_max_idle_ms: i64,
+    /// `queued.max.request.bytes`; -1 means no limit of the operator's.
+    pub queued_max_request_bytes: i64,
+    pub request_timeout_ms: i32,
+    pub controller_socket_timeout_ms: i32,
+}
+
+#[derive(Clone, Debug)]
+pub struct QuorumConfig {
+    pub election_timeout_ms: i32,
+    pub fetch_timeout_ms: i32,
+    pub election_backoff_max_ms: i32,
+    pub linger_ms: i32,
+    pub request_timeout_ms: i32,
+    pub retry_backoff_ms: i32,
+}
+
+#[derive(Clone, Debug)]
+pub struct MetadataLogConfig {
+    pub segment_bytes: i32,
+    pub segment_ms: i64,
+    pub segment_min_bytes: i32,
+    pub max_retention_bytes: i64,
+    pub max_retention_ms: i64,
+    pub max_bytes_between_snapshots: i64,
+    pub max_snapshot_interval_ms: i64,
+    /// Pause after which the active controller writes a `NoOpRecord`; 0 turns it off.
+    pub max_idle_interval_ms: i32,
+}
+
+#[derive(Clone, Debug)]
+pub struct LifecycleConfig {
+    pub heartbeat_interval_ms: i32,
+    pub session_timeout_ms: i32,
+    pub initial_registration_timeout_ms: i32,
+    pub controlled_shutdown_enable: bool,
+    pub controlled_shutdown_max_retries: i32,
+    pub controlled_shutdown_retry_backoff_ms: i64,
+}
+
+#[derive(Clone, Debug)]
+pub struct ReplicationConfig {
+    pub lag_time_max_ms: i64,
+    pub socket_timeout_ms: i32,
+    pub socket_receive_buffer_bytes: i32,
+    /// Per partition.
+    pub fetch_max_bytes: i32,
+    pub fetch_wait_max_ms: i32,
+    pub fetch_min_bytes: i32,
+    pub fetch_response_max_bytes: i32,
+    pub fetch_backoff_ms: i32,
+    pub num_fetchers: i32,
+    pub high_watermark_checkpoint_interval_ms: i64,
+    pub auto_leader_rebalance_enable: bool,
+    pub leader_imbalance_per_broker_percentage: i32,
+    pub leader_imbalance_check_interval_seconds: i64,
+    /// Class name, or none; only Kafka's own two are known.
+    pub replica_selector_class: Option<String>,
+    pub max_incremental_fetch_session_cache_slots: i32,
+    /// Largest Fetch reply to a client.
+    pub consumer_fetch_max_bytes: i32,
+}
+
+#[derive(Clone, Debug)]
+pub struct StorageConfig {
+    pub retention_check_interval_ms: i64,
+    pub flush_scheduler_interval_ms: i64,
+    pub flush_offset_checkpoint_interval_ms: i32,
+    pub flush_start_offset_checkpoint_interval_ms: i32,
+    pub num_recovery_threads_per_data_dir: i32,
+}
+
+#[derive(Clone, Debug)]
+pub struct TopicsConfig {
+    pub num_partitions: i32,
+    pub default_replication_factor: i32,
+    pub auto_create_enable: bool,
+    pub delete_enable: bool,
+    pub offsets_topic_partitions: i32,
+    pub offsets_topic_replication_factor: i16,
+    pub offsets_topic_segment_bytes: i32,
+    pub transactions_topic_partitions: i32,
+    pub transactions_topic_replication_factor: i16,
+    pub transactions_topic_min_isr: i32,
+    pub transactions_topic_segment_bytes: i32,
+}
+
+impl Config {
+    pub fn is_controller_listener(&self, name: &str) -> bool {
+        self.controller_listener_names.iter().any(|n| &**n == name)
+    }
+
+    pub fn voter(&self, id: i32) -> Option<&Voter> {
+        self.voters.iter().find(|v| v.id == id)
+    }
+}

@@ -1,0 +1,47 @@
+//! A request's way from a connection to the one that answers it.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bytes::BytesMut;
+pub use jackdaw_wire::api::Scope;
+use jackdaw_wire::protocol::{Encodable, StrBytes};
+use jackdaw_wire::segment::Segment;
+
+/// What is known of a request besides its body.
+#[derive(Clone, Debug)]
+pub struct RequestContext {
+    /// Name of the listener that the connection came in on.
+    pub listener: Arc<str>,
+    pub scope: Scope,
+    pub api_key: i16,
+    pub api_version: i16,
+    pub correlation_id: i32,
+    pub client_id: Option<StrBytes>,
+    pub peer: SocketAddr,
+}
+
+/// What becomes of a request.
+#[derive(Debug)]
+pub enum Response {
+    /// The encoded body; the connection puts length and header before it.
+    Body(Vec<Segment>),
+    /// Nothing is sent (Produce with acks=0).
+    None,
+    /// The connection is closed, with this reason in one log line.
+    Close(String),
+}
+
+impl Response {
+    /// Encodes a reply in the version that the request came in.
+    pub fn encode<T: Encodable>(context: &RequestContext, body: &T) -> Self {
+        let mut buffer = BytesMut::new();
+        match body.encode(&mut buffer, context.api_version) {
+            Ok(()) => Self::Body(vec![Segment::Bytes(buffer.freeze())]),
+            Err(e) => Self::Close(format!(
+                "reply to API {} version {} cannot be encoded: {e}",
+                context.api_key, context.api_version
+            )),
+        }
+    }
+}

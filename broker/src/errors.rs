@@ -1,0 +1,1 @@
+//! The one place where this process's failures become Kafka's error codes.

@@ -1,0 +1,1 @@
+//! One node: the order in which its parts start and stop.
