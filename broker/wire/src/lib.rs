@@ -4,8 +4,11 @@
 //! a file, but only whoever owns the socket reads it.
 
 pub mod api;
+pub mod metadata_record;
+pub mod record_codec;
 pub mod segment;
 pub mod types;
+pub mod varint;
 
 /// The request and response structs of Kafka's RPCs.
 pub use kafka_protocol::messages;
@@ -16,4 +19,5 @@ pub use bytes::{Buf, BufMut, Bytes, BytesMut};
 pub use kafka_protocol::ResponseError as ErrorCode;
 pub use kafka_protocol::messages::ApiKey;
 pub use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, Message, Request, StrBytes};
+pub use metadata_record::MetadataRecord;
 pub use types::{OffsetAndEpoch, TopicPartition, Uuid};
