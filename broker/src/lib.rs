@@ -10,3 +10,4 @@ pub mod errors;
 pub mod logging;
 pub mod net;
 pub mod node;
+pub mod replicas;
