@@ -1,0 +1,338 @@
+//! What is wanted and what is there, in words that both runtimes share. Data only: no I/O.
+
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+/// The state that a project's file asks for.
+#[derive(Debug, Clone)]
+pub struct ProjectSpec {
+    /// Project name, as in Docker Compose's `com.docker.compose.project`.
+    pub name: String,
+    /// Folder that relative paths of the file start from.
+    pub working_dir: PathBuf,
+    /// The compose files, as given.
+    pub config_files: Vec<PathBuf>,
+    /// Services, dependencies before their dependants.
+    pub services: Vec<ServiceSpec>,
+    /// Networks that the services use.
+    pub networks: Vec<NetworkSpec>,
+    /// Named volumes that the services use.
+    pub volumes: Vec<VolumeSpec>,
+}
+
+impl ProjectSpec {
+    /// The service of that name.
+    pub fn service(&self, name: &str) -> Option<&ServiceSpec> {
+        self.services.iter().find(|service| service.name == name)
+    }
+
+    /// Services that are Kafka nodes of ours.
+    pub fn nodes(&self) -> impl Iterator<Item = (&ServiceSpec, &NodeSpec)> {
+        self.services.iter().filter_map(|service| Some((service, service.node.as_ref()?)))
+    }
+}
+
+/// One service and the one container that runs it.
+#[derive(Debug, Clone)]
+pub struct ServiceSpec {
+    /// Name in the file.
+    pub name: String,
+    /// Name of its container: `container_name`, or `PROJECT-SERVICE-1`.
+    pub container: String,
+    /// Image as the file names it.
+    pub image: String,
+    /// Present where the image is one that Jackdaw stands in for.
+    pub node: Option<NodeSpec>,
+    /// Published ports, host addresses parsed.
+    pub ports: Vec<PortSpec>,
+    /// Volumes, binds and tmpfs, volumes by the engine's names.
+    pub mounts: Vec<MountSpec>,
+    /// Restart policy.
+    pub restart: Restart,
+    /// Signal that asks it to stop.
+    pub stop_signal: String,
+    /// Time between that signal and SIGKILL; Docker's default is 10 s.
+    pub stop_grace_ms: u64,
+    /// `depends_on`.
+    pub depends_on: Vec<Dependency>,
+    /// Digest of all that makes the container what it is: another one means that it is made anew.
+    pub hash: String,
+    /// The rest of what the file says.
+    pub compose: jackdaw_compose::Service,
+}
+
+/// A Kafka node that Jackdaw runs.
+#[derive(Debug, Clone, Serialize)]
+pub struct NodeSpec {
+    /// `node.id`.
+    pub node_id: i32,
+    /// `process.roles`.
+    pub roles: Vec<String>,
+    /// The node's server.properties, in order.
+    pub properties: Vec<(String, String)>,
+    /// Cluster id that a fresh volume is formatted with.
+    pub cluster_id: Option<String>,
+    /// `listeners`.
+    pub listeners: Vec<Endpoint>,
+    /// `advertised.listeners`.
+    pub advertised: Vec<Endpoint>,
+    /// Listeners that only controllers use.
+    pub controller_listeners: Vec<String>,
+    /// Listener name to security protocol.
+    pub protocols: BTreeMap<String, String>,
+    /// `log.dirs`, as paths inside the container.
+    pub data_dirs: Vec<String>,
+    /// User of the image that is stood in for, as `uid[:gid]`.
+    pub user: String,
+}
+
+impl NodeSpec {
+    /// Whether the node has the broker role.
+    pub fn is_broker(&self) -> bool {
+        self.roles.iter().any(|role| role == "broker")
+    }
+
+    /// Whether the node has the controller role.
+    pub fn is_controller(&self) -> bool {
+        self.roles.iter().any(|role| role == "controller")
+    }
+
+    /// Whether a plain client can talk to the listener: neither TLS nor SASL stands before it.
+    pub fn is_plaintext(&self, listener: &str) -> bool {
+        self.protocols.get(listener).is_none_or(|protocol| protocol.eq_ignore_ascii_case("PLAINTEXT"))
+    }
+}
+
+/// `NAME://host:port`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Endpoint {
+    /// Listener name.
+    pub listener: String,
+    /// Host; empty means every interface.
+    pub host: String,
+    /// Port.
+    pub port: u16,
+}
+
+/// One published port.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PortSpec {
+    /// Host address; `None` means all of them.
+    pub host_ip: Option<IpAddr>,
+    /// Host port; `None` means one that is free.
+    pub published: Option<u16>,
+    /// Port in the container.
+    pub target: u16,
+    /// `tcp` or `udp`.
+    pub protocol: String,
+}
+
+/// What is mounted where.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct MountSpec {
+    /// Path inside the container.
+    pub target: String,
+    /// What lies there.
+    pub source: MountSource,
+    /// Whether a missing folder of the host is made.
+    pub create: bool,
+    /// Without the right to write.
+    pub read_only: bool,
+}
+
+/// Where a mount comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub enum MountSource {
+    /// A named volume: the name the engine knows it by.
+    Volume(String),
+    /// A volume without name.
+    Anonymous,
+    /// A folder or file of the host.
+    Bind(PathBuf),
+    /// Memory.
+    Tmpfs,
+}
+
+/// A network of the project.
+#[derive(Debug, Clone)]
+pub struct NetworkSpec {
+    /// Key in the file.
+    pub key: String,
+    /// Name on the engine.
+    pub name: String,
+    /// Made by somebody else.
+    pub external: bool,
+    /// The rest of what the file says.
+    pub compose: jackdaw_compose::Network,
+}
+
+/// A named volume of the project.
+#[derive(Debug, Clone)]
+pub struct VolumeSpec {
+    /// Key in the file.
+    pub key: String,
+    /// Name on the engine.
+    pub name: String,
+    /// Made by somebody else.
+    pub external: bool,
+    /// The rest of what the file says.
+    pub compose: jackdaw_compose::Volume,
+}
+
+/// Docker's restart policies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Restart {
+    /// Stays down.
+    #[default]
+    No,
+    /// Comes back whatever the exit code.
+    Always,
+    /// Comes back after a failure, at most so many times in a row (0: without limit).
+    OnFailure(u32),
+    /// As `Always`, unless it was stopped before the supervisor (or engine) went down.
+    UnlessStopped,
+}
+
+/// What a dependant waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Condition {
+    /// The dependency was started.
+    ServiceStarted,
+    /// Its healthcheck passes.
+    ServiceHealthy,
+    /// It exited with code 0.
+    ServiceCompletedSuccessfully,
+}
+
+/// One entry of `depends_on`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Dependency {
+    /// The service waited for.
+    pub service: String,
+    /// How far it has to be.
+    pub condition: Condition,
+    /// Whether its absence is an error.
+    pub required: bool,
+}
+
+/// What a runtime holds of a project.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Observed {
+    /// Containers, or what stands for them.
+    pub instances: Vec<Instance>,
+    /// Names of the project's networks.
+    pub networks: Vec<String>,
+    /// Names of the project's volumes.
+    pub volumes: Vec<String>,
+    /// Images that are there, of those asked for.
+    pub images: Vec<String>,
+}
+
+impl Observed {
+    /// The instance of a service.
+    pub fn of(&self, service: &str) -> Option<&Instance> {
+        self.instances.iter().find(|instance| instance.service == service)
+    }
+}
+
+/// Docker's states of a container.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// Made, never started.
+    Created,
+    /// Its main process runs.
+    Running,
+    /// Frozen.
+    Paused,
+    /// Exited; the restart policy is about to start it again.
+    Restarting,
+    /// Exited.
+    Exited,
+    /// Being removed, or could not be.
+    Dead,
+}
+
+impl State {
+    /// Docker's word for it.
+    pub fn word(self) -> &'static str {
+        match self {
+            State::Created => "created",
+            State::Running => "running",
+            State::Paused => "paused",
+            State::Restarting => "restarting",
+            State::Exited => "exited",
+            State::Dead => "dead",
+        }
+    }
+
+    /// Whether there is something to stop.
+    pub fn is_live(self) -> bool {
+        matches!(self, State::Running | State::Paused | State::Restarting)
+    }
+}
+
+/// One container or process group, as seen.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Instance {
+    /// Container id, or the name again where there is none.
+    pub id: String,
+    /// Container name.
+    pub name: String,
+    /// Service it runs.
+    pub service: String,
+    /// Image it runs.
+    pub image: String,
+    /// Its state.
+    pub state: State,
+    /// Exit code, once exited.
+    pub exit_code: Option<i64>,
+    /// Health as Docker words it, where there is a healthcheck.
+    pub health: Option<String>,
+    /// The spec's hash at creation.
+    pub hash: Option<String>,
+    /// Creation time since the epoch.
+    pub created_ms: u64,
+    /// Start time since the epoch.
+    pub started_ms: Option<u64>,
+    /// Exit time since the epoch.
+    pub finished_ms: Option<u64>,
+    /// Times the policy brought it back since it was last started by hand.
+    pub restarts: u32,
+    /// Published ports.
+    pub ports: Vec<BoundPort>,
+    /// Address inside: on its first network, or its loopback address.
+    pub address: Option<IpAddr>,
+    /// Process id of the main process, where this machine runs it.
+    pub pid: Option<i32>,
+    /// Why it could not be started, where that is known.
+    pub error: Option<String>,
+    /// What it runs.
+    pub command: String,
+}
+
+/// A port that is published.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BoundPort {
+    /// Host address.
+    pub ip: IpAddr,
+    /// Host port.
+    pub published: u16,
+    /// Port in the container.
+    pub target: u16,
+    /// `tcp` or `udp`.
+    pub protocol: String,
+}
+
+/// A service of the file that this runtime will not run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct LeftOut {
+    /// The service.
+    pub service: String,
+    /// Why, in a sentence.
+    pub reason: String,
+}

@@ -1,0 +1,14 @@
+//! Services as processes on loopback, for machines without an engine.
+//!
+//! One supervisor per project (the same binary, detached) owns the children; commands talk to it over a
+//! Unix socket and may come and go. Everything it keeps lies in one folder per project.
+
+pub mod forward;
+pub mod holder;
+pub mod instance;
+
+pub mod logs;
+pub mod paths;
+pub mod protocol;
+pub mod restart;
+pub mod supervisor;
