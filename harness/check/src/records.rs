@@ -179,11 +179,18 @@ fn read(round: &Round, first: i64, count: usize) -> Result<Vec<Content>, String>
     let (mut found, start) = (Vec::new(), Instant::now());
     while found.len() < count {
         if start.elapsed() > DEADLINE {
-            return Err(format!("read {} of {count} records from offset {first} in {DEADLINE:?}", found.len()));
+            return Err(format!(
+                "read {} of {count} records from offset {first} in {DEADLINE:?}",
+                found.len()
+            ));
         }
         match consumer.poll(Duration::from_millis(100)) {
             Some(Ok(message)) if message.offset() != first + found.len() as i64 => {
-                return Err(format!("offset {} where {} was due", message.offset(), first + found.len() as i64));
+                return Err(format!(
+                    "offset {} where {} was due",
+                    message.offset(),
+                    first + found.len() as i64
+                ));
             }
             Some(Ok(message)) => found.push(content_of(&message)),
             // Transport errors mend themselves; the deadline bounds them.
@@ -195,7 +202,10 @@ fn read(round: &Round, first: i64, count: usize) -> Result<Vec<Content>, String>
 }
 
 fn is_fatal(code: RDKafkaErrorCode) -> bool {
-    matches!(code, RDKafkaErrorCode::OffsetOutOfRange | RDKafkaErrorCode::InvalidMessage | RDKafkaErrorCode::BadMessage)
+    matches!(
+        code,
+        RDKafkaErrorCode::OffsetOutOfRange | RDKafkaErrorCode::InvalidMessage | RDKafkaErrorCode::BadMessage
+    )
 }
 
 fn content_of(message: &BorrowedMessage<'_>) -> Content {
@@ -230,14 +240,16 @@ pub async fn create_topic(
         topic = topic.set(key, value);
     }
     let options = AdminOptions::new().request_timeout(Some(DEADLINE)).operation_timeout(Some(DEADLINE));
-    let results = admin(bootstrap)?.create_topics([&topic], &options).await.map_err(|error| error.to_string())?;
+    let results =
+        admin(bootstrap)?.create_topics([&topic], &options).await.map_err(|error| error.to_string())?;
     results.into_iter().try_for_each(|result| result.map(drop).map_err(|(_, code)| code.to_string()))
 }
 
 /// Deletes a topic that a check made.
 pub async fn delete_topic(bootstrap: &str, name: &str) -> Result<(), String> {
     let options = AdminOptions::new().request_timeout(Some(DEADLINE));
-    let results = admin(bootstrap)?.delete_topics(&[name], &options).await.map_err(|error| error.to_string())?;
+    let results =
+        admin(bootstrap)?.delete_topics(&[name], &options).await.map_err(|error| error.to_string())?;
     results.into_iter().try_for_each(|result| result.map(drop).map_err(|(_, code)| code.to_string()))
 }
 
