@@ -5,8 +5,12 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use jackdaw_wire::metadata_record::{
+    AccessControlEntryRecord, DelegationTokenRecord, UserScramCredentialRecord,
+};
 use uuid::Uuid;
 
+use crate::features::{self, MetadataVersion};
 use crate::partition::PartitionRegistration;
 use crate::registration::{BrokerRegistration, ControllerRegistration};
 
@@ -42,11 +46,34 @@ pub struct MetadataImage {
     pub topics: TopicsImage,
     /// Dynamic configurations: what was set, never defaults.
     pub configs: Arc<BTreeMap<ConfigResource, Arc<BTreeMap<String, String>>>>,
-    /// The first producer id that was not handed out yet.
+    /// The first producer id that was not handed out yet; 0 before the first block.
     pub next_producer_id: i64,
+    /// Quotas, ACLs, credentials and tokens: kept as they are read, so that no snapshot loses them.
+    pub security: Arc<SecurityImage>,
+}
+
+/// The parts of a quota's entity: type and name, the name being `None` for the default; sorted.
+pub type QuotaEntity = Vec<(String, Option<String>)>;
+
+/// What this node keeps for others, and does not act on.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct SecurityImage {
+    /// Client quotas by entity and key.
+    pub quotas: BTreeMap<QuotaEntity, BTreeMap<String, f64>>,
+    /// ACLs by id.
+    pub acls: BTreeMap<Uuid, AccessControlEntryRecord>,
+    /// SCRAM credentials by mechanism and user.
+    pub scram: BTreeMap<(i8, String), UserScramCredentialRecord>,
+    /// Delegation tokens by id.
+    pub delegation_tokens: BTreeMap<String, DelegationTokenRecord>,
 }
 
 impl MetadataImage {
+    /// The level that records are written in; the lowest one before any was finalized.
+    pub fn metadata_version(&self) -> MetadataVersion {
+        MetadataVersion(self.features.metadata_version.max(features::MINIMUM))
+    }
+
     /// A registered broker.
     pub fn broker(&self, id: i32) -> Option<&Arc<BrokerRegistration>> {
         self.brokers.get(&id)

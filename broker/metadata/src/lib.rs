@@ -3,11 +3,19 @@
 //! Pure: no clock, no socket, no file, no thread, no randomness of its own. Time and entropy come in as
 //! inputs, records and replies go out as values.
 
+pub mod apply;
+pub mod controller;
 pub mod delta;
+pub mod features;
 pub mod image;
 pub mod partition;
+pub mod placement;
+pub mod random;
 pub mod registration;
+mod snapshot;
+pub mod topic_name;
 
+pub use apply::ApplyError;
 pub use delta::{MetadataDelta, PartitionDelta, TopicDelta};
 pub use image::{
     ConfigResource, FeaturesImage, MetadataImage, Provenance, ResourceType, TopicImage, TopicsImage,

@@ -1,9 +1,33 @@
 //! One partition as the metadata log knows it.
 
+use jackdaw_wire::metadata_record::{PartitionChangeRecord, PartitionRecord};
+use jackdaw_wire::types::{DIR_MIGRATING, DIR_UNASSIGNED};
+use thiserror::Error;
 use uuid::Uuid;
 
 /// The leader of a partition that has none.
 pub const NO_LEADER: i32 = -1;
+
+/// "As before" for the leader in a `PartitionChangeRecord`.
+pub const NO_LEADER_CHANGE: i32 = -2;
+/// "As before" for the leader recovery state in a `PartitionChangeRecord`.
+pub const NO_RECOVERY_CHANGE: i8 = -1;
+
+/// A partition's record that makes no sense.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum MergeError {
+    /// Not one directory per replica.
+    #[error("{directories} directories for {replicas} replicas")]
+    DirectoryCount {
+        /// Directories in the record.
+        directories: usize,
+        /// Replicas.
+        replicas: usize,
+    },
+    /// A leader recovery state that does not exist.
+    #[error("unknown leader recovery state {0}")]
+    RecoveryState(i8),
+}
 
 /// Whether the leader still recovers from an unclean election (KIP-704).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -84,8 +108,63 @@ impl PartitionRegistration {
         self.directories.get(at).copied()
     }
 
+    /// Reads a record. One from before directories existed leaves every replica where it is, wherever that may be.
+    pub fn from_record(record: &PartitionRecord) -> Result<Self, MergeError> {
+        let state = record.leader_recovery_state;
+        Ok(Self {
+            replicas: record.replicas.clone(),
+            directories: directories_or_migrating(record.directories.clone(), record.replicas.len())?,
+            isr: record.isr.clone(),
+            removing_replicas: record.removing_replicas.clone(),
+            adding_replicas: record.adding_replicas.clone(),
+            leader: record.leader,
+            leader_recovery_state: LeaderRecoveryState::of(state).ok_or(MergeError::RecoveryState(state))?,
+            leader_epoch: record.leader_epoch,
+            partition_epoch: record.partition_epoch,
+        })
+    }
+
+    /// What the partition is after a change. A named leader makes a new leader epoch, even if it is the same one.
+    pub fn merge(&self, change: &PartitionChangeRecord) -> Result<Self, MergeError> {
+        let replicas = change.replicas.clone().unwrap_or_else(|| self.replicas.clone());
+        let directories = match (&change.directories, &change.replicas) {
+            (Some(directories), _) if !directories.is_empty() => directories.clone(),
+            (_, Some(replicas)) => {
+                replicas.iter().map(|r| self.directory(*r).unwrap_or(DIR_UNASSIGNED)).collect()
+            }
+            _ => self.directories.clone(),
+        };
+        let new_leader = change.leader != NO_LEADER_CHANGE;
+        let leader_recovery_state = match change.leader_recovery_state {
+            NO_RECOVERY_CHANGE => self.leader_recovery_state,
+            state => LeaderRecoveryState::of(state).ok_or(MergeError::RecoveryState(state))?,
+        };
+        Ok(Self {
+            directories: directories_or_migrating(directories, replicas.len())?,
+            replicas,
+            isr: change.isr.clone().unwrap_or_else(|| self.isr.clone()),
+            removing_replicas: change
+                .removing_replicas
+                .clone()
+                .unwrap_or_else(|| self.removing_replicas.clone()),
+            adding_replicas: change.adding_replicas.clone().unwrap_or_else(|| self.adding_replicas.clone()),
+            leader: if new_leader { change.leader } else { self.leader },
+            leader_recovery_state,
+            leader_epoch: self.leader_epoch + i32::from(new_leader),
+            partition_epoch: self.partition_epoch + 1,
+        })
+    }
+
     /// Whether a reassignment is under way.
     pub fn is_reassigning(&self) -> bool {
         !self.removing_replicas.is_empty() || !self.adding_replicas.is_empty()
+    }
+}
+
+fn directories_or_migrating(directories: Vec<Uuid>, replicas: usize) -> Result<Vec<Uuid>, MergeError> {
+    match directories.len() {
+        0 => Ok(vec![DIR_MIGRATING; replicas]),
+        count if count == replicas => Ok(directories),
+        count => Err(MergeError::DirectoryCount { directories: count, replicas }),
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use jackdaw_wire::types::{DIR_LOST, DIR_MIGRATING, DIR_UNASSIGNED};
 use uuid::Uuid;
 
 /// One address that a node advertises.
@@ -63,6 +64,25 @@ impl BrokerRegistration {
     /// The endpoint of a listener.
     pub fn endpoint(&self, listener: &str) -> Option<&Endpoint> {
         self.listeners.get(listener)
+    }
+
+    /// Whether a replica in this directory is alive. A directory that is not known yet counts as alive; so does
+    /// every one of a broker that registered before directories were told (KAFKA-16162).
+    pub fn has_online_directory(&self, directory: &Uuid) -> bool {
+        match *directory {
+            DIR_UNASSIGNED | DIR_MIGRATING => true,
+            DIR_LOST => false,
+            _ => self.directories.is_empty() || self.directories.contains(directory),
+        }
+    }
+
+    /// The directory of a new replica: the only one, or one that the broker will choose.
+    pub fn default_directory(&self) -> Uuid {
+        match self.directories.as_slice() {
+            [] => DIR_MIGRATING,
+            [only] => *only,
+            _ => DIR_UNASSIGNED,
+        }
     }
 
     /// Neither fenced nor stopping: may join an ISR and lead.

@@ -1,0 +1,71 @@
+//! Which `metadata.version` brings what (Kafka's `MetadataVersion`).
+
+/// The feature that says how records are written.
+pub const METADATA_VERSION: &str = "metadata.version";
+/// What a log without any such record is written in (3.0-IV1).
+pub const MINIMUM: i16 = 1;
+/// The first one that may stand in `bootstrap.checkpoint` (3.3-IV0).
+pub const MINIMUM_BOOTSTRAP: i16 = 4;
+/// 3.7-IV4: what Kafka 3.7.0 formats with, and the highest that this node understands.
+pub const LATEST: i16 = 19;
+
+/// The finalized level of `metadata.version`, with what it allows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct MetadataVersion(pub i16);
+
+impl MetadataVersion {
+    /// 3.2-IV0: unclean elections leave a mark (KIP-704).
+    pub fn has_leader_recovery(self) -> bool {
+        self.0 >= 3
+    }
+
+    /// 3.3-IV1: an idle log is kept moving.
+    pub fn has_no_op_records(self) -> bool {
+        self.0 >= 5
+    }
+
+    /// 3.3-IV2: `BrokerRegistrationChangeRecord` instead of fence and unfence records.
+    pub fn has_registration_changes(self) -> bool {
+        self.0 >= 6
+    }
+
+    /// 3.3-IV3: brokers that stop are marked so.
+    pub fn has_controlled_shutdown(self) -> bool {
+        self.0 >= 7
+    }
+
+    /// 3.4-IV0: the log knows whether the cluster came from ZooKeeper.
+    pub fn has_migration(self) -> bool {
+        self.0 >= 8
+    }
+
+    /// Before 3.6-IV0 a smaller ISR needs a new leader epoch (KAFKA-15021).
+    pub fn bumps_leader_epoch_on_isr_shrink(self) -> bool {
+        self.0 < 12
+    }
+
+    /// 3.6-IV1: changes of more than one batch (KIP-868).
+    pub fn has_transactions(self) -> bool {
+        self.0 >= 13
+    }
+
+    /// 3.7-IV0: controllers register (KIP-919).
+    pub fn has_controller_registration(self) -> bool {
+        self.0 >= 15
+    }
+
+    /// 3.7-IV2: replicas are assigned to log directories (KIP-858).
+    pub fn has_directories(self) -> bool {
+        self.0 >= 17
+    }
+
+    /// The name of the level, as in logs and messages of Kafka's.
+    pub fn name(self) -> &'static str {
+        const NAMES: [&str; 19] = [
+            "3.0-IV1", "3.1-IV0", "3.2-IV0", "3.3-IV0", "3.3-IV1", "3.3-IV2", "3.3-IV3", "3.4-IV0",
+            "3.5-IV0", "3.5-IV1", "3.5-IV2", "3.6-IV0", "3.6-IV1", "3.6-IV2", "3.7-IV0", "3.7-IV1",
+            "3.7-IV2", "3.7-IV3", "3.7-IV4",
+        ];
+        usize::try_from(self.0 - 1).ok().and_then(|at| NAMES.get(at)).copied().unwrap_or("unknown")
+    }
+}
