@@ -13,6 +13,8 @@ use std::time::{Duration, Instant};
 const DEADLINE: Duration = Duration::from_secs(30);
 /// Between two looks at a state that is awaited.
 const LOOK_INTERVAL: Duration = Duration::from_millis(50);
+const ACKNOWLEDGED: &str = "an acknowledgement";
+const NOT_ENOUGH_REPLICAS: &str = "NOT_ENOUGH_REPLICAS";
 const NO_HOST_LISTENER: &str = "no plaintext listener is meant for the host";
 
 /// How a cluster is looked at and touched; each runtime has its own way.
@@ -176,10 +178,10 @@ impl Check<'_> {
         let topic = format!("jackdaw-check-{nonce:08x}");
         let strict = format!("{topic}-strict");
         if self.replication(bootstrap, &topic).await {
-            self.min_isr(bootstrap, &strict).await;
+            self.min_isr(bootstrap, &strict, options.disruptive).await;
             self.records(bootstrap, &topic, "records").await;
             if options.disruptive {
-                self.disrupted(bootstrap, &topic).await;
+                self.disrupted(bootstrap, &topic, &strict).await;
             }
         }
         for name in [&topic, &strict] {
@@ -244,24 +246,33 @@ impl Check<'_> {
         }
     }
 
-    /// A topic that asks for more replicas in sync than there are takes no acks=all write.
-    async fn min_isr(&mut self, bootstrap: &str, topic: &str) {
+    /// A topic that wants every replica in sync takes an acks=all write while all are.
+    async fn min_isr(&mut self, bootstrap: &str, topic: &str, disruptive: bool) {
         let factor = self.replication_factor();
-        let wanted = (factor + 1).to_string();
+        let wanted = factor.to_string();
         let settings = [("min.insync.replicas", wanted.as_str())];
         let seen = match records::create_topic(bootstrap, topic, 1, factor as i32, &settings).await {
             Err(error) => Err(format!("the topic was not created: {error}")),
-            Ok(()) => match self.await_in_sync(topic, factor).await {
-                Err(error) => Err(error),
-                Ok(_) => match records::send_once(bootstrap, topic).await {
-                    Err(RDKafkaErrorCode::NotEnoughReplicas) => Ok("NOT_ENOUGH_REPLICAS".to_owned()),
-                    Err(code) => Ok(format!("{code:?}")),
-                    Ok(()) => Ok("an acknowledgement".to_owned()),
-                },
-            },
+            Ok(()) => self.answer_with(bootstrap, topic, factor).await,
         };
-        let subject = format!("min.insync.replicas {wanted} of {factor}, acks=all");
-        self.add(Line::compare("min-isr", subject, "NOT_ENOUGH_REPLICAS", seen));
+        self.add(Line::compare("min-isr", format!("{wanted} wanted, {factor} in sync"), ACKNOWLEDGED, seen));
+        if !disruptive {
+            let subject = format!("{wanted} wanted, {} in sync", factor - 1);
+            self.add(Line::skipped("min-isr", subject, "wants a broker down: --disruptive"));
+        }
+    }
+
+    /// What a write with acks=all is answered once `in_sync` replicas are in sync.
+    async fn answer_with(&self, bootstrap: &str, topic: &str, in_sync: usize) -> Result<String, String> {
+        let reached = |partitions: &[Partition]| {
+            partitions.iter().all(|partition| partition.leader >= 0 && partition.isr.len() == in_sync)
+        };
+        self.await_topic(topic, reached).await?;
+        Ok(match records::send_once(bootstrap, topic).await {
+            Ok(()) => ACKNOWLEDGED.to_owned(),
+            Err(RDKafkaErrorCode::NotEnoughReplicas) => NOT_ENOUGH_REPLICAS.to_owned(),
+            Err(code) => format!("{code:?}"),
+        })
     }
 
     /// Records of each codec, from a plain and from an idempotent producer, come back equal and in
@@ -305,7 +316,7 @@ impl Check<'_> {
     }
 
     /// The leader of partition 0 is killed: another one takes over, records go on, and it comes back.
-    async fn disrupted(&mut self, bootstrap: &str, topic: &str) {
+    async fn disrupted(&mut self, bootstrap: &str, topic: &str, strict: &str) {
         let factor = self.replication_factor();
         if factor < 2 {
             self.add(Line::skipped("failover", topic, "one broker has nobody to fail over to"));
@@ -331,9 +342,10 @@ impl Check<'_> {
         };
         let subject = format!("{service} killed");
         self.add(Line::compare("failover", subject, "another leader for each partition", taken_over));
-        if factor > 2 {
-            self.records(bootstrap, topic, "records-down").await;
-        }
+        let refused = self.answer_with(bootstrap, strict, factor - 1).await;
+        let subject = format!("{factor} wanted, {} in sync", factor - 1);
+        self.add(Line::compare("min-isr", subject, NOT_ENOUGH_REPLICAS, refused));
+        self.records(bootstrap, topic, "records-down").await;
         let back = match self.access.start(&service).await {
             Err(error) => Err(error),
             Ok(()) => self.await_in_sync(topic, factor).await.map(|_| "all replicas in sync".to_owned()),
