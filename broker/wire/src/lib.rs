@@ -4,8 +4,12 @@
 //! a file, but only whoever owns the socket reads it.
 
 pub mod api;
+pub mod batch;
+pub mod compression;
+pub mod control_record;
 pub mod metadata_record;
 pub mod record_codec;
+pub mod records;
 pub mod segment;
 pub mod types;
 pub mod varint;

@@ -1,0 +1,289 @@
+//! The codecs of record batches: gzip, snappy (in xerial's framing, and raw), LZ4 frames, zstd.
+//!
+//! Bytes from a client are opened either as a stream, whose memory does not grow with what they unpack to, or into
+//! a buffer with a limit. Nothing here trusts a length that the bytes claim.
+
+use std::io::{self, Read, Write};
+
+use bytes::Bytes;
+
+/// How the records of a batch are compressed (`CompressionType`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Compression {
+    None,
+    Gzip,
+    Snappy,
+    Lz4,
+    Zstd,
+}
+
+impl Compression {
+    /// From the three low bits of a batch's attributes.
+    pub const fn from_id(id: u8) -> Option<Self> {
+        match id {
+            0 => Some(Self::None),
+            1 => Some(Self::Gzip),
+            2 => Some(Self::Snappy),
+            3 => Some(Self::Lz4),
+            4 => Some(Self::Zstd),
+            _ => None,
+        }
+    }
+
+    pub const fn id(self) -> u8 {
+        self as u8
+    }
+
+    /// The name in configurations.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Gzip => "gzip",
+            Self::Snappy => "snappy",
+            Self::Lz4 => "lz4",
+            Self::Zstd => "zstd",
+        }
+    }
+
+    /// From the name in configurations.
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::None, Self::Gzip, Self::Snappy, Self::Lz4, Self::Zstd]
+            .into_iter()
+            .find(|codec| codec.name() == name)
+    }
+}
+
+/// Why bytes could not be unpacked or packed.
+#[derive(Debug, thiserror::Error)]
+pub enum CompressionError {
+    #[error("the {codec} data is corrupt: {reason}")]
+    Corrupt { codec: &'static str, reason: String },
+    #[error("the {codec} data unpacks to more than {limit_bytes} bytes")]
+    TooLarge { codec: &'static str, limit_bytes: usize },
+    #[error("packing with {codec} failed: {reason}")]
+    Pack { codec: &'static str, reason: String },
+}
+
+/// xerial's stream header: magic, then version and lowest compatible version, both 1.
+const XERIAL_MAGIC: &[u8] = b"\x82SNAPPY\0";
+const XERIAL_HEADER_BYTES: usize = 16;
+/// xerial's own block size.
+const XERIAL_BLOCK_BYTES: usize = 32 * 1024;
+/// A snappy block may claim to unpack to 4 GiB. No block of a request of sane size does.
+const SNAPPY_BLOCK_LIMIT_BYTES: usize = 128 * 1024 * 1024;
+/// zstd's default limit for a window (128 MiB): what the reference's decoder takes.
+const ZSTD_WINDOW_LOG_MAX: u32 = 27;
+
+/// Opens compressed bytes as a stream. `Compression::None` passes them through.
+pub fn reader<'a>(codec: Compression, bytes: &'a [u8]) -> io::Result<Box<dyn Read + 'a>> {
+    Ok(match codec {
+        Compression::None => Box::new(bytes),
+        Compression::Gzip => Box::new(flate2::read::MultiGzDecoder::new(bytes)),
+        Compression::Snappy => Box::new(SnappyReader::new(bytes)),
+        Compression::Lz4 => {
+            require_independent_blocks(bytes)?;
+            Box::new(lz4_flex::frame::FrameDecoder::new(bytes))
+        }
+        Compression::Zstd => {
+            let mut decoder = zstd::stream::read::Decoder::with_buffer(bytes)?;
+            decoder.window_log_max(ZSTD_WINDOW_LOG_MAX)?;
+            Box::new(decoder)
+        }
+    })
+}
+
+/// The reference cannot read LZ4 frames whose blocks depend on each other (`KafkaLZ4BlockInputStream`); what it
+/// could not read must not get into a log.
+fn require_independent_blocks(frame: &[u8]) -> io::Result<()> {
+    const FLAGS_AT: usize = 4;
+    const BLOCK_INDEPENDENCE: u8 = 0x20;
+    match frame.get(FLAGS_AT) {
+        Some(flags) if flags & BLOCK_INDEPENDENCE == 0 => {
+            Err(io::Error::new(io::ErrorKind::InvalidData, "dependent block stream is unsupported"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Unpacks into `scratch`, which is cleared first and never grows beyond `limit_bytes` by more than one read.
+///
+/// # Errors
+/// `Corrupt` for bytes that are not of this codec, `TooLarge` beyond the limit.
+pub fn decompress_into(
+    codec: Compression,
+    bytes: &[u8],
+    limit_bytes: usize,
+    scratch: &mut Vec<u8>,
+) -> Result<(), CompressionError> {
+    scratch.clear();
+    let corrupt =
+        |error: io::Error| CompressionError::Corrupt { codec: codec.name(), reason: error.to_string() };
+    let stream = reader(codec, bytes).map_err(corrupt)?;
+    let read = stream.take(limit_bytes as u64 + 1).read_to_end(scratch).map_err(corrupt)?;
+    if read > limit_bytes {
+        return Err(CompressionError::TooLarge { codec: codec.name(), limit_bytes });
+    }
+    Ok(())
+}
+
+/// Packs `bytes`, as the reference does at its default levels.
+pub fn compress(codec: Compression, bytes: &[u8]) -> Result<Bytes, CompressionError> {
+    let pack = |error: io::Error| CompressionError::Pack { codec: codec.name(), reason: error.to_string() };
+    let packed = match codec {
+        Compression::None => bytes.to_vec(),
+        Compression::Gzip => {
+            let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+            encoder.write_all(bytes).and_then(|()| encoder.finish()).map_err(pack)?
+        }
+        Compression::Snappy => compress_xerial(bytes).map_err(|error| pack(io::Error::other(error)))?,
+        Compression::Lz4 => {
+            let info = lz4_flex::frame::FrameInfo::new()
+                .block_size(lz4_flex::frame::BlockSize::Max64KB)
+                .block_mode(lz4_flex::frame::BlockMode::Independent);
+            let mut encoder = lz4_flex::frame::FrameEncoder::with_frame_info(info, Vec::new());
+            encoder.write_all(bytes).map_err(pack)?;
+            encoder.finish().map_err(|error| pack(io::Error::other(error)))?
+        }
+        Compression::Zstd => {
+            zstd::stream::encode_all(bytes, zstd::DEFAULT_COMPRESSION_LEVEL).map_err(pack)?
+        }
+    };
+    Ok(packed.into())
+}
+
+fn compress_xerial(bytes: &[u8]) -> Result<Vec<u8>, snap::Error> {
+    let mut out = Vec::with_capacity(XERIAL_HEADER_BYTES + bytes.len() / 2);
+    out.extend_from_slice(XERIAL_MAGIC);
+    out.extend_from_slice(&1u32.to_be_bytes());
+    out.extend_from_slice(&1u32.to_be_bytes());
+    let mut encoder = snap::raw::Encoder::new();
+    for block in bytes.chunks(XERIAL_BLOCK_BYTES) {
+        let packed = encoder.compress_vec(block)?;
+        out.extend_from_slice(&(packed.len() as u32).to_be_bytes());
+        out.extend_from_slice(&packed);
+    }
+    Ok(out)
+}
+
+/// Reads snappy as `SnappyInputStream` does: blocks behind xerial's header, which may appear again between them,
+/// or, without that header, one raw block.
+struct SnappyReader<'a> {
+    rest: &'a [u8],
+    framed: bool,
+    block: Vec<u8>,
+    at: usize,
+}
+
+impl<'a> SnappyReader<'a> {
+    fn new(bytes: &'a [u8]) -> Self {
+        let framed = bytes.len() >= XERIAL_HEADER_BYTES && bytes.starts_with(XERIAL_MAGIC);
+        let rest = if framed { &bytes[XERIAL_HEADER_BYTES..] } else { bytes };
+        Self { rest, framed, block: Vec::new(), at: 0 }
+    }
+
+    fn next_block(&mut self) -> io::Result<bool> {
+        let bad = |reason: &'static str| io::Error::new(io::ErrorKind::InvalidData, reason);
+        while self.framed && self.rest.starts_with(XERIAL_MAGIC) && self.rest.len() >= XERIAL_HEADER_BYTES {
+            self.rest = &self.rest[XERIAL_HEADER_BYTES..];
+        }
+        if self.rest.is_empty() {
+            return Ok(false);
+        }
+        let packed = if self.framed {
+            let (length, rest) =
+                self.rest.split_first_chunk::<4>().ok_or_else(|| bad("a block's length is cut off"))?;
+            let length = u32::from_be_bytes(*length) as usize;
+            let (packed, rest) = rest.split_at_checked(length).ok_or_else(|| bad("a block is cut off"))?;
+            self.rest = rest;
+            packed
+        } else {
+            std::mem::take(&mut self.rest)
+        };
+        let unpacked = snap::raw::decompress_len(packed).map_err(io::Error::other)?;
+        // Snappy cannot pack tighter than about 1 to 64: a copy of 64 bytes takes 2 or 3.
+        if unpacked > SNAPPY_BLOCK_LIMIT_BYTES || unpacked > packed.len().saturating_mul(64) {
+            return Err(bad("a block claims to unpack to more than it can"));
+        }
+        self.block.resize(unpacked, 0);
+        self.at = 0;
+        snap::raw::Decoder::new().decompress(packed, &mut self.block).map_err(io::Error::other)?;
+        Ok(true)
+    }
+}
+
+impl Read for SnappyReader<'_> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        while self.at == self.block.len() {
+            if !self.next_block()? {
+                return Ok(0);
+            }
+        }
+        let length = out.len().min(self.block.len() - self.at);
+        out[..length].copy_from_slice(&self.block[self.at..self.at + length]);
+        self.at += length;
+        Ok(length)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CODECS: [Compression; 5] =
+        [Compression::None, Compression::Gzip, Compression::Snappy, Compression::Lz4, Compression::Zstd];
+
+    fn text(length: usize) -> Vec<u8> {
+        (0..length).map(|index| b"the quick brown fox "[index % 20] ^ (index / 4096) as u8).collect()
+    }
+
+    #[test]
+    fn what_is_packed_is_unpacked() {
+        for codec in CODECS {
+            for length in [0, 1, 1000, 200_000] {
+                let plain = text(length);
+                let packed = compress(codec, &plain).unwrap();
+                let mut scratch = vec![1, 2, 3];
+                decompress_into(codec, &packed, length, &mut scratch).unwrap();
+                assert!(scratch == plain, "{codec:?} {length}");
+            }
+        }
+    }
+
+    #[test]
+    fn unpacking_stops_at_the_limit() {
+        for codec in CODECS {
+            let packed = compress(codec, &vec![0; 100_000]).unwrap();
+            let error = decompress_into(codec, &packed, 99_999, &mut Vec::new()).unwrap_err();
+            assert!(matches!(error, CompressionError::TooLarge { .. }), "{codec:?} {error}");
+        }
+    }
+
+    #[test]
+    fn raw_snappy_and_concatenated_xerial_streams_are_read() {
+        let raw = snap::raw::Encoder::new().compress_vec(b"hello hello hello").unwrap();
+        let mut scratch = Vec::new();
+        decompress_into(Compression::Snappy, &raw, 100, &mut scratch).unwrap();
+        assert_eq!(scratch, b"hello hello hello");
+        let framed = compress(Compression::Snappy, b"hello ").unwrap();
+        decompress_into(Compression::Snappy, &[&framed[..], &framed[..]].concat(), 100, &mut scratch)
+            .unwrap();
+        assert_eq!(scratch, b"hello hello ");
+    }
+
+    #[test]
+    fn a_snappy_block_cannot_claim_the_moon() {
+        // A length of 4 GiB - 1 in front of three bytes.
+        let bomb = [0xff, 0xff, 0xff, 0xff, 0x0f, 0x08, b'a', b'b'];
+        let error = decompress_into(Compression::Snappy, &bomb, usize::MAX - 1, &mut Vec::new()).unwrap_err();
+        assert!(matches!(error, CompressionError::Corrupt { .. }), "{error}");
+    }
+
+    #[test]
+    fn lz4_frames_the_reference_cannot_read_are_refused() {
+        let info = lz4_flex::frame::FrameInfo::new().block_mode(lz4_flex::frame::BlockMode::Linked);
+        let mut encoder = lz4_flex::frame::FrameEncoder::with_frame_info(info, Vec::new());
+        encoder.write_all(b"hello").unwrap();
+        let packed = encoder.finish().unwrap();
+        assert!(decompress_into(Compression::Lz4, &packed, 100, &mut Vec::new()).is_err());
+    }
+}

@@ -1,0 +1,371 @@
+//! The records inside a batch of magic 2 (KIP-98): borrowed views over the bytes, and a scan that needs no more of a
+//! record than its shape and no more memory than one buffer, however large what is compressed.
+
+use std::io::Read;
+
+use bytes::BufMut;
+
+use crate::compression::CompressionError;
+use crate::varint::{self, VarintError};
+
+/// Why the records of a batch cannot be read. The texts are the reference's, as clients are shown them.
+#[derive(Debug, thiserror::Error)]
+pub enum RecordsError {
+    #[error("Incorrect declared batch size, premature EOF reached")]
+    PrematureEnd,
+    #[error("Incorrect declared batch size, records still remaining in file")]
+    BytesRemain,
+    #[error("Found invalid record count {0} in batch")]
+    BadCount(i32),
+    #[error("Found invalid record structure")]
+    BadStructure,
+    #[error("Found invalid number of record headers {0}")]
+    BadHeaderCount(i32),
+    #[error("Invalid negative header key size {0}")]
+    BadHeaderKeySize(i32),
+    #[error(
+        "Invalid record size: expected to read {expected} bytes in record payload, but instead read {read}"
+    )]
+    BadSize { expected: i64, read: i64 },
+    #[error(transparent)]
+    Compression(#[from] CompressionError),
+}
+
+impl From<VarintError> for RecordsError {
+    fn from(error: VarintError) -> Self {
+        match error {
+            VarintError::Truncated => Self::PrematureEnd,
+            VarintError::TooLong => Self::BadStructure,
+        }
+    }
+}
+
+/// One record, borrowed from the (uncompressed) body of its batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RecordRef<'a> {
+    /// Added to the batch's base timestamp.
+    pub timestamp_delta_ms: i64,
+    /// Added to the batch's base offset.
+    pub offset_delta: i32,
+    pub key: Option<&'a [u8]>,
+    pub value: Option<&'a [u8]>,
+    pub headers: HeadersRef<'a>,
+    /// The whole record in bytes, with its length in front.
+    pub size_bytes: usize,
+}
+
+/// The headers of a record, not yet taken apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct HeadersRef<'a> {
+    count: u32,
+    bytes: &'a [u8],
+}
+
+impl<'a> HeadersRef<'a> {
+    pub fn len(&self) -> usize {
+        self.count as usize
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// Keys with values, in order. The bytes were checked when the record was read.
+    pub fn iter(&self) -> impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)> + use<'a> {
+        let mut cursor = Cursor { bytes: self.bytes, at: 0 };
+        (0..self.count).map_while(move |_| Some((cursor.nullable().ok()??, cursor.nullable().ok()?)))
+    }
+}
+
+/// A place in bytes.
+struct Cursor<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Cursor<'a> {
+    #[inline]
+    fn i32(&mut self) -> Result<i32, RecordsError> {
+        Ok(varint::read_i32(self.bytes, &mut self.at)?)
+    }
+
+    #[inline]
+    fn i64(&mut self) -> Result<i64, RecordsError> {
+        Ok(varint::read_i64(self.bytes, &mut self.at)?)
+    }
+
+    /// A length and as many bytes; a negative length is null.
+    #[inline]
+    fn nullable(&mut self) -> Result<Option<&'a [u8]>, RecordsError> {
+        let Ok(length) = usize::try_from(self.i32()?) else { return Ok(None) };
+        let rest = &self.bytes[self.at..];
+        let bytes = rest.get(..length).ok_or(RecordsError::PrematureEnd)?;
+        self.at += length;
+        Ok(Some(bytes))
+    }
+
+    fn headers(&mut self) -> Result<HeadersRef<'a>, RecordsError> {
+        let count = self.i32()?;
+        if count < 0 || count as usize > self.bytes.len() - self.at {
+            return Err(RecordsError::BadHeaderCount(count));
+        }
+        let start = self.at;
+        for _ in 0..count {
+            let key_size = self.i32()?;
+            let key_size = usize::try_from(key_size).map_err(|_| RecordsError::BadHeaderKeySize(key_size))?;
+            if key_size > self.bytes.len() - self.at {
+                return Err(RecordsError::PrematureEnd);
+            }
+            self.at += key_size;
+            self.nullable()?;
+        }
+        Ok(HeadersRef { count: count as u32, bytes: &self.bytes[start..self.at] })
+    }
+
+    fn record(&mut self) -> Result<RecordRef<'a>, RecordsError> {
+        let start = self.at;
+        let size = self.i32()?;
+        let body_start = self.at;
+        let body_end = usize::try_from(size).ok().and_then(|size| body_start.checked_add(size));
+        let body_end = body_end.filter(|end| *end <= self.bytes.len()).ok_or(RecordsError::PrematureEnd)?;
+        // The attributes of a record are unused.
+        self.at += 1;
+        let timestamp_delta_ms = self.i64()?;
+        let offset_delta = self.i32()?;
+        let (key, value) = (self.nullable()?, self.nullable()?);
+        let headers = self.headers()?;
+        if self.at != body_end {
+            return Err(RecordsError::BadSize { expected: size.into(), read: (self.at - body_start) as i64 });
+        }
+        Ok(RecordRef { timestamp_delta_ms, offset_delta, key, value, headers, size_bytes: body_end - start })
+    }
+}
+
+/// Iterates over the uncompressed body of a batch. Ends after the first error.
+pub struct Records<'a> {
+    cursor: Cursor<'a>,
+    left: i32,
+}
+
+/// The records of an uncompressed body, of which the batch declares `count`.
+pub fn records(body: &[u8], count: i32) -> Records<'_> {
+    Records { cursor: Cursor { bytes: body, at: 0 }, left: count }
+}
+
+impl<'a> Records<'a> {
+    fn step(&mut self) -> Result<RecordRef<'a>, RecordsError> {
+        if self.left < 0 {
+            return Err(RecordsError::BadCount(self.left));
+        }
+        let record = self.cursor.record()?;
+        if self.left == 1 && self.cursor.at != self.cursor.bytes.len() {
+            return Err(RecordsError::BytesRemain);
+        }
+        Ok(record)
+    }
+}
+
+impl<'a> Iterator for Records<'a> {
+    type Item = Result<RecordRef<'a>, RecordsError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.left == 0 {
+            return None;
+        }
+        let step = self.step();
+        self.left = if step.is_ok() { self.left - 1 } else { 0 };
+        Some(step)
+    }
+}
+
+/// What a validator needs to know of a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RecordShape {
+    pub timestamp_delta_ms: i64,
+    pub offset_delta: i32,
+    pub has_key: bool,
+}
+
+/// Scans an uncompressed body. `visit` gets each record's index and shape; the first error ends the scan.
+pub fn scan(body: &[u8], count: i32, mut visit: impl FnMut(i32, RecordShape)) -> Result<(), RecordsError> {
+    for (index, record) in records(body, count).enumerate() {
+        let record = record?;
+        visit(
+            index as i32,
+            RecordShape {
+                timestamp_delta_ms: record.timestamp_delta_ms,
+                offset_delta: record.offset_delta,
+                has_key: record.key.is_some(),
+            },
+        );
+    }
+    Ok(())
+}
+
+/// Scans a stream of unpacked bytes through a buffer of fixed size, so that a small batch which unpacks to gigabytes
+/// costs time and no memory. Keys, values and headers are stepped over, as `DefaultRecord.readPartiallyFrom` does.
+pub fn scan_stream(
+    stream: &mut dyn Read,
+    count: i32,
+    buffer: &mut Vec<u8>,
+    mut visit: impl FnMut(i32, RecordShape),
+) -> Result<(), RecordsError> {
+    if count < 0 {
+        return Err(RecordsError::BadCount(count));
+    }
+    let mut window = Window::new(stream, buffer);
+    for index in 0..count {
+        visit(index, window.record()?);
+    }
+    if window.at_end()? { Ok(()) } else { Err(RecordsError::BytesRemain) }
+}
+
+/// How much of a stream is looked at at a time.
+const WINDOW_BYTES: usize = 64 * 1024;
+/// The longest thing that is read in one piece: a 64-bit varint.
+const LONGEST_READ_BYTES: usize = 10;
+
+/// A buffered stream that one can step over.
+struct Window<'a> {
+    stream: &'a mut dyn Read,
+    buffer: &'a mut Vec<u8>,
+    at: usize,
+    filled: usize,
+    ended: bool,
+    /// Bytes of the stream before `at`.
+    passed: i64,
+}
+
+impl<'a> Window<'a> {
+    fn new(stream: &'a mut dyn Read, buffer: &'a mut Vec<u8>) -> Self {
+        buffer.resize(WINDOW_BYTES, 0);
+        Self { stream, buffer, at: 0, filled: 0, ended: false, passed: 0 }
+    }
+
+    /// Makes the next varint contiguous, if the stream has one.
+    #[inline]
+    fn ensure(&mut self) -> Result<(), RecordsError> {
+        if self.filled - self.at >= LONGEST_READ_BYTES || self.ended { Ok(()) } else { self.refill() }
+    }
+
+    fn refill(&mut self) -> Result<(), RecordsError> {
+        self.buffer.copy_within(self.at..self.filled, 0);
+        self.filled -= self.at;
+        self.at = 0;
+        while self.filled < LONGEST_READ_BYTES && !self.ended {
+            match self.stream.read(&mut self.buffer[self.filled..]) {
+                Ok(0) => self.ended = true,
+                Ok(read) => self.filled += read,
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(error) => {
+                    let reason = error.to_string();
+                    return Err(CompressionError::Corrupt { codec: "record", reason }.into());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn at_end(&mut self) -> Result<bool, RecordsError> {
+        self.ensure()?;
+        Ok(self.at == self.filled)
+    }
+
+    #[inline]
+    fn i32(&mut self) -> Result<i32, RecordsError> {
+        self.ensure()?;
+        let before = self.at;
+        let value = varint::read_i32(&self.buffer[..self.filled], &mut self.at)?;
+        self.passed += (self.at - before) as i64;
+        Ok(value)
+    }
+
+    #[inline]
+    fn i64(&mut self) -> Result<i64, RecordsError> {
+        self.ensure()?;
+        let before = self.at;
+        let value = varint::read_i64(&self.buffer[..self.filled], &mut self.at)?;
+        self.passed += (self.at - before) as i64;
+        Ok(value)
+    }
+
+    /// Steps over `length` bytes; a negative length is null and nothing to step over.
+    #[inline]
+    fn skip(&mut self, length: i32) -> Result<(), RecordsError> {
+        let mut left = usize::try_from(length).unwrap_or(0);
+        self.passed += left as i64;
+        while left > self.filled - self.at {
+            left -= self.filled - self.at;
+            self.at = self.filled;
+            self.ensure()?;
+            if self.at == self.filled {
+                return Err(RecordsError::PrematureEnd);
+            }
+        }
+        self.at += left;
+        Ok(())
+    }
+
+    fn record(&mut self) -> Result<RecordShape, RecordsError> {
+        let size = i64::from(self.i32()?);
+        let start = self.passed;
+        self.skip(1)?;
+        let timestamp_delta_ms = self.i64()?;
+        let offset_delta = self.i32()?;
+        let key_size = self.i32()?;
+        self.skip(key_size)?;
+        let value_size = self.i32()?;
+        self.skip(value_size)?;
+        let headers = self.i32()?;
+        if headers < 0 {
+            return Err(RecordsError::BadHeaderCount(headers));
+        }
+        for _ in 0..headers {
+            let key_size = self.i32()?;
+            if key_size < 0 {
+                return Err(RecordsError::BadHeaderKeySize(key_size));
+            }
+            self.skip(key_size)?;
+            let value_size = self.i32()?;
+            self.skip(value_size)?;
+        }
+        // The reference's partial reader lets a wrong size through and its consumers then fail on the batch for ever.
+        if self.passed - start != size {
+            return Err(RecordsError::BadSize { expected: size, read: self.passed - start });
+        }
+        Ok(RecordShape { timestamp_delta_ms, offset_delta, has_key: key_size >= 0 })
+    }
+}
+
+/// Writes one record.
+pub(crate) fn put_record(out: &mut impl BufMut, record: &RecordRef<'_>) {
+    let body_bytes = 1
+        + varint::len_i64(record.timestamp_delta_ms)
+        + varint::len_i32(record.offset_delta)
+        + nullable_len(record.key)
+        + nullable_len(record.value)
+        + varint::len_i32(record.headers.count as i32)
+        + record.headers.bytes.len();
+    varint::put_i32(out, body_bytes as i32);
+    out.put_u8(0);
+    varint::put_i64(out, record.timestamp_delta_ms);
+    varint::put_i32(out, record.offset_delta);
+    put_nullable(out, record.key);
+    put_nullable(out, record.value);
+    varint::put_i32(out, record.headers.count as i32);
+    out.put_slice(record.headers.bytes);
+}
+
+fn nullable_len(bytes: Option<&[u8]>) -> usize {
+    bytes.map_or(1, |bytes| varint::len_i32(bytes.len() as i32) + bytes.len())
+}
+
+fn put_nullable(out: &mut impl BufMut, bytes: Option<&[u8]>) {
+    match bytes {
+        Some(bytes) => {
+            varint::put_i32(out, bytes.len() as i32);
+            out.put_slice(bytes);
+        }
+        None => varint::put_i32(out, -1),
+    }
+}
