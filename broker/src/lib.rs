@@ -10,4 +10,5 @@ pub mod errors;
 pub mod logging;
 pub mod net;
 pub mod node;
+pub mod raft;
 pub mod replicas;

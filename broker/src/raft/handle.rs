@@ -2,28 +2,10 @@
 //!
 //! The handle only passes messages to the driver task; it holds no state of the quorum itself.
 
-use jackdaw_wire::messages::{
-    BeginQuorumEpochRequest, BeginQuorumEpochResponse, DescribeQuorumRequest, DescribeQuorumResponse,
-    EndQuorumEpochRequest, EndQuorumEpochResponse, FetchRequest, FetchResponse, FetchSnapshotRequest,
-    FetchSnapshotResponse, VoteRequest, VoteResponse,
-};
+pub use jackdaw_quorum::{LeaderAndEpoch, Request as RaftRequest, Response as RaftResponse};
 use jackdaw_wire::metadata_record::MetadataRecord;
 use jackdaw_wire::types::OffsetAndEpoch;
 use tokio::sync::{mpsc, oneshot, watch};
-
-/// Who leads the quorum, as far as this node knows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct LeaderAndEpoch {
-    /// Node id of the leader of `epoch`; `None` while an election is open.
-    pub leader: Option<i32>,
-    pub epoch: i32,
-}
-
-impl LeaderAndEpoch {
-    pub fn is_leader(&self, node_id: i32) -> bool {
-        self.leader == Some(node_id)
-    }
-}
 
 /// The committed metadata log as it is told to subscribers, in log order and without gaps.
 #[derive(Debug, Clone)]
@@ -47,29 +29,6 @@ pub enum RaftEvent {
     /// Enough was appended since the last snapshot (`metadata.log.max.record.bytes.between.snapshots`): answer with
     /// `RaftHandle::write_snapshot` of the image as it is at this point of the stream. Only one subscriber needs to.
     SnapshotWanted { id: OffsetAndEpoch, last_contained_log_time_ms: i64 },
-}
-
-/// Requests of the quorum's protocol, decoded.
-#[derive(Debug, Clone)]
-pub enum RaftRequest {
-    Vote(VoteRequest),
-    BeginQuorumEpoch(BeginQuorumEpochRequest),
-    EndQuorumEpoch(EndQuorumEpochRequest),
-    /// A Fetch of `__cluster_metadata`. For versions below 13, which name topics by name, set the topic id.
-    Fetch(FetchRequest),
-    FetchSnapshot(FetchSnapshotRequest),
-    DescribeQuorum(DescribeQuorumRequest),
-}
-
-/// The answer of the same kind as the request.
-#[derive(Debug, Clone)]
-pub enum RaftResponse {
-    Vote(VoteResponse),
-    BeginQuorumEpoch(BeginQuorumEpochResponse),
-    EndQuorumEpoch(EndQuorumEpochResponse),
-    Fetch(FetchResponse),
-    FetchSnapshot(FetchSnapshotResponse),
-    DescribeQuorum(DescribeQuorumResponse),
 }
 
 /// Why records were not appended. None of them is in the log.
@@ -108,8 +67,13 @@ pub(super) enum Command {
         records: Vec<MetadataRecord>,
         reply: oneshot::Sender<Result<i64, AppendError>>,
     },
-    Request { request: RaftRequest, reply: oneshot::Sender<RaftResponse> },
-    Subscribe { events: mpsc::Sender<RaftEvent> },
+    Request {
+        request: RaftRequest,
+        reply: oneshot::Sender<RaftResponse>,
+    },
+    Subscribe {
+        events: mpsc::Sender<RaftEvent>,
+    },
     WriteSnapshot {
         id: OffsetAndEpoch,
         last_contained_log_time_ms: i64,
@@ -117,8 +81,12 @@ pub(super) enum Command {
         records: Vec<MetadataRecord>,
         reply: oneshot::Sender<Result<(), SnapshotError>>,
     },
-    Resign { epoch: i32 },
-    Shutdown { reply: oneshot::Sender<()> },
+    Resign {
+        epoch: i32,
+    },
+    Shutdown {
+        reply: oneshot::Sender<()>,
+    },
 }
 
 /// A cheap handle on this node's quorum.

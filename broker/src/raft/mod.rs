@@ -7,5 +7,7 @@
 mod handle;
 mod options;
 
-pub use handle::{AppendError, LeaderAndEpoch, RaftEvent, RaftHandle, RaftRequest, RaftResponse, SnapshotError};
+pub use handle::{
+    AppendError, LeaderAndEpoch, RaftEvent, RaftHandle, RaftRequest, RaftResponse, SnapshotError,
+};
 pub use options::{RaftOptions, VoterAddress};
