@@ -2,11 +2,22 @@
 //!
 //! Must not read the environment, open sockets or touch log folders: a configuration is data.
 
+mod build;
+pub mod keys;
+pub mod listeners;
+pub mod properties;
+mod validate;
+mod values;
+pub mod versions;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use jackdaw_log::TopicConfigs;
+
 use crate::net::HostPort;
+pub use values::{Problem, Values};
 
 /// What a node needs to know before it starts, in Kafka's terms; durations are milliseconds, sizes bytes.
 #[derive(Clone, Debug)]
@@ -34,9 +45,13 @@ pub struct Config {
     pub storage: StorageConfig,
     pub topics: TopicsConfig,
     pub producer_id_expiration_ms: i32,
-    /// Broker-level defaults of topic settings under their topic-level names, as far as the file sets them
-    /// (`log.segment.bytes=N` gives `segment.bytes` → `N`).
-    pub topic_overrides: BTreeMap<String, String>,
+    pub producer_id_expiration_check_interval_ms: i32,
+    /// The broker's values of all topic-level settings, under their topic-level names.
+    pub topic_defaults: TopicConfigs,
+    /// Feature level of metadata.version for a cluster that is started for the first time.
+    pub bootstrap_metadata_version: i16,
+    /// The settings as they were read, for DescribeConfigs.
+    pub values: Arc<Values>,
 }
 
 /// `process.roles`.
@@ -110,28 +125,23 @@ pub struct LifecycleConfig {
     pub session_timeout_ms: i32,
     pub initial_registration_timeout_ms: i32,
     pub controlled_shutdown_enable: bool,
-    pub controlled_shutdown_max_retries: i32,
-    pub controlled_shutdown_retry_backoff_ms: i64,
 }
 
 #[derive(Clone, Debug)]
 pub struct ReplicationConfig {
     pub lag_time_max_ms: i64,
     pub socket_timeout_ms: i32,
-    pub socket_receive_buffer_bytes: i32,
     /// Per partition.
     pub fetch_max_bytes: i32,
     pub fetch_wait_max_ms: i32,
     pub fetch_min_bytes: i32,
     pub fetch_response_max_bytes: i32,
     pub fetch_backoff_ms: i32,
-    pub num_fetchers: i32,
     pub high_watermark_checkpoint_interval_ms: i64,
     pub auto_leader_rebalance_enable: bool,
-    pub leader_imbalance_per_broker_percentage: i32,
     pub leader_imbalance_check_interval_seconds: i64,
-    /// Class name, or none; only Kafka's own two are known.
-    pub replica_selector_class: Option<String>,
+    /// `replica.selector.class` is the rack-aware one (KIP-392).
+    pub rack_aware_reads: bool,
     pub max_incremental_fetch_session_cache_slots: i32,
     /// Largest Fetch reply to a client.
     pub consumer_fetch_max_bytes: i32,
@@ -170,3 +180,6 @@ impl Config {
         self.voters.iter().find(|v| v.id == id)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,303 @@
+//! The settings of one file against the table: each value parsed and checked on its own, in Kafka's words.
+//!
+//! Must not compare settings with each other; `validate` does.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use super::keys::{self, Check, Honour, Key, Kind};
+use super::properties::Entry;
+use super::versions;
+
+/// Something to tell about a configuration: why it is refused, or what it will not do.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub struct Problem {
+    /// Where the setting was read; not a path where it was given otherwise.
+    pub file: String,
+    /// 1-based.
+    pub line: Option<usize>,
+    pub key: Option<String>,
+    pub message: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.line {
+            Some(line) => write!(f, "{}:{line}: {}", self.file, self.message),
+            None => write!(f, "{}: {}", self.file, self.message),
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+struct Setting {
+    value: String,
+    file: String,
+    line: Option<usize>,
+}
+
+/// All settings of a node, with what there is to say about them.
+#[derive(Clone, Debug, Default)]
+pub struct Values {
+    file: String,
+    settings: BTreeMap<String, Setting>,
+    pub errors: Vec<Problem>,
+    pub warnings: Vec<Problem>,
+}
+
+impl Values {
+    /// Takes the entries of a file, then the overrides; later ones win. Values that do not parse are left at their
+    /// default, with an error.
+    pub fn new(file: &str, entries: Vec<Entry>, overrides: &[(String, String)]) -> Self {
+        let mut values = Self { file: file.to_owned(), ..Self::default() };
+        for Entry { key, value, line } in entries {
+            let setting = Setting { value, file: file.to_owned(), line: Some(line) };
+            if let Some(before) = values.settings.insert(key.clone(), setting) {
+                let first = before.line.unwrap_or_default();
+                values.warn(&key, format!("`{key}` was already set in line {first}; this line wins"));
+            }
+        }
+        for (key, value) in overrides {
+            let setting = Setting { value: value.clone(), file: "--override".to_owned(), line: None };
+            values.settings.insert(key.clone(), setting);
+        }
+        values.check_each();
+        values
+    }
+
+    fn check_each(&mut self) {
+        let settings: Vec<(String, String)> =
+            self.settings.iter().map(|(name, s)| (name.clone(), s.value.trim().to_owned())).collect();
+        for (name, value) in settings {
+            match keys::find(&name) {
+                Some(key) => self.check_one(key, &value),
+                None if keys::is_family_member(&name) => {
+                    self.warn(
+                        &name,
+                        format!("`{name}` has no effect: it belongs to a feature that is not built"),
+                    );
+                }
+                None => {
+                    let hint =
+                        keys::nearest(&name).map(|n| format!("; did you mean `{n}`?")).unwrap_or_default();
+                    self.warn(
+                        &name,
+                        format!("`{name}` is not a setting of Kafka 3.7 and has no effect{hint}"),
+                    );
+                }
+            }
+        }
+    }
+
+    fn check_one(&mut self, key: &Key, value: &str) {
+        if let Err(why) = parse(key, value) {
+            self.error(key.name, why);
+            self.settings.remove(key.name);
+            return;
+        }
+        let is_default = key.default.unwrap_or_default() == value
+            || (key.kind == Kind::Bool && key.default.is_some_and(|d| d.eq_ignore_ascii_case(value)));
+        match key.honour {
+            Honour::NoEffect(why) if !is_default => {
+                self.warn(key.name, format!("`{}` has no effect here: {why}", key.name));
+            }
+            Honour::Refused if !is_default => {
+                let why = "what it asks for is not built, and leaving it out would break its promise";
+                self.error(key.name, format!("`{}` cannot be honoured: {why}", key.name));
+            }
+            _ => {}
+        }
+    }
+
+    /// An error about a setting, at its line if it has one.
+    pub fn error(&mut self, key: &str, message: String) {
+        let problem = self.problem(key, message);
+        self.errors.push(problem);
+    }
+
+    pub fn warn(&mut self, key: &str, message: String) {
+        let problem = self.problem(key, message);
+        self.warnings.push(problem);
+    }
+
+    /// Kafka's `require`: an error about `key` unless the condition holds.
+    pub fn require(&mut self, holds: bool, key: &str, message: impl FnOnce() -> String) {
+        if !holds {
+            self.error(key, message());
+        }
+    }
+
+    fn problem(&self, key: &str, message: String) -> Problem {
+        let setting = self.settings.get(key);
+        Problem {
+            file: setting.map_or(&self.file, |s| &s.file).clone(),
+            line: setting.and_then(|s| s.line),
+            key: Some(key.to_owned()),
+            message,
+        }
+    }
+
+    /// What was set, without what is default.
+    pub fn explicit(&self, name: &str) -> Option<&str> {
+        self.settings.get(name).map(|s| s.value.trim())
+    }
+
+    /// What was set, or the default; none where that is null.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.explicit(name).or_else(|| keys::find(name).and_then(|key| key.default))
+    }
+
+    pub fn text(&self, name: &str) -> &str {
+        self.get(name).unwrap_or_default()
+    }
+
+    /// A number of the table; its value and its default are known to parse.
+    pub fn number<N: std::str::FromStr + Default>(&self, name: &str) -> N {
+        self.text(name).parse().unwrap_or_default()
+    }
+
+    pub fn is_true(&self, name: &str) -> bool {
+        self.text(name).eq_ignore_ascii_case("true")
+    }
+
+    /// Items without blanks around them.
+    pub fn list(&self, name: &str) -> Vec<String> {
+        split_list(self.text(name))
+    }
+
+    /// Everything that was set, unknown keys included, as it was written.
+    pub fn originals(&self) -> BTreeMap<String, String> {
+        self.settings.iter().map(|(name, s)| (name.clone(), s.value.clone())).collect()
+    }
+}
+
+/// `ConfigDef.Type.LIST`.
+pub fn split_list(text: &str) -> Vec<String> {
+    let text = text.trim();
+    if text.is_empty() { Vec::new() } else { text.split(',').map(|item| item.trim().to_owned()).collect() }
+}
+
+/// `CoreUtils.parseCsvList`: as above, without empty items.
+pub fn split_csv(text: &str) -> Vec<String> {
+    split_list(text).into_iter().filter(|item| !item.is_empty()).collect()
+}
+
+/// Whether a value fits its key; the error is Kafka's `ConfigException` text.
+pub fn parse(key: &Key, value: &str) -> Result<(), String> {
+    let invalid =
+        |value: &str, why: String| format!("Invalid value {value} for configuration {}: {why}", key.name);
+    let number = |parses: bool, kind: &str| {
+        if parses { Ok(()) } else { Err(invalid(value, format!("Not a number of type {kind}"))) }
+    };
+    match key.kind {
+        Kind::Bool if !value.eq_ignore_ascii_case("true") && !value.eq_ignore_ascii_case("false") => {
+            return Err(invalid(value, "Expected value to be either true or false".to_owned()));
+        }
+        Kind::Int => number(value.parse::<i32>().is_ok(), "INT")?,
+        Kind::Short => number(value.parse::<i16>().is_ok(), "SHORT")?,
+        Kind::Long => number(value.parse::<i64>().is_ok(), "LONG")?,
+        Kind::Double => number(value.parse::<f64>().is_ok(), "DOUBLE")?,
+        _ => {}
+    }
+    check(key, value).map_err(|(value, why)| invalid(&value, why))
+}
+
+fn check(key: &Key, value: &str) -> Result<(), (String, String)> {
+    let refuse = |why: String| Err((value.to_owned(), why));
+    match key.check {
+        Check::AtLeast(min) if value.parse::<i64>().is_ok_and(|n| n < min) => {
+            refuse(format!("Value must be at least {min}"))
+        }
+        Check::Between(min, max) => match value.parse::<f64>() {
+            Ok(n) if n < min => refuse(format!("Value must be at least {min}")),
+            Ok(n) if n > max => refuse(format!("Value must be no more than {max}")),
+            _ => Ok(()),
+        },
+        Check::OneOf(known) => {
+            let items = if key.kind == Kind::List { split_list(value) } else { vec![value.to_owned()] };
+            match items.into_iter().find(|item| !known.contains(&item.as_str())) {
+                Some(item) => Err((item, format!("String must be one of: {}", known.join(", ")))),
+                None => Ok(()),
+            }
+        }
+        Check::NonEmpty if value.is_empty() => refuse("String must be non-empty".to_owned()),
+        Check::MetadataVersion if versions::feature_level(value).is_none() => {
+            refuse(format!("Version {value} is not a valid version"))
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_default_of_the_table_parses() {
+        for key in keys::all() {
+            if let Some(default) = key.default {
+                assert_eq!(parse(key, default), Ok(()), "{}", key.name);
+            }
+        }
+    }
+
+    #[test]
+    fn single_values_are_refused_in_kafkas_words() {
+        for (name, value, expected) in [
+            (
+                "num.partitions",
+                "x",
+                "Invalid value x for configuration num.partitions: Not a number of type INT",
+            ),
+            (
+                "num.partitions",
+                "0",
+                "Invalid value 0 for configuration num.partitions: Value must be at least 1",
+            ),
+            (
+                "log.cleaner.min.cleanable.ratio",
+                "1.5",
+                "Invalid value 1.5 for configuration log.cleaner.min.cleanable.ratio: Value must be no more than 1",
+            ),
+            (
+                "auto.create.topics.enable",
+                "yes",
+                "Invalid value yes for configuration auto.create.topics.enable: Expected value to be either true or false",
+            ),
+            (
+                "process.roles",
+                "broker,boss",
+                "Invalid value boss for configuration process.roles: String must be one of: broker, controller",
+            ),
+        ] {
+            let key = keys::find(name).unwrap();
+            assert_eq!(parse(key, value).unwrap_err(), expected);
+        }
+    }
+
+    #[test]
+    fn nothing_is_swallowed() {
+        let entries = super::super::properties::parse(
+            b"node.id=1\nnode.id=2\nnum.io.threads=16\nnum.io.thread=4\nauthorizer.class.name=a.B\nnum.partitions=q\n",
+        )
+        .unwrap();
+        let values = Values::new("s.properties", entries, &[("log.dir".to_owned(), "/x".to_owned())]);
+        let told = |problems: &[Problem]| problems.iter().map(Problem::to_string).collect::<Vec<_>>();
+        assert_eq!(
+            told(&values.warnings),
+            [
+                "s.properties:2: `node.id` was already set in line 1; this line wins",
+                "s.properties:4: `num.io.thread` is not a setting of Kafka 3.7 and has no effect; did you mean `num.io.threads`?",
+                "s.properties:3: `num.io.threads` has no effect here: this broker needs no such sizes",
+            ]
+        );
+        assert_eq!(
+            told(&values.errors),
+            [
+                "s.properties:5: `authorizer.class.name` cannot be honoured: what it asks for is not built, and leaving it out would break its promise",
+                "s.properties:6: Invalid value q for configuration num.partitions: Not a number of type INT",
+            ]
+        );
+        assert_eq!((values.number::<i32>("num.partitions"), values.text("log.dir")), (1, "/x"));
+    }
+}
