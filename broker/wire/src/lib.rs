@@ -7,6 +7,8 @@ pub mod api;
 pub mod batch;
 pub mod compression;
 pub mod control_record;
+pub mod frame;
+mod guard;
 pub mod metadata_record;
 pub mod record_codec;
 pub mod records;

@@ -1,6 +1,8 @@
 //! Whatever bytes arrive, decoding ends in a value or an error: never in a panic, never in memory without end.
 //! Each test prints its seed; `JACKDAW_SEED=…` replays it.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use bytes::Bytes;
 use jackdaw_wire::batch::{BatchRef, complete_batches};
 use jackdaw_wire::control_record::ControlRecord;
@@ -55,7 +57,9 @@ fn golden_batches() -> Vec<Bytes> {
     let lines = text.lines().filter(|line| !line.starts_with('#')).filter_map(|line| line.rsplit_once(' '));
     lines
         .map(|(_, hex)| {
-            (0..hex.len() / 2).map(|at| u8::from_str_radix(&hex[2 * at..2 * at + 2], 16).unwrap()).collect()
+            (0..hex.len() / 2)
+                .map(|at| u8::from_str_radix(&hex[2 * at..2 * at + 2], 16).expect("hex"))
+                .collect()
         })
         .collect()
 }

@@ -1,6 +1,8 @@
 //! Byte for byte what Apache Kafka 3.7.0 writes. The hexadecimal texts came out of its own classes
 //! (`MetadataRecordSerde`, `MessageUtil.toByteBuffer`, and `kafka-storage format` for the snapshot).
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use bytes::{Bytes, BytesMut};
 use jackdaw_wire::batch::{BatchBuilder, BatchRef, batches};
 use jackdaw_wire::control_record::*;
