@@ -1,7 +1,19 @@
 //! Observe, plan, execute: one plan, on a Docker engine or as processes on loopback.
+//!
+//! It must not judge a compose file (that is `compose`'s and `conventions`' business) and must not print:
+//! commands do.
 
 pub mod clock;
 pub mod digest;
+pub mod kafka;
 pub mod logline;
+pub mod lower;
 pub mod model;
+pub mod plan;
 pub mod process;
+pub mod ready;
+pub mod runtime;
+#[cfg(test)]
+mod testing;
+
+pub use runtime::{ExecSpec, Outcome, Preflight, Runtime, RuntimeError};

@@ -1,7 +1,7 @@
 //! What is wanted and what is there, in words that both runtimes share. Data only: no I/O.
 
+use jackdaw_conventions::NodePlan;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
@@ -29,7 +29,7 @@ impl ProjectSpec {
     }
 
     /// Services that are Kafka nodes of ours.
-    pub fn nodes(&self) -> impl Iterator<Item = (&ServiceSpec, &NodeSpec)> {
+    pub fn nodes(&self) -> impl Iterator<Item = (&ServiceSpec, &NodePlan)> {
         self.services.iter().filter_map(|service| Some((service, service.node.as_ref()?)))
     }
 }
@@ -44,7 +44,7 @@ pub struct ServiceSpec {
     /// Image as the file names it.
     pub image: String,
     /// Present where the image is one that Jackdaw stands in for.
-    pub node: Option<NodeSpec>,
+    pub node: Option<NodePlan>,
     /// Published ports, host addresses parsed.
     pub ports: Vec<PortSpec>,
     /// Volumes, binds and tmpfs, volumes by the engine's names.
@@ -55,65 +55,10 @@ pub struct ServiceSpec {
     pub stop_signal: String,
     /// Time between that signal and SIGKILL; Docker's default is 10 s.
     pub stop_grace_ms: u64,
-    /// `depends_on`.
-    pub depends_on: Vec<Dependency>,
     /// Digest of all that makes the container what it is: another one means that it is made anew.
     pub hash: String,
     /// The rest of what the file says.
     pub compose: jackdaw_compose::Service,
-}
-
-/// A Kafka node that Jackdaw runs.
-#[derive(Debug, Clone, Serialize)]
-pub struct NodeSpec {
-    /// `node.id`.
-    pub node_id: i32,
-    /// `process.roles`.
-    pub roles: Vec<String>,
-    /// The node's server.properties, in order.
-    pub properties: Vec<(String, String)>,
-    /// Cluster id that a fresh volume is formatted with.
-    pub cluster_id: Option<String>,
-    /// `listeners`.
-    pub listeners: Vec<Endpoint>,
-    /// `advertised.listeners`.
-    pub advertised: Vec<Endpoint>,
-    /// Listeners that only controllers use.
-    pub controller_listeners: Vec<String>,
-    /// Listener name to security protocol.
-    pub protocols: BTreeMap<String, String>,
-    /// `log.dirs`, as paths inside the container.
-    pub data_dirs: Vec<String>,
-    /// User of the image that is stood in for, as `uid[:gid]`.
-    pub user: String,
-}
-
-impl NodeSpec {
-    /// Whether the node has the broker role.
-    pub fn is_broker(&self) -> bool {
-        self.roles.iter().any(|role| role == "broker")
-    }
-
-    /// Whether the node has the controller role.
-    pub fn is_controller(&self) -> bool {
-        self.roles.iter().any(|role| role == "controller")
-    }
-
-    /// Whether a plain client can talk to the listener: neither TLS nor SASL stands before it.
-    pub fn is_plaintext(&self, listener: &str) -> bool {
-        self.protocols.get(listener).is_none_or(|protocol| protocol.eq_ignore_ascii_case("PLAINTEXT"))
-    }
-}
-
-/// `NAME://host:port`.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Endpoint {
-    /// Listener name.
-    pub listener: String,
-    /// Host; empty means every interface.
-    pub host: String,
-    /// Port.
-    pub port: u16,
 }
 
 /// One published port.
@@ -194,29 +139,6 @@ pub enum Restart {
     OnFailure(u32),
     /// As `Always`, unless it was stopped before the supervisor (or engine) went down.
     UnlessStopped,
-}
-
-/// What a dependant waits for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Condition {
-    /// The dependency was started.
-    ServiceStarted,
-    /// Its healthcheck passes.
-    ServiceHealthy,
-    /// It exited with code 0.
-    ServiceCompletedSuccessfully,
-}
-
-/// One entry of `depends_on`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Dependency {
-    /// The service waited for.
-    pub service: String,
-    /// How far it has to be.
-    pub condition: Condition,
-    /// Whether its absence is an error.
-    pub required: bool,
 }
 
 /// What a runtime holds of a project.

@@ -3,10 +3,12 @@
 //! One supervisor per project (the same binary, detached) owns the children; commands talk to it over a
 //! Unix socket and may come and go. Everything it keeps lies in one folder per project.
 
+pub mod address;
 pub mod forward;
 pub mod holder;
 pub mod instance;
 
+pub mod layout;
 pub mod logs;
 pub mod paths;
 pub mod protocol;

@@ -1,0 +1,182 @@
+//! From what a file says to what a runtime has to make: names of the engine, defaults, order, hashes.
+//!
+//! No I/O, and no judgement: what is wrong with a file was said before.
+
+use crate::digest;
+use crate::model::{
+    LeftOut, MountSource, MountSpec, NetworkSpec, PortSpec, ProjectSpec, Restart, ServiceSpec, VolumeSpec,
+};
+use jackdaw_compose::{self as compose, MountKind, Project, Protocol, Published, Service};
+use jackdaw_conventions::{Cluster, NodePlan, provide};
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+
+/// Docker's default for `stop_grace_period`.
+const STOP_GRACE_MS: u64 = 10_000;
+
+/// The spec of a project, and the services that Jackdaw does not run on any runtime. `build` names the
+/// program that runs the nodes: another one changes their hashes.
+pub fn lower(project: &Project, cluster: &Cluster, build: &str) -> (ProjectSpec, Vec<LeftOut>) {
+    let mut left_out = Vec::new();
+    let mut services = Vec::new();
+    for service in in_dependency_order(project) {
+        let node = cluster.node(&service.name);
+        match why_left_out(service, node) {
+            Some(reason) => left_out.push(LeftOut { service: service.name.value.clone(), reason }),
+            None => services.push(lower_service(project, service, node, build)),
+        }
+    }
+    let networks = project.networks.iter().map(|network| NetworkSpec {
+        key: network.key.value.clone(),
+        name: network.name.clone(),
+        external: network.external,
+        compose: network.clone(),
+    });
+    let volumes = project.volumes.iter().map(|volume| VolumeSpec {
+        key: volume.key.value.clone(),
+        name: volume.name.clone(),
+        external: volume.external,
+        compose: volume.clone(),
+    });
+    let spec = ProjectSpec {
+        name: project.name.value.clone(),
+        working_dir: project.working_dir.clone(),
+        config_files: project.files.clone(),
+        services,
+        networks: networks.collect(),
+        volumes: volumes.collect(),
+    };
+    (spec, left_out)
+}
+
+fn why_left_out(service: &Service, node: Option<&NodePlan>) -> Option<String> {
+    let Some(image) = &service.image else {
+        return Some("it has to be built, and Jackdaw builds no images".into());
+    };
+    (node.is_none() && provide(service).is_some())
+        .then(|| format!("it runs a command of its own in {image}, whose tools are not part of Jackdaw yet"))
+}
+
+fn lower_service(project: &Project, service: &Service, node: Option<&NodePlan>, build: &str) -> ServiceSpec {
+    let name = service.name.value.clone();
+    let container =
+        service.container_name.as_ref().map_or_else(|| format!("{}-{name}-1", *project.name), |n| n.value.clone());
+    ServiceSpec {
+        image: service.image.as_ref().map(|image| image.value.clone()).unwrap_or_default(),
+        node: node.cloned(),
+        ports: service.ports.iter().map(lower_port).collect(),
+        mounts: service.mounts.iter().filter_map(|mount| lower_mount(project, mount)).collect(),
+        restart: lower_restart(service.restart),
+        stop_signal: service.stop_signal.as_ref().map_or_else(|| "SIGTERM".into(), |s| s.value.clone()),
+        stop_grace_ms: service.stop_grace_period.map_or(STOP_GRACE_MS, |grace| grace.as_millis() as u64),
+        hash: hash(service, &container, node, build),
+        compose: service.clone(),
+        container,
+        name,
+    }
+}
+
+fn lower_port(port: &compose::Port) -> PortSpec {
+    PortSpec {
+        host_ip: port.host_ip.as_deref().and_then(|ip| ip.trim_matches(['[', ']']).parse().ok()),
+        published: match port.published {
+            Published::Port(published) => Some(published),
+            Published::AnyOf(first, _) => Some(first),
+            Published::Ephemeral => None,
+        },
+        target: port.target,
+        protocol: match port.protocol {
+            Protocol::Tcp => "tcp",
+            Protocol::Udp => "udp",
+            Protocol::Sctp => "sctp",
+        }
+        .into(),
+    }
+}
+
+fn lower_mount(project: &Project, mount: &compose::Mount) -> Option<MountSpec> {
+    let (source, create) = match &mount.kind {
+        MountKind::Volume(key) => {
+            let name = project.volume(key).map_or_else(|| key.clone(), |volume| volume.name.clone());
+            (MountSource::Volume(name), true)
+        }
+        MountKind::Anonymous => (MountSource::Anonymous, true),
+        MountKind::Bind { source, create } => (MountSource::Bind(source.clone()), *create),
+        MountKind::Tmpfs { .. } => (MountSource::Tmpfs, true),
+        MountKind::Other(..) => return None,
+    };
+    Some(MountSpec { target: mount.target.clone(), source, create, read_only: mount.read_only })
+}
+
+fn lower_restart(restart: compose::Restart) -> Restart {
+    match restart {
+        compose::Restart::No => Restart::No,
+        compose::Restart::Always => Restart::Always,
+        compose::Restart::UnlessStopped => Restart::UnlessStopped,
+        compose::Restart::OnFailure { max_retries } => Restart::OnFailure(max_retries.unwrap_or(0)),
+    }
+}
+
+/// Digest of what makes a container what it is. As in Docker Compose (`ServiceHash`), what only concerns
+/// its surroundings does not count.
+fn hash(service: &Service, container: &str, node: Option<&NodePlan>, build: &str) -> String {
+    let mut canonical = service.canonical.clone();
+    if let Value::Object(keys) = &mut canonical {
+        for key in ["build", "pull_policy", "depends_on", "profiles", "scale"] {
+            keys.remove(key);
+        }
+    }
+    let node = node.map(|node| {
+        json!({
+            "properties": node.properties.to_text(),
+            "cluster_id": node.cluster_id.as_ref().map(|id| &id.value),
+            "user": node.user,
+            "build": build,
+        })
+    });
+    digest::hex(json!({ "container": container, "service": canonical, "node": node }).to_string().as_bytes())
+}
+
+/// Services in the order of the file, each after those it depends on. A cycle (an error that was told)
+/// keeps the order of the file.
+fn in_dependency_order(project: &Project) -> Vec<&Service> {
+    let mut ordered: Vec<&Service> = Vec::new();
+    let mut placed = BTreeSet::new();
+    while ordered.len() < project.services.len() {
+        let waiting = || project.services.iter().filter(|service| !placed.contains(&service.name.value));
+        let is_free = |service: &&Service| {
+            service.depends_on.iter().all(|dependency| {
+                let other = &dependency.service.value;
+                placed.contains(other) || project.service(other).is_none()
+            })
+        };
+        let Some(next) = waiting().find(is_free).or_else(|| waiting().next()) else { break };
+        placed.insert(next.name.value.clone());
+        ordered.push(next);
+    }
+    ordered
+}
+
+/// The named services and everything they depend on, or all of them where none is named.
+///
+/// # Errors
+/// The first name that the file does not have.
+pub fn select<'a>(spec: &'a ProjectSpec, names: &[String], alone: bool) -> Result<Vec<&'a ServiceSpec>, String> {
+    if names.is_empty() {
+        return Ok(spec.services.iter().collect());
+    }
+    let mut wanted: BTreeSet<&str> = BTreeSet::new();
+    let mut open: Vec<&str> = names.iter().map(String::as_str).collect();
+    while let Some(name) = open.pop() {
+        let Some(service) = spec.service(name) else {
+            if names.iter().any(|asked| asked == name) {
+                return Err(name.to_owned());
+            }
+            continue;
+        };
+        if wanted.insert(&service.name) && !alone {
+            open.extend(service.compose.depends_on.iter().map(|dependency| dependency.service.value.as_str()));
+        }
+    }
+    Ok(spec.services.iter().filter(|service| wanted.contains(service.name.as_str())).collect())
+}
