@@ -5,6 +5,7 @@
 
 pub mod clock;
 pub mod digest;
+pub mod execute;
 pub mod kafka;
 pub mod logline;
 pub mod lower;
@@ -13,6 +14,7 @@ pub mod plan;
 pub mod process;
 pub mod ready;
 pub mod runtime;
+pub mod signal;
 #[cfg(test)]
 mod testing;
 

@@ -4,8 +4,10 @@
 //! Unix socket and may come and go. Everything it keeps lies in one folder per project.
 
 pub mod address;
+pub mod client;
 pub mod forward;
 pub mod holder;
+pub mod host;
 pub mod instance;
 
 pub mod layout;

@@ -1,0 +1,447 @@
+//! The process runtime as commands see it: files are written here, processes are the supervisor's.
+
+use super::address::{self, AddressBook};
+use super::client;
+use super::holder;
+use super::layout;
+use super::logs::LogReader;
+use super::paths::{self, ProjectDir};
+use super::protocol::{Event, Forward, InstanceSpec, Reply, Request};
+use super::supervisor;
+use crate::clock;
+use crate::logline::{LogLine, LogOptions};
+use crate::model::{Instance, Observed, PortSpec, ProjectSpec, ServiceSpec};
+use crate::plan::{Kind, Means, Step};
+use crate::ready::{Findings, Look, until_ready};
+use crate::runtime::{ExecSpec, Outcome, Preflight, Result, Runtime, RuntimeError};
+use crate::signal;
+use futures_util::future::BoxFuture;
+use futures_util::stream::{self, BoxStream, StreamExt as _};
+use jackdaw_conventions::{ClusterIdOrigin, NodePlan};
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// How often a followed log file is looked at.
+const FOLLOW_REST: Duration = Duration::from_millis(40);
+
+/// Services as processes of this machine.
+#[derive(Debug, Clone)]
+pub struct ProcessRuntime {
+    home: PathBuf,
+    program: PathBuf,
+    broker: Vec<String>,
+}
+
+impl ProcessRuntime {
+    /// A runtime whose nodes run `program broker …`; `$JACKDAW_BROKER` names another program to run in
+    /// their place, with the same arguments.
+    ///
+    /// # Errors
+    /// When there is no folder to keep things in, or this program cannot be found.
+    pub fn new() -> Result<Self> {
+        let no_home = || {
+            RuntimeError::Unavailable("no folder to keep volumes in: set JACKDAW_HOME, or HOME".into())
+        };
+        let home = paths::home().ok_or_else(no_home)?;
+        let program = std::env::current_exe().map_err(RuntimeError::io("/proc/self/exe"))?;
+        let broker = match std::env::var("JACKDAW_BROKER") {
+            Ok(other) if !other.is_empty() => vec![other],
+            _ => vec![program.display().to_string(), "broker".into()],
+        };
+        Ok(ProcessRuntime { home, program, broker })
+    }
+
+    /// The folder of a project.
+    pub fn dir(&self, project: &str) -> ProjectDir {
+        ProjectDir::new(&self.home, project)
+    }
+
+    async fn instances(&self, dir: &ProjectDir) -> Vec<Instance> {
+        if let Ok(Reply::Instances { instances }) = client::ask(dir, &Request::List).await {
+            return instances;
+        }
+        let mut kept: Vec<_> = supervisor::read_state(dir).into_values().collect();
+        kept.iter_mut().for_each(supervisor::buried);
+        kept.sort_by_key(|saved| saved.spec.created_ms);
+        kept.into_iter().map(|saved| saved.seen).collect()
+    }
+
+    async fn ask(&self, dir: &ProjectDir, request: Request) -> Result<()> {
+        match client::ask(dir, &request).await {
+            Err(RuntimeError::Unavailable(_)) => {
+                client::ensure(dir, &self.program).await?;
+                client::ask(dir, &request).await.map(drop)
+            }
+            answer => answer.map(drop),
+        }
+    }
+
+    async fn create(&self, project: &str, spec: &ProjectSpec, name: &str) -> Result<()> {
+        let dir = self.dir(project);
+        let no_node = || RuntimeError::Failed(format!("{name} is not a Kafka node"));
+        let service = spec.service(name).ok_or_else(no_node)?;
+        let node = service.node.as_ref().ok_or_else(no_node)?;
+        let book = address::read(&dir);
+        let own = book.get(name).copied().ok_or_else(|| RuntimeError::Failed(format!("{name} has no address")))?;
+        let folder = dir.instance(&service.container);
+        let write = |file: &str, text: String| -> Result<PathBuf> {
+            let path = folder.join(file);
+            fs::create_dir_all(&folder).map_err(RuntimeError::io(&folder))?;
+            fs::write(&path, text).map_err(RuntimeError::io(&path))?;
+            Ok(path)
+        };
+        let hosts = write("hosts", layout::hosts_file(&layout::names(spec, service, &book)))?;
+        let properties = write("server.properties", layout::properties(&dir, service, node, own))?;
+        for data in layout::data_dirs(&dir, service, node) {
+            fs::create_dir_all(&data).map_err(RuntimeError::io(&data))?;
+        }
+        let mut command = self.broker.clone();
+        command.extend(["--hosts".into(), hosts.display().to_string()]);
+        if let Some(id) = self.cluster_id(&dir, spec, node) {
+            command.extend(["--cluster-id".into(), id]);
+        }
+        command.push(properties.display().to_string());
+        let instance = InstanceSpec {
+            name: service.container.clone(),
+            service: service.name.clone(),
+            image: service.image.clone(),
+            hash: service.hash.clone(),
+            command,
+            env: environment(service),
+            cwd: folder.clone(),
+            address: own,
+            ports: service.ports.clone(),
+            forwards: forwards(service, own)?,
+            restart: service.restart,
+            stop_signal: signal::number(&service.stop_signal).unwrap_or(signal::TERM),
+            stop_grace_ms: service.stop_grace_ms,
+            created_ms: clock::now_ms(),
+        };
+        self.ask(&dir, Request::Create(Box::new(instance))).await
+    }
+
+    /// The id that a fresh folder is formatted with: what the file says; where it says none, what another
+    /// volume of the same quorum has; else the derived one.
+    fn cluster_id(&self, dir: &ProjectDir, spec: &ProjectSpec, node: &NodePlan) -> Option<String> {
+        let id = node.cluster_id.as_ref()?;
+        if id.origin != ClusterIdOrigin::Derived {
+            return Some(id.value.clone());
+        }
+        let same_quorum = spec.nodes().filter(|(_, other)| other.voters == node.voters);
+        let mut folders = same_quorum.flat_map(|(service, other)| layout::data_dirs(dir, service, other));
+        folders.find_map(|folder| layout::cluster_id_on(&folder)).or_else(|| Some(id.value.clone()))
+    }
+
+    async fn check_ports(
+        &self,
+        starting: &[&ServiceSpec],
+        observed: &Observed,
+        found: &mut Preflight,
+    ) {
+        let ours: Vec<SocketAddr> = observed
+            .instances
+            .iter()
+            .flat_map(|instance| instance.ports.iter().map(|port| SocketAddr::new(port.ip, port.published)))
+            .collect();
+        let all = holder::host_addresses();
+        let mut claimed: BTreeMap<SocketAddr, &str> = BTreeMap::new();
+        for service in starting {
+            for (port, published) in service.ports.iter().filter_map(|port| Some((port, port.published?))) {
+                if port.protocol != "tcp" {
+                    let target = port.target;
+                    found.warnings.push(format!("{}: {target}/{} is not forwarded", service.name, port.protocol));
+                    continue;
+                }
+                let sockets = layout::sockets(port, published, &all);
+                for socket in &sockets {
+                    if let Some(other) = claimed.insert(*socket, &service.name) {
+                        found.errors.push(format!("{other} and {} both publish {socket}", service.name));
+                    }
+                }
+                let free = sockets.iter().filter(|socket| !ours.contains(socket));
+                let refusal = free.filter_map(|socket| refusal(*socket)).next();
+                found.errors.extend(refusal.map(|why| format!("{}: {why}", service.name)));
+            }
+        }
+    }
+
+    fn check_folders(&self, dir: &ProjectDir, starting: &[&ServiceSpec], found: &mut Preflight) {
+        for (service, node) in starting.iter().filter_map(|service| Some((service, service.node.as_ref()?))) {
+            for folder in layout::data_dirs(dir, service, node) {
+                if let Err(error) = writable(&folder) {
+                    let shown = folder.display();
+                    found.errors.push(format!("{}: data folder {shown} cannot be written: {error}", service.name));
+                }
+                let (Some(there), Some(wanted)) = (layout::cluster_id_on(&folder), &node.cluster_id) else { continue };
+                if wanted.origin != ClusterIdOrigin::Derived && there != wanted.value {
+                    found.warnings.push(format!(
+                        "{}: its volume belongs to cluster {there}, the file says {}; the volume wins, as in Kafka",
+                        service.name, wanted.value
+                    ));
+                }
+            }
+        }
+    }
+
+    fn assign(&self, dir: &ProjectDir, spec: &ProjectSpec, observed: &Observed, found: &mut Preflight) -> Result<()> {
+        let nodes: Vec<&ServiceSpec> = spec.services.iter().filter(|service| service.node.is_some()).collect();
+        let mut book = address::read(dir);
+        let running = |name: &str| observed.of(name).is_some_and(|instance| instance.state.is_live());
+        let is_free = |at: SocketAddr| holder::probe(at).is_ok();
+        match address::assign(&spec.name, &nodes, &mut book, &running, &is_free) {
+            Ok(()) => address::write(dir, &book).map_err(RuntimeError::io(dir.addresses())),
+            Err(why) => {
+                found.errors.push(why);
+                Ok(())
+            }
+        }
+    }
+
+    async fn do_step(&self, project: &str, spec: Option<&ProjectSpec>, step: &Step) -> Result<Outcome> {
+        let dir = self.dir(project);
+        match step {
+            Step::Create { service, .. } => {
+                let no_file = || RuntimeError::Failed("a container is made from a file".into());
+                self.create(project, spec.ok_or_else(no_file)?, service).await?;
+            }
+            Step::CreateVolume { volume } => {
+                let path = dir.volumes().join(volume);
+                fs::create_dir_all(&path).map_err(RuntimeError::io(path))?;
+            }
+            Step::RemoveVolume { volume } => {
+                let path = dir.volumes().join(volume);
+                fs::remove_dir_all(&path).or_else(absent).map_err(RuntimeError::io(path))?;
+            }
+            Step::Start { container, .. } => {
+                self.ask(&dir, Request::Start { name: container.clone() }).await?;
+            }
+            Step::Stop { container, grace_ms, .. } => {
+                self.ask(&dir, Request::Stop { name: container.clone(), grace_ms: Some(*grace_ms) }).await?;
+            }
+            Step::Kill { container, signal, .. } => {
+                let unknown = || RuntimeError::Refused(format!("{signal} is not a signal"));
+                let signal = signal::number(signal).ok_or_else(unknown)?;
+                self.ask(&dir, Request::Kill { name: container.clone(), signal }).await?;
+            }
+            Step::Remove { container, volumes, .. } => {
+                self.ask(&dir, Request::Remove { name: container.clone() }).await?;
+                if *volumes {
+                    let path = dir.instance(container);
+                    fs::remove_dir_all(&path).or_else(absent).map_err(RuntimeError::io(path))?;
+                }
+            }
+            Step::ImportImage { .. } | Step::PullImage { .. } => {}
+            Step::CreateNetwork { .. } | Step::RemoveNetwork { .. } => {}
+            Step::LeaveOut(_) | Step::Wait { .. } => {}
+        }
+        Ok(Outcome::Done)
+    }
+
+    /// Once nothing is left, the supervisor goes and its folder keeps nothing but volumes.
+    async fn tidy(&self, project: &str) -> Result<()> {
+        let dir = self.dir(project);
+        if !self.instances(&dir).await.is_empty() || !dir.root().exists() {
+            return Ok(());
+        }
+        let _ = client::ask(&dir, &Request::Quit).await;
+        client::end(&dir).await?;
+        for gone in [dir.root().join("instances"), dir.root().join("logs")] {
+            fs::remove_dir_all(&gone).or_else(absent).map_err(RuntimeError::io(gone))?;
+        }
+        for gone in [dir.state(), dir.addresses(), dir.socket(), dir.supervisor_log(), dir.lock()] {
+            fs::remove_file(&gone).or_else(absent).map_err(RuntimeError::io(gone))?;
+        }
+        // Volumes keep their folder, and with it the project's.
+        let _ = (fs::remove_dir(dir.volumes()), fs::remove_dir(dir.root()));
+        Ok(())
+    }
+}
+
+fn absent(error: io::Error) -> io::Result<()> {
+    if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) }
+}
+
+fn refusal(socket: SocketAddr) -> Option<String> {
+    let error = holder::probe(socket).err()?;
+    let why = match (error.kind(), holder::of(socket)) {
+        (io::ErrorKind::AddrInUse, Some(holder)) => format!("port {socket} is taken by {holder}"),
+        (io::ErrorKind::AddrInUse, None) => format!("port {socket} is taken by another user's process"),
+        (io::ErrorKind::AddrNotAvailable, _) => format!("{} is not an address of this machine", socket.ip()),
+        (io::ErrorKind::PermissionDenied, _) => format!("port {socket} may not be opened by this user"),
+        _ => format!("port {socket}: {error}"),
+    };
+    Some(why)
+}
+
+fn writable(folder: &Path) -> io::Result<()> {
+    let mut existing = folder;
+    while !existing.exists() {
+        existing = existing.parent().ok_or(io::ErrorKind::NotFound)?;
+    }
+    if !existing.is_dir() {
+        return Err(io::ErrorKind::NotADirectory.into());
+    }
+    rustix::fs::access(existing, rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK)?;
+    Ok(())
+}
+
+/// The service's environment, with what a program needs to find others.
+fn environment(service: &ServiceSpec) -> BTreeMap<String, String> {
+    let ours = ["PATH", "HOME", "LANG", "TZ"];
+    let mut env: BTreeMap<String, String> =
+        ours.iter().filter_map(|name| Some(((*name).to_owned(), std::env::var(name).ok()?))).collect();
+    let theirs = service.compose.environment.iter();
+    env.extend(theirs.filter_map(|var| Some((var.name.value.clone(), var.value.as_ref()?.value.clone()))));
+    env
+}
+
+fn forwards(service: &ServiceSpec, own: IpAddr) -> Result<Vec<Forward>> {
+    if address::is_on_host(service) {
+        return Ok(Vec::new());
+    }
+    let all = holder::host_addresses();
+    let mut forwards = Vec::new();
+    for port in service.ports.iter().filter(|port| port.protocol == "tcp") {
+        let published = match port.published {
+            Some(published) => published,
+            None => free_port(port, &all)?,
+        };
+        let to = SocketAddr::new(own, port.target);
+        forwards.extend(layout::sockets(port, published, &all).into_iter().map(|from| Forward { from, to }));
+    }
+    Ok(forwards)
+}
+
+/// A port that is free on every address it will be opened on.
+fn free_port(port: &PortSpec, all: &[IpAddr]) -> Result<u16> {
+    for _ in 0..64 {
+        let listener = TcpListener::bind("127.0.0.1:0").map_err(RuntimeError::io("127.0.0.1:0"))?;
+        let candidate = listener.local_addr().map_err(RuntimeError::io("127.0.0.1:0"))?.port();
+        drop(listener);
+        if layout::sockets(port, candidate, all).iter().all(|socket| holder::probe(*socket).is_ok()) {
+            return Ok(candidate);
+        }
+    }
+    Err(RuntimeError::Failed("no port is free on all addresses".into()))
+}
+
+impl Runtime for ProcessRuntime {
+    fn means(&self) -> Means {
+        Means { kind: Kind::Process, own_image: None }
+    }
+
+    fn observe<'a>(&'a self, project: &'a str, _: Option<&'a ProjectSpec>) -> BoxFuture<'a, Result<Observed>> {
+        Box::pin(async move {
+            let dir = self.dir(project);
+            let volumes = fs::read_dir(dir.volumes()).into_iter().flatten().flatten();
+            let mut volumes: Vec<String> =
+                volumes.filter_map(|entry| entry.file_name().into_string().ok()).collect();
+            volumes.sort();
+            let instances = self.instances(&dir).await;
+            Ok(Observed { instances, networks: Vec::new(), volumes, images: Vec::new() })
+        })
+    }
+
+    fn preflight<'a>(
+        &'a self,
+        spec: &'a ProjectSpec,
+        starting: &'a [&'a ServiceSpec],
+        observed: &'a Observed,
+    ) -> BoxFuture<'a, Result<Preflight>> {
+        Box::pin(async move {
+            let dir = self.dir(&spec.name);
+            let mut found = Preflight::default();
+            self.check_folders(&dir, starting, &mut found);
+            self.check_ports(starting, observed, &mut found).await;
+            if found.errors.is_empty() && !starting.is_empty() {
+                self.assign(&dir, spec, observed, &mut found)?;
+            }
+            Ok(found)
+        })
+    }
+
+    fn step<'a>(
+        &'a self,
+        project: &'a str,
+        spec: Option<&'a ProjectSpec>,
+        step: &'a Step,
+    ) -> BoxFuture<'a, Result<Outcome>> {
+        Box::pin(self.do_step(project, spec, step))
+    }
+
+    fn finish<'a>(&'a self, project: &'a str) -> BoxFuture<'a, Result<()>> {
+        Box::pin(self.tidy(project))
+    }
+
+    fn logs<'a>(&'a self, project: &'a str, instance: &'a Instance, options: LogOptions) -> BoxStream<'static, LogLine> {
+        let path = self.dir(project).log(&instance.name);
+        let (reader, lines) = LogReader::open(&path, &options);
+        let old = stream::iter(lines);
+        if !options.follow {
+            return old.boxed();
+        }
+        let new = stream::unfold(reader, move |mut reader| {
+            let folder = path.parent().map(Path::to_owned);
+            async move {
+                loop {
+                    let lines = reader.more();
+                    if !lines.is_empty() {
+                        return Some((stream::iter(lines), reader));
+                    }
+                    if folder.as_ref().is_some_and(|folder| !folder.exists()) {
+                        return None;
+                    }
+                    tokio::time::sleep(FOLLOW_REST).await;
+                }
+            }
+        });
+        old.chain(new.flatten()).boxed()
+    }
+
+    fn events<'a>(&'a self, project: &'a str) -> BoxFuture<'a, Result<BoxStream<'static, Event>>> {
+        Box::pin(async move { client::events(&self.dir(project)).await })
+    }
+
+    fn exec<'a>(&'a self, project: &'a str, instance: &'a Instance, exec: ExecSpec) -> BoxFuture<'a, Result<i32>> {
+        Box::pin(async move {
+            let dir = self.dir(project);
+            let kept = supervisor::read_state(&dir);
+            let spec = kept.get(&instance.name).map(|saved| &saved.spec);
+            let (program, arguments) =
+                exec.command.split_first().ok_or_else(|| RuntimeError::Refused("no command".into()))?;
+            let mut command = tokio::process::Command::new(program);
+            command.args(arguments).envs(spec.into_iter().flat_map(|spec| &spec.env));
+            command.env("JACKDAW_HOSTS", dir.instance(&instance.name).join("hosts"));
+            command.envs(exec.env.iter().filter_map(|pair| pair.split_once('=')));
+            command.current_dir(exec.working_dir.map_or_else(|| dir.instance(&instance.name), PathBuf::from));
+            if !exec.interactive {
+                command.stdin(std::process::Stdio::null());
+            }
+            let mut child = command.spawn().map_err(RuntimeError::io(program))?;
+            if exec.detach {
+                return Ok(0);
+            }
+            let status = child.wait().await.map_err(RuntimeError::io(program))?;
+            Ok(status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0)))
+        })
+    }
+
+    fn look_from<'a>(
+        &'a self,
+        spec: &'a ProjectSpec,
+        from: &'a ServiceSpec,
+        looks: Vec<Look>,
+        timeout_ms: u64,
+    ) -> BoxFuture<'a, Result<Findings>> {
+        Box::pin(async move {
+            let book: AddressBook = address::read(&self.dir(&spec.name));
+            let names = layout::names(spec, from, &book);
+            Ok(until_ready(&looks, &names, Duration::from_millis(timeout_ms)).await)
+        })
+    }
+}
