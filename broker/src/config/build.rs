@@ -217,8 +217,8 @@ fn metadata_log_dir(values: &Values, log_dirs: &[PathBuf]) -> PathBuf {
 fn network(values: &mut Values) -> NetworkConfig {
     NetworkConfig {
         request_max_bytes: values.number("socket.request.max.bytes"),
-        send_buffer_bytes: values.number("socket.send.buffer.bytes"),
-        receive_buffer_bytes: values.number("socket.receive.buffer.bytes"),
+        send_buffer_bytes: values.explicit("socket.send.buffer.bytes").and_then(|n| n.parse().ok()),
+        receive_buffer_bytes: values.explicit("socket.receive.buffer.bytes").and_then(|n| n.parse().ok()),
         listen_backlog: values.number("socket.listen.backlog.size"),
         max_connections: values.number("max.connections"),
         max_connections_per_ip: values.number("max.connections.per.ip"),

@@ -83,8 +83,10 @@ pub struct Listener {
 #[derive(Clone, Debug)]
 pub struct NetworkConfig {
     pub request_max_bytes: i32,
-    pub send_buffer_bytes: i32,
-    pub receive_buffer_bytes: i32,
+    /// None unless set: at Kafka's default the system tunes the size, which no fixed one matches.
+    pub send_buffer_bytes: Option<i32>,
+    /// As above.
+    pub receive_buffer_bytes: Option<i32>,
     pub listen_backlog: i32,
     pub max_connections: i32,
     pub max_connections_per_ip: i32,

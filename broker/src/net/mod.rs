@@ -3,7 +3,13 @@
 //! Nothing here knows what a request means; `dispatch` does.
 
 pub mod client;
+mod connection;
 pub mod resolve;
+pub mod server;
 
 pub use client::{ClientError, Link, NodeClient};
 pub use resolve::{HostPort, Resolver};
+pub use server::{BindError, Bound, Handler, Limits, Server};
+
+#[cfg(test)]
+mod tests;

@@ -72,9 +72,9 @@ keys! { NODE
     "control.plane.listener.name": Str = none, any, fixed, no_effect(ZK);
         "Listener for requests of the controller in ZooKeeper mode."
     "socket.send.buffer.bytes": Int = "102400", any, fixed, acts;
-        "SO_SNDBUF of accepted sockets; -1 leaves it to the system."
+        "SO_SNDBUF of accepted sockets; unset or -1, the system tunes it."
     "socket.receive.buffer.bytes": Int = "102400", any, fixed, acts;
-        "SO_RCVBUF of accepted sockets; -1 leaves it to the system."
+        "SO_RCVBUF of accepted sockets; unset or -1, the system tunes it."
     "socket.request.max.bytes": Int = "104857600", at_least(1), fixed, acts;
         "Largest request; a longer one closes its connection."
     "socket.listen.backlog.size": Int = "50", at_least(1), fixed, acts;
@@ -84,7 +84,7 @@ keys! { NODE
     "max.connections.per.ip.overrides": Str = "", any, dynamic, acts;
         "The same for single addresses: host:count, separated by commas."
     "max.connections": Int = "2147483647", at_least(0), dynamic, acts;
-        "Connections of this broker; beyond it, the longest idle one is closed."
+        "Connections of this broker besides those between brokers; beyond it, new ones wait."
     "max.connection.creation.rate": Int = "2147483647", at_least(0), dynamic, no_effect(QUOTAS);
         "New connections per second."
     "connections.max.idle.ms": Long = "600000", any, fixed, acts;

@@ -1,0 +1,221 @@
+//! Server and client against each other and against peers that misbehave, over real sockets on loopback.
+
+use std::fs::File;
+use std::io::Write as _;
+use std::time::Duration;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use futures_util::future::BoxFuture;
+use jackdaw_wire::api;
+use jackdaw_wire::messages::api_versions_response::ApiVersion;
+use jackdaw_wire::messages::{
+    ApiVersionsRequest, ApiVersionsResponse, DescribeClusterRequest, DescribeClusterResponse, ProduceRequest,
+};
+use jackdaw_wire::protocol::{Request, StrBytes};
+use jackdaw_wire::segment::Segment;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::Notify;
+
+use super::*;
+use crate::config::{Config, Listener};
+use crate::dispatch::{RequestContext, Response, Scope};
+
+const SOON: Duration = Duration::from_secs(10);
+
+/// Answers ApiVersions and DescribeCluster; Produce in version 9 waits for `release`, other versions do not.
+#[derive(Default)]
+struct Fake {
+    release: std::sync::Arc<Notify>,
+}
+
+impl Handler for Fake {
+    fn handle(&self, context: RequestContext, body: Bytes) -> BoxFuture<'static, Response> {
+        let release = self.release.clone();
+        Box::pin(async move {
+            match context.api_key {
+                ApiVersionsRequest::KEY => {
+                    let keys = api::advertised(Scope::Broker).map(|row| {
+                        ApiVersion::default()
+                            .with_api_key(row.key as i16)
+                            .with_min_version(row.min_version)
+                            .with_max_version(row.max_version)
+                    });
+                    Response::encode(&context, &ApiVersionsResponse::default().with_api_keys(keys.collect()))
+                }
+                DescribeClusterRequest::KEY => {
+                    let id = StrBytes::from_string(body.len().to_string());
+                    Response::encode(&context, &DescribeClusterResponse::default().with_cluster_id(id))
+                }
+                ProduceRequest::KEY if context.api_version == 9 => {
+                    release.notified().await;
+                    Response::Body(vec![Segment::Bytes(Bytes::from_static(b"slow"))])
+                }
+                ProduceRequest::KEY => {
+                    release.notify_one();
+                    Response::Body(vec![Segment::Bytes(Bytes::from_static(b"fast"))])
+                }
+                _ => Response::Close("not for this test".to_owned()),
+            }
+        })
+    }
+}
+
+async fn start(settings: &str) -> (Server, HostPort) {
+    start_with(settings, std::sync::Arc::new(Fake::default())).await
+}
+
+async fn start_with(settings: &str, handler: std::sync::Arc<dyn Handler>) -> (Server, HostPort) {
+    let text = format!(
+        "process.roles=broker\nnode.id=1\ncontroller.quorum.voters=2@k:1\ncontroller.listener.names=C\n\
+         listeners=PLAINTEXT://127.0.0.1:0\n{settings}"
+    );
+    let (config, _) = Config::parse("s", text.as_bytes(), &[]).unwrap();
+    let limits = Limits::new(&config.network);
+    let listener = Listener { port: 0, ..config.listeners[0].clone() };
+    let bound = server::bind(&listener, Scope::Broker, false, &Resolver::system(), &limits).await.unwrap();
+    let address = HostPort::new(bound.address.ip().to_string(), bound.address.port());
+    let server = Server::new(1, limits);
+    server.serve(bound, handler);
+    (server, address)
+}
+
+fn client(address: &HostPort) -> NodeClient {
+    NodeClient::new(address.clone(), std::sync::Arc::new(Resolver::system()), "test")
+}
+
+async fn raw(address: &HostPort) -> TcpStream {
+    TcpStream::connect((address.host.as_str(), address.port)).await.unwrap()
+}
+
+async fn read_to_end(mut stream: TcpStream) -> Vec<u8> {
+    let mut all = Vec::new();
+    // A reset is an end as well: the server had unread bytes of ours.
+    let _ = tokio::time::timeout(SOON, stream.read_to_end(&mut all)).await.unwrap();
+    all
+}
+
+fn frame(key: i16, version: i16, correlation: i32, flexible: bool, body: &[u8]) -> Bytes {
+    let mut header = BytesMut::new();
+    header.put_i16(key);
+    header.put_i16(version);
+    header.put_i32(correlation);
+    header.put_i16(-1);
+    if flexible {
+        header.put_u8(0);
+    }
+    header.put_slice(body);
+    let mut frame = BytesMut::new();
+    frame.put_u32(u32::try_from(header.len()).unwrap());
+    frame.put_slice(&header);
+    frame.freeze()
+}
+
+#[tokio::test]
+async fn requests_are_pipelined_and_answered_in_order() {
+    let (_server, address) = start("").await;
+    let client = client(&address);
+    let request = DescribeClusterRequest::default();
+    let one = client.request(1, &request, SOON);
+    let two = client.request(0, &request, SOON);
+    let (one, two) = tokio::join!(one, two);
+    // Version 1 has one byte more than version 0, which the fake shows as the cluster's id.
+    assert_eq!((&*one.unwrap().cluster_id, &*two.unwrap().cluster_id), ("3", "2"));
+    assert_eq!(*client.link().borrow(), Link::Connected);
+    assert_eq!(client.served_versions(3, SOON).await.unwrap(), Some((0, 12)));
+}
+
+#[tokio::test]
+async fn a_fast_produce_does_not_overtake_a_slow_one() {
+    let (_server, address) = start("").await;
+    let mut stream = raw(&address).await;
+    stream.write_all(&frame(0, 9, 1, true, b"")).await.unwrap();
+    // Only the second request releases the first, so both must be under way at once.
+    stream.write_all(&frame(0, 8, 2, false, b"")).await.unwrap();
+    let mut replies = [0; 8 + 1 + 4 + 8 + 4];
+    tokio::time::timeout(SOON, stream.read_exact(&mut replies)).await.unwrap().unwrap();
+    assert_eq!(&replies, b"\0\0\0\x09\0\0\0\x01\0slow\0\0\0\x08\0\0\0\x02fast");
+}
+
+#[tokio::test]
+async fn whatever_is_wrong_with_a_connection_ends_it_and_nothing_else() {
+    let (_server, address) = start("socket.request.max.bytes=1000\n").await;
+    let cases: [(&str, Bytes); 7] = [
+        ("garbage", Bytes::from_static(b"GET / HTTP/1.1\r\n\r\n")),
+        ("oversize", Bytes::from_static(&[0, 0, 4, 0, 0, 18])),
+        ("negative size", Bytes::from_static(&[0xff, 0xff, 0xff, 0xff])),
+        ("empty", Bytes::from_static(&[0, 0, 0, 0])),
+        ("unknown API", frame(1234, 0, 1, false, b"")),
+        ("unknown version", frame(3, 99, 1, false, b"")),
+        ("API of controllers", frame(52, 0, 1, true, b"")),
+    ];
+    for (what, bytes) in cases {
+        let mut stream = raw(&address).await;
+        stream.write_all(&bytes).await.unwrap();
+        assert_eq!(read_to_end(stream).await, b"", "{what}");
+    }
+    let mut truncated = raw(&address).await;
+    truncated.write_all(&frame(18, 0, 1, false, b"")[..9]).await.unwrap();
+    truncated.shutdown().await.unwrap();
+    assert_eq!(read_to_end(truncated).await, b"");
+    client(&address).request(0, &DescribeClusterRequest::default(), SOON).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_link_tells_a_closed_peer_from_a_refusing_one() {
+    let (server, address) = start("").await;
+    let client = client(&address);
+    let mut link = client.link();
+    assert_eq!(*link.borrow(), Link::Idle);
+    client.connect(SOON).await.unwrap();
+    server.close(SOON).await;
+    tokio::time::timeout(SOON, link.wait_for(|l| *l == Link::Closed)).await.unwrap().unwrap();
+    assert!(matches!(client.connect(SOON).await, Err(ClientError::Connect { .. })));
+    assert_eq!(*link.borrow(), Link::Refused);
+}
+
+#[tokio::test]
+async fn connections_per_address_are_counted() {
+    let (_server, address) = start("max.connections.per.ip=1\n").await;
+    let first = client(&address);
+    first.connect(SOON).await.unwrap();
+    assert_eq!(read_to_end(raw(&address).await).await, b"");
+    drop(first);
+}
+
+#[tokio::test]
+async fn an_idle_connection_is_closed_after_its_time() {
+    let (_server, address) = start("connections.max.idle.ms=150\n").await;
+    assert_eq!(read_to_end(raw(&address).await).await, b"");
+}
+
+/// Sends a file between two pieces of memory.
+struct FromFile(std::sync::Arc<File>);
+
+impl Handler for FromFile {
+    fn handle(&self, _: RequestContext, _: Bytes) -> BoxFuture<'static, Response> {
+        let pieces = vec![
+            Segment::Bytes(Bytes::from_static(b"<")),
+            Segment::File { file: self.0.clone(), offset: 3, len: 3_000_000 },
+            Segment::Bytes(Bytes::from_static(b">")),
+        ];
+        Box::pin(std::future::ready(Response::Body(pieces)))
+    }
+}
+
+#[tokio::test]
+async fn file_segments_arrive_whole_and_in_place() {
+    let mut file = tempfile::tempfile().unwrap();
+    let content: Vec<u8> = (0..4_000_000_u32).map(|i| (i % 251) as u8).collect();
+    file.write_all(&content).unwrap();
+    let (_server, address) = start_with("", std::sync::Arc::new(FromFile(std::sync::Arc::new(file)))).await;
+    let mut stream = raw(&address).await;
+    stream.write_all(&frame(3, 0, 7, false, b"")).await.unwrap();
+    let mut head = [0; 8];
+    stream.read_exact(&mut head).await.unwrap();
+    assert_eq!(u32::from_be_bytes(head[..4].try_into().unwrap()), 4 + 3_000_002);
+    let mut body = vec![0; 3_000_002];
+    tokio::time::timeout(SOON, stream.read_exact(&mut body)).await.unwrap().unwrap();
+    assert_eq!((body[0], body[3_000_001]), (b'<', b'>'));
+    assert!(body[1..=3_000_000] == content[3..3_000_003]);
+}
