@@ -29,5 +29,3 @@ pub use api::{
 };
 pub use log_state::{LogState, Validity};
 pub use machine::Quorum;
-pub use messages::batch_spans;
-

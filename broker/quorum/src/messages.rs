@@ -290,38 +290,3 @@ pub(crate) fn describe_error(request: &DescribeQuorumRequest, error: ErrorCode) 
         .collect();
     DescribeQuorumResponse::default().with_topics(topics)
 }
-
-/// Where a batch lies: what the machine needs of its header, nothing more.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct BatchSpan {
-    pub base_offset: i64,
-    /// Offset after the batch's last record.
-    pub end_offset: i64,
-    pub epoch: i32,
-    /// Length in bytes, header included.
-    pub size_bytes: usize,
-}
-
-/// The whole batches of magic 2 at the front of `records`. A partial one at the end is left out, as a leader cuts
-/// its reply by bytes; so is everything from the first thing that is no batch.
-pub fn batch_spans(records: &[u8]) -> Vec<BatchSpan> {
-    const LOG_OVERHEAD_BYTES: usize = 12;
-    const HEADER_BYTES: usize = 61;
-    let int = |at: usize, bytes: &[u8]| {
-        i32::from_be_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
-    };
-    let mut spans = Vec::new();
-    let mut rest = records;
-    while rest.len() >= HEADER_BYTES && rest[16] == 2 {
-        let length = usize::try_from(int(8, rest)).unwrap_or(0);
-        let size_bytes = length + LOG_OVERHEAD_BYTES;
-        if size_bytes < HEADER_BYTES || rest.len() < size_bytes {
-            break;
-        }
-        let base_offset = (i64::from(int(0, rest)) << 32) | i64::from(int(4, rest) as u32);
-        let end_offset = base_offset + i64::from(int(23, rest)) + 1;
-        spans.push(BatchSpan { base_offset, end_offset, epoch: int(12, rest), size_bytes });
-        rest = &rest[size_bytes..];
-    }
-    spans
-}

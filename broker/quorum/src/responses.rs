@@ -1,6 +1,7 @@
 //! Handles the replies of other voters, as `KafkaRaftClient.handleResponse` does.
 
 use bytes::Bytes;
+use jackdaw_wire::batch::complete_batches;
 use jackdaw_wire::messages::{
     BeginQuorumEpochResponse, EndQuorumEpochResponse, FetchResponse, FetchSnapshotResponse, VoteResponse,
     fetch_response,
@@ -225,29 +226,31 @@ impl Quorum {
         }
     }
 
-    /// Appends the whole batches that continue the log; false when there is something else in their place.
+    /// Appends the whole batches that continue the log; false when there is something else in their place. The last
+    /// batch may be cut off, as a leader cuts its reply by bytes.
     fn append_fetched(&mut self, records: Bytes) -> bool {
-        if records.is_empty() {
-            return true;
-        }
-        let spans = messages::batch_spans(&records);
         let base_offset = self.log.end_offset;
         let (mut expected, mut last_epoch, mut size_bytes) = (base_offset, self.log.last_epoch(), 0);
-        for span in &spans {
-            let continues = span.base_offset == expected
-                && span.end_offset > span.base_offset
-                && (last_epoch..=self.epoch).contains(&span.epoch);
+        let mut ends = Vec::new();
+        for batch in complete_batches(&records) {
+            let Ok(batch) = batch else { return false };
+            let (header, epoch) = (&batch.header, batch.header.partition_leader_epoch);
+            let continues = header.base_offset == expected
+                && header.last_offset_delta >= 0
+                && (last_epoch..=self.epoch).contains(&epoch)
+                && batch.check_crc().is_ok();
             if !continues {
                 return false;
             }
-            (expected, last_epoch) = (span.end_offset, span.epoch);
-            size_bytes += span.size_bytes;
+            (expected, last_epoch) = (header.next_offset(), epoch);
+            size_bytes += batch.bytes.len();
+            ends.push((epoch, expected));
         }
-        if spans.is_empty() {
-            return false;
+        if ends.is_empty() {
+            return records.is_empty();
         }
-        for span in spans {
-            self.log.appended(span.epoch, span.end_offset);
+        for (epoch, end_offset) in ends {
+            self.log.appended(epoch, end_offset);
         }
         self.out.push(Effect::AppendFetched { base_offset, records: records.slice(..size_bytes) });
         true
