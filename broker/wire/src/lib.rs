@@ -9,11 +9,14 @@ pub mod compression;
 pub mod control_record;
 pub mod frame;
 mod guard;
+pub mod legacy;
 pub mod metadata_record;
 pub mod record_codec;
 pub mod records;
 pub mod segment;
 pub mod types;
+pub mod validate;
+mod validate_cold;
 pub mod varint;
 
 /// The request and response structs of Kafka's RPCs.

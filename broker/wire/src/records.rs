@@ -183,7 +183,20 @@ impl<'a> Iterator for Records<'a> {
 pub struct RecordShape {
     pub timestamp_delta_ms: i64,
     pub offset_delta: i32,
-    pub has_key: bool,
+    /// Below zero: null.
+    pub key_size_bytes: i32,
+    /// Below zero: null.
+    pub value_size_bytes: i32,
+}
+
+impl RecordShape {
+    pub fn has_key(&self) -> bool {
+        self.key_size_bytes >= 0
+    }
+}
+
+fn nullable_size(bytes: Option<&[u8]>) -> i32 {
+    bytes.map_or(-1, |bytes| bytes.len() as i32)
 }
 
 /// Scans an uncompressed body. `visit` gets each record's index and shape; the first error ends the scan.
@@ -195,7 +208,8 @@ pub fn scan(body: &[u8], count: i32, mut visit: impl FnMut(i32, RecordShape)) ->
             RecordShape {
                 timestamp_delta_ms: record.timestamp_delta_ms,
                 offset_delta: record.offset_delta,
-                has_key: record.key.is_some(),
+                key_size_bytes: nullable_size(record.key),
+                value_size_bytes: nullable_size(record.value),
             },
         );
     }
@@ -333,7 +347,12 @@ impl<'a> Window<'a> {
         if self.passed - start != size {
             return Err(RecordsError::BadSize { expected: size, read: self.passed - start });
         }
-        Ok(RecordShape { timestamp_delta_ms, offset_delta, has_key: key_size >= 0 })
+        Ok(RecordShape {
+            timestamp_delta_ms,
+            offset_delta,
+            key_size_bytes: key_size,
+            value_size_bytes: value_size,
+        })
     }
 }
 

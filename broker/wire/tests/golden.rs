@@ -3,16 +3,14 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod common;
+
 use bytes::{Bytes, BytesMut};
+use common::{golden_batch, unhex};
 use jackdaw_wire::batch::{BatchBuilder, BatchRef, batches};
 use jackdaw_wire::control_record::*;
 use jackdaw_wire::metadata_record::*;
 use jackdaw_wire::types::{DIR_LOST, Uuid};
-
-fn unhex(text: &str) -> Bytes {
-    let digits: Vec<u8> = text.bytes().filter(u8::is_ascii_hexdigit).collect();
-    digits.chunks(2).map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap()).collect()
-}
 
 const TOPIC: Uuid = Uuid::from_u128(0x0102030405060708090a0b0c0d0e0f10);
 const DIR_1: Uuid = Uuid::from_u64_pair(5, 100);
@@ -280,13 +278,6 @@ fn a_snapshot_is_read_and_written_as_kafka_does() {
         }
     }
     assert_eq!(rewritten, file);
-}
-
-/// Name and hexadecimal bytes, a line each.
-fn golden_batch(name: &str) -> Bytes {
-    let lines = include_str!("data/batches-3.7.0.txt").lines().filter(|line| !line.starts_with('#'));
-    let found = lines.filter_map(|line| line.rsplit_once(' ')).find(|(found, _)| *found == name);
-    unhex(found.unwrap_or_else(|| panic!("no batch {name}")).1)
 }
 
 const HELLO: &[u8] = b"hello hello hello hello hello hello";

@@ -1,0 +1,241 @@
+//! Message sets of magic 0 and 1: what clients older than Kafka 0.11 send (Produce below 3) and can read (Fetch
+//! below 4). All of it is a cold path.
+
+use bytes::{BufMut, Bytes, BytesMut};
+
+use crate::batch::{self, BatchError, BatchRef, NO_TIMESTAMP, RecordsError, TimestampType};
+use crate::compression::{self, Compression, CompressionError};
+
+/// Offset and size, before every message.
+const LOG_OVERHEAD_BYTES: usize = 12;
+/// crc, magic, attributes, and the lengths of key and value: the least of a message.
+const OVERHEAD_V0_BYTES: usize = 4 + 1 + 1 + 4 + 4;
+/// The same with a timestamp.
+const OVERHEAD_V1_BYTES: usize = OVERHEAD_V0_BYTES + 8;
+const TIMESTAMP_TYPE_BIT: u8 = 0x08;
+const COMPRESSION_MASK: u8 = 0x07;
+
+/// Why bytes are no message of magic 0 or 1.
+#[derive(Debug, thiserror::Error)]
+pub enum LegacyError {
+    #[error(transparent)]
+    Batch(#[from] BatchError),
+    #[error("Record is corrupt: its parts do not fill its {0} bytes")]
+    Corrupt(usize),
+    #[error("Record is corrupt (stored crc = {stored}, computed crc = {computed})")]
+    Crc { stored: u32, computed: u32 },
+    #[error(transparent)]
+    Compression(#[from] CompressionError),
+}
+
+/// One message, borrowed. A compressed one has a whole message set for its value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Message<'a> {
+    pub offset: i64,
+    pub magic: i8,
+    pub attributes: u8,
+    /// `NO_TIMESTAMP` in magic 0.
+    pub timestamp_ms: i64,
+    pub key: Option<&'a [u8]>,
+    pub value: Option<&'a [u8]>,
+    stored_crc: u32,
+    /// What the checksum covers.
+    checked: &'a [u8],
+    /// With offset and size in front.
+    pub size_bytes: usize,
+}
+
+impl<'a> Message<'a> {
+    /// The message that `bytes` begin with. `Truncated` if they end inside of it.
+    pub fn parse(bytes: &'a [u8]) -> Result<Self, LegacyError> {
+        let size_bytes = batch::size_of_next(bytes)?;
+        let needed = BatchError::Truncated { needed: size_bytes, available: bytes.len() };
+        let whole = bytes.get(..size_bytes).ok_or(needed)?;
+        let corrupt = || LegacyError::Corrupt(size_bytes);
+        let (head, message) = whole.split_first_chunk::<LOG_OVERHEAD_BYTES>().ok_or_else(corrupt)?;
+        let (crc, checked) = message.split_first_chunk::<4>().ok_or_else(corrupt)?;
+        let (&[magic, attributes], mut rest) = checked.split_first_chunk::<2>().ok_or_else(corrupt)?;
+        let timestamp_ms = match magic {
+            0 => NO_TIMESTAMP,
+            1 => i64::from_be_bytes(take(&mut rest).ok_or_else(corrupt)?),
+            other => return Err(BatchError::UnknownMagic(other as i8).into()),
+        };
+        let key = nullable(&mut rest).ok_or_else(corrupt)?;
+        let value = nullable(&mut rest).ok_or_else(corrupt)?;
+        let [offset @ .., _, _, _, _] = *head;
+        Ok(Self {
+            offset: i64::from_be_bytes(offset),
+            magic: magic as i8,
+            attributes,
+            timestamp_ms,
+            key,
+            value,
+            stored_crc: u32::from_be_bytes(*crc),
+            checked,
+            size_bytes,
+        })
+    }
+
+    pub fn check_crc(&self) -> Result<(), LegacyError> {
+        let computed = crc32(self.checked);
+        let stored = self.stored_crc;
+        if stored == computed { Ok(()) } else { Err(LegacyError::Crc { stored, computed }) }
+    }
+
+    pub fn compression(&self) -> Result<Compression, BatchError> {
+        let id = self.attributes & COMPRESSION_MASK;
+        Compression::from_id(id).ok_or(BatchError::UnknownCompression(id.into()))
+    }
+
+    pub fn timestamp_type(&self) -> TimestampType {
+        if self.magic > 0 && self.attributes & TIMESTAMP_TYPE_BIT != 0 {
+            TimestampType::LogAppendTime
+        } else {
+            TimestampType::CreateTime
+        }
+    }
+
+    /// The message set inside a compressed message.
+    pub fn unpack(&self, limit_bytes: usize) -> Result<Vec<u8>, LegacyError> {
+        let codec = self.compression()?;
+        let packed = self.value.unwrap_or_default();
+        let mut unpacked = Vec::new();
+        if self.magic == 0 && codec == Compression::Lz4 {
+            let repaired = repair_lz4_header(packed);
+            compression::decompress_into(codec, &repaired, limit_bytes, &mut unpacked)?;
+        } else {
+            compression::decompress_into(codec, packed, limit_bytes, &mut unpacked)?;
+        }
+        Ok(unpacked)
+    }
+}
+
+/// Clients of magic 0 counted the frame's magic into the checksum of its header (KIP-57). It is one byte: the right
+/// one is the one that is accepted.
+fn repair_lz4_header(frame: &[u8]) -> Vec<u8> {
+    const HEADER_CHECKSUM_AT: usize = 6;
+    let mut repaired = frame.to_vec();
+    if repaired.len() > HEADER_CHECKSUM_AT {
+        for candidate in 0..=u8::MAX {
+            repaired[HEADER_CHECKSUM_AT] = candidate;
+            let opened = compression::reader(Compression::Lz4, &repaired);
+            if opened.and_then(|mut stream| stream.read(&mut [0])).is_ok() {
+                break;
+            }
+        }
+    }
+    repaired
+}
+
+fn take<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {
+    let (taken, left) = rest.split_first_chunk::<N>()?;
+    *rest = left;
+    Some(*taken)
+}
+
+/// A length of four bytes and as many bytes; a negative length is null.
+fn nullable<'a>(rest: &mut &'a [u8]) -> Option<Option<&'a [u8]>> {
+    let Ok(length) = usize::try_from(i32::from_be_bytes(take(rest)?)) else { return Some(None) };
+    let (bytes, left) = rest.split_at_checked(length)?;
+    *rest = left;
+    Some(Some(bytes))
+}
+
+fn crc32(bytes: &[u8]) -> u32 {
+    let mut crc = flate2::Crc::new();
+    crc.update(bytes);
+    crc.sum()
+}
+
+/// Iterates over a message set, leaving out a message that is cut off at the end. The first error ends it.
+pub fn messages(bytes: &[u8]) -> impl Iterator<Item = Result<Message<'_>, LegacyError>> {
+    let mut rest = bytes;
+    std::iter::from_fn(move || match Message::parse(rest) {
+        Ok(message) => {
+            rest = &rest[message.size_bytes..];
+            Some(Ok(message))
+        }
+        Err(LegacyError::Batch(BatchError::Truncated { .. })) => None,
+        Err(error) => {
+            rest = &[];
+            Some(Err(error))
+        }
+    })
+}
+
+/// Writes one uncompressed message.
+fn put_message(
+    out: &mut BytesMut,
+    magic: i8,
+    offset: i64,
+    timestamp: (TimestampType, i64),
+    key: Option<&[u8]>,
+    value: Option<&[u8]>,
+) {
+    let overhead = if magic == 0 { OVERHEAD_V0_BYTES } else { OVERHEAD_V1_BYTES };
+    let size = overhead + key.map_or(0, <[u8]>::len) + value.map_or(0, <[u8]>::len);
+    out.put_i64(offset);
+    out.put_i32(size as i32);
+    let crc_at = out.len();
+    out.put_u32(0);
+    out.put_i8(magic);
+    let (timestamp_type, timestamp_ms) = timestamp;
+    let log_append_time = magic > 0 && timestamp_type == TimestampType::LogAppendTime;
+    out.put_u8(if log_append_time { TIMESTAMP_TYPE_BIT } else { 0 });
+    if magic > 0 {
+        out.put_i64(timestamp_ms);
+    }
+    for part in [key, value] {
+        out.put_i32(part.map_or(-1, |part| part.len() as i32));
+        out.put_slice(part.unwrap_or_default());
+    }
+    let crc = crc32(&out[crc_at + 4..]);
+    out[crc_at..crc_at + 4].copy_from_slice(&crc.to_be_bytes());
+}
+
+/// Why batches cannot be given to an old client.
+#[derive(Debug, thiserror::Error)]
+pub enum DownConversionError {
+    #[error(transparent)]
+    Batch(#[from] BatchError),
+    #[error(transparent)]
+    Records(#[from] RecordsError),
+    /// To be answered with UNSUPPORTED_COMPRESSION_TYPE.
+    #[error("Down-conversion of zstandard-compressed batches is not supported")]
+    Zstd,
+}
+
+/// Batches of magic 2 as a message set of magic 0 or 1, for Fetch below 2 or below 4 (`RecordsUtil.downConvert`).
+/// Control batches are left out, records before `first_offset` too, headers are lost. The messages come out
+/// uncompressed, whatever the batches were: every old client reads that.
+///
+/// # Errors
+/// Corrupt batches, zstd, and records that unpack to more than `limit_bytes`. A batch cut off at the end is left out.
+pub fn down_convert(
+    records: &Bytes,
+    to_magic: i8,
+    first_offset: i64,
+    limit_bytes: usize,
+) -> Result<Bytes, DownConversionError> {
+    let mut out = BytesMut::with_capacity(records.len());
+    let mut scratch = Vec::new();
+    for batch in batch::complete_batches(records) {
+        let BatchRef { header, .. } = &batch.as_ref().map_err(Clone::clone)?;
+        if header.is_control() {
+            continue;
+        }
+        if header.compression()? == Compression::Zstd {
+            return Err(DownConversionError::Zstd);
+        }
+        let header = *header;
+        for record in batch?.records(limit_bytes, &mut scratch)? {
+            let record = record?;
+            let offset = header.base_offset + i64::from(record.offset_delta);
+            if offset >= first_offset {
+                let timestamp = (header.timestamp_type(), header.timestamp_of(record.timestamp_delta_ms));
+                put_message(&mut out, to_magic, offset, timestamp, record.key, record.value);
+            }
+        }
+    }
+    Ok(out.freeze())
+}
