@@ -4,6 +4,7 @@
 //! inputs, records and replies go out as values.
 
 pub mod apply;
+pub mod config_schema;
 pub mod controller;
 pub mod delta;
 pub mod features;

@@ -56,12 +56,10 @@ impl Sessions {
         Self { timeout_ms, brokers: BTreeMap::new() }
     }
 
-    /// A registration, or a change of its fencing, was written. Starts the session's time anew.
+    /// A registration, or a change of its fencing, was written. Starts the session's time anew. Unlike Kafka's, it
+    /// keeps the offset that the broker reported: forgetting it makes a neighbour's shutdown wait for a heartbeat.
     pub fn register(&mut self, broker: i32, fenced: bool, now_ms: i64) {
-        let metadata_offset = match self.brokers.get(&broker) {
-            Some(session) if session.fenced != fenced => session.metadata_offset,
-            _ => -1,
-        };
+        let metadata_offset = self.brokers.get(&broker).map_or(-1, |session| session.metadata_offset);
         self.touch(broker, fenced, metadata_offset, now_ms);
     }
 

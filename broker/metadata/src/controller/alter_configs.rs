@@ -1,0 +1,163 @@
+//! Dynamic configurations, changed key by key (Kafka's `ControllerApis.handleIncrementalAlterConfigs` and
+//! `ConfigurationControlManager`).
+
+use std::collections::{BTreeMap, HashMap};
+
+use jackdaw_wire::messages::incremental_alter_configs_request::{AlterConfigsResource, AlterableConfig};
+use jackdaw_wire::messages::incremental_alter_configs_response::AlterConfigsResourceResponse;
+use jackdaw_wire::messages::{IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse};
+use jackdaw_wire::metadata_record::ConfigRecord;
+use jackdaw_wire::{ErrorCode, MetadataRecord};
+
+use super::Controller;
+use super::error::{ApiError, code_of};
+use crate::image::{ConfigResource, ResourceType};
+use crate::topic_name;
+
+const SET: i8 = 0;
+const DELETE: i8 = 1;
+const APPEND: i8 = 2;
+const SUBTRACT: i8 = 3;
+
+impl Controller {
+    pub(super) fn incremental_alter_configs(
+        &self,
+        request: &IncrementalAlterConfigsRequest,
+        records: &mut Vec<MetadataRecord>,
+    ) -> IncrementalAlterConfigsResponse {
+        let key = |r: &AlterConfigsResource| (r.resource_type, r.resource_name.to_string());
+        let mut seen = HashMap::new();
+        for resource in &request.resources {
+            *seen.entry(key(resource)).or_insert(0) += 1;
+        }
+        let mut responses = Vec::with_capacity(request.resources.len());
+        for resource in &request.resources {
+            let altered = match seen.remove(&key(resource)) {
+                Some(1) => self.alter_resource(resource),
+                Some(_) => Err(ApiError::new(ErrorCode::InvalidRequest, "Duplicate resource.")),
+                None => continue,
+            };
+            let error = altered.map(|made| records.extend(made)).err();
+            responses.push(
+                AlterConfigsResourceResponse::default()
+                    .with_resource_type(resource.resource_type)
+                    .with_resource_name(resource.resource_name.clone())
+                    .with_error_code(code_of(error.as_ref()))
+                    .with_error_message(error.as_ref().and_then(ApiError::text)),
+            );
+        }
+        if request.validate_only {
+            records.clear();
+        }
+        IncrementalAlterConfigsResponse::default().with_responses(responses)
+    }
+
+    fn alter_resource(&self, resource: &AlterConfigsResource) -> Result<Vec<MetadataRecord>, ApiError> {
+        let target = ConfigResource {
+            resource_type: ResourceType::of(resource.resource_type),
+            name: resource.resource_name.to_string(),
+        };
+        match target.resource_type {
+            ResourceType::Topic | ResourceType::Broker => {}
+            ResourceType::BrokerLogger => {
+                return Err(ApiError::new(
+                    ErrorCode::InvalidRequest,
+                    "Unexpected resource type BROKER_LOGGER.",
+                ));
+            }
+            ResourceType::Other(id) => {
+                let text = format!("Unknown resource type {id}.");
+                return Err(ApiError::new(ErrorCode::UnsupportedVersion, text));
+            }
+        }
+        let mut all: BTreeMap<String, String> =
+            self.image.config(&target).map(|configs| BTreeMap::clone(configs)).unwrap_or_default();
+        let mut records = Vec::new();
+        for config in &resource.configs {
+            let before = all.get(&*config.name).cloned();
+            let after = self.altered_value(target.resource_type, config, before.clone())?;
+            match &after {
+                Some(value) => drop(all.insert(config.name.to_string(), value.clone())),
+                None => drop(all.remove(&*config.name)),
+            }
+            // Brokers reload what they are told again, even if it is the same (KAFKA-14136).
+            if before != after || target.resource_type == ResourceType::Broker {
+                let record = ConfigRecord {
+                    resource_type: resource.resource_type,
+                    resource_name: target.name.clone(),
+                    name: config.name.to_string(),
+                    value: after,
+                    ..Default::default()
+                };
+                records.push(record.into());
+            }
+        }
+        self.check_configs(&target, &all)?;
+        Ok(records)
+    }
+
+    fn altered_value(
+        &self,
+        resource: ResourceType,
+        config: &AlterableConfig,
+        before: Option<String>,
+    ) -> Result<Option<String>, ApiError> {
+        let (name, value) = (&*config.name, config.value.as_deref());
+        let operation = match config.config_operation {
+            SET => return Ok(value.map(str::to_owned)),
+            DELETE => return Ok(None),
+            APPEND => "APPEND",
+            SUBTRACT => "SUBTRACT",
+            unknown => {
+                let text = format!("Unknown config operation {unknown}");
+                return Err(ApiError::new(ErrorCode::InvalidRequest, text));
+            }
+        };
+        if !self.schema.is_list(resource, name) {
+            let text = format!("Can't {operation} to key {name} because its type is not LIST.");
+            return Err(ApiError::new(ErrorCode::InvalidConfig, text));
+        }
+        let before = before.or_else(|| self.schema.default_value(resource, name)).unwrap_or_default();
+        let mut parts: Vec<&str> = before.split(',').filter(|part| !part.is_empty()).collect();
+        for part in value.unwrap_or_default().split(',') {
+            match parts.iter().position(|p| *p == part) {
+                Some(at) if config.config_operation == SUBTRACT => drop(parts.remove(at)),
+                None if config.config_operation == APPEND => parts.push(part),
+                _ => {}
+            }
+        }
+        Ok(Some(parts.join(",")))
+    }
+
+    fn check_configs(&self, target: &ConfigResource, all: &BTreeMap<String, String>) -> Result<(), ApiError> {
+        let invalid = |text: &str| Err(ApiError::new(ErrorCode::InvalidRequest, text));
+        let name = target.name.as_str();
+        if target.resource_type == ResourceType::Topic {
+            if name.is_empty() {
+                return invalid("Default topic resources are not allowed.");
+            }
+            topic_name::validate(name)
+                .map_err(|e| ApiError::new(ErrorCode::InvalidTopicException, e.to_string()))?;
+            self.schema.validate_topic(all).map_err(|text| ApiError::new(ErrorCode::InvalidConfig, text))?;
+            if self.image.topics.by_name(name).is_none() {
+                let text = format!("The topic '{name}' does not exist.");
+                return Err(ApiError::new(ErrorCode::UnknownTopicOrPartition, text));
+            }
+            return Ok(());
+        }
+        if name.is_empty() {
+            return Ok(());
+        }
+        let Ok(id) = name.parse::<i32>() else {
+            return invalid("Unable to parse broker name as a base 10 number.");
+        };
+        if id < 0 {
+            return invalid("Invalid negative broker ID.");
+        }
+        if !self.image.brokers.contains_key(&id) && !self.settings.voters.contains(&id) {
+            let text = format!("No node with id {id} found.");
+            return Err(ApiError::new(ErrorCode::BrokerIdNotRegistered, text));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,260 @@
+//! Brokers come, beat, stop and go.
+
+use super::*;
+
+/// A broker that may not register must learn why: its start hangs on this code.
+#[test]
+fn registrations_are_refused_for_kafkas_reasons() {
+    let mut cluster = Cluster::of(2);
+    let feature = |min, max| {
+        vec![
+            Feature::default()
+                .with_name(text("metadata.version"))
+                .with_min_supported_version(min)
+                .with_max_supported_version(max),
+        ]
+    };
+    for (what, request, expected) in [
+        ("other cluster", registration(9).with_cluster_id(text("x")), ErrorCode::InconsistentClusterId),
+        (
+            "living session",
+            registration(1).with_incarnation_id(id(77)),
+            ErrorCode::DuplicateBrokerRegistration,
+        ),
+        (
+            "from ZooKeeper",
+            registration(9).with_is_migrating_zk_broker(true),
+            ErrorCode::BrokerIdNotRegistered,
+        ),
+        ("too old", registration(9).with_features(feature(1, 18)), ErrorCode::UnsupportedVersion),
+        ("too new", registration(9).with_features(feature(20, 20)), ErrorCode::UnsupportedVersion),
+        ("no version", registration(9).with_features(vec![]), ErrorCode::UnsupportedVersion),
+        ("no directory", registration(9).with_log_dirs(vec![]), INVALID_REGISTRATION),
+        ("reserved", registration(9).with_log_dirs(vec![Uuid::from_u128(2)]), INVALID_REGISTRATION),
+        ("twice", registration(9).with_log_dirs(vec![id(5), id(5)]), INVALID_REGISTRATION),
+        ("of broker 1", registration(9).with_log_dirs(vec![id(101)]), INVALID_REGISTRATION),
+    ] {
+        let outcome = cluster.ask(3, request);
+        assert_eq!(error_of(&outcome.response), Some(expected), "{what}");
+        assert!(outcome.records.is_empty(), "{what}");
+    }
+}
+
+/// The epoch fences everything that an earlier incarnation still sends.
+#[test]
+fn the_broker_epoch_is_the_offset_of_the_registration() {
+    let mut cluster = Cluster::of(0);
+    let offset = cluster.controller.next_offset();
+    let outcome = cluster.ask(3, registration(1));
+    let Response::RegisterBroker(response) = outcome.response else { panic!() };
+    assert_eq!((response.broker_epoch, cluster.epoch(1)), (offset, offset));
+
+    cluster.now_ms += 100;
+    let outcome = cluster.ask(3, registration(1).with_incarnation_id(id(77)));
+    assert_eq!(error_of(&outcome.response), None, "a fenced broker has no session to protect");
+    assert_eq!(cluster.epoch(1), offset + 1);
+
+    let stale = cluster.heartbeat(1).with_broker_epoch(offset);
+    assert_eq!(error_of(&cluster.ask(1, stale).response), Some(ErrorCode::StaleBrokerEpoch));
+    let unknown = cluster.heartbeat(1).with_broker_id(8.into());
+    assert_eq!(error_of(&cluster.ask(1, unknown).response), Some(ErrorCode::StaleBrokerEpoch));
+}
+
+#[test]
+fn a_broker_is_unfenced_once_it_has_applied_its_own_registration() {
+    let mut cluster = Cluster::of(0);
+    cluster.register(1);
+    let epoch = cluster.epoch(1);
+    let mut log = String::new();
+    for (offset, want_fence) in [(epoch - 1, true), (epoch - 1, false), (epoch, true), (epoch, false)] {
+        let beat = cluster.heartbeat(1).with_current_metadata_offset(offset).with_want_fence(want_fence);
+        let outcome = cluster.ask(1, beat);
+        let Response::Heartbeat(r) = &outcome.response else { panic!() };
+        log += &format!(
+            "at {:+} wants {}: caught up {} fenced {} {}\n",
+            offset - epoch,
+            if want_fence { "fence" } else { "unfence" },
+            r.is_caught_up,
+            r.is_fenced,
+            cluster.show(&outcome.records).trim()
+        );
+    }
+    insta::assert_snapshot!(log.replace(" \n", "\n"), @r"
+    at -1 wants fence: caught up false fenced true
+    at -1 wants unfence: caught up false fenced true
+    at +0 wants fence: caught up true fenced true
+    at +0 wants unfence: caught up true fenced false broker 1 unfenced
+    ");
+}
+
+#[test]
+fn a_silent_broker_is_fenced_out_of_every_isr_and_leadership() {
+    let mut cluster = Cluster::of(3);
+    cluster.create(assigned("t", "1 2 3, 2 3 1"));
+    cluster.create(assigned("u", "1"));
+    cluster.now_ms = 9_000;
+    for broker in [2, 3] {
+        cluster.unfence(broker);
+    }
+    assert!(cluster.tick().is_none(), "the session lives through its last millisecond");
+    cluster.now_ms = 9_001;
+    let tick = cluster.tick().unwrap();
+    assert_eq!(tick.reason, TickReason::SessionTimeout { broker: 1 });
+    insta::assert_snapshot!(cluster.show(&tick.records), @r"
+    change t-0 leader=2 isr=[2, 3]
+    change t-1 isr=[2, 3]
+    change u-0 leader=-1
+    broker 1 fenced
+    ");
+    assert!(cluster.tick().is_none());
+    insta::assert_snapshot!(cluster.partition("u", 0), @"leader -1 isr [1] epoch 1 partition epoch 1");
+
+    let outcome = cluster.unfence(1);
+    insta::assert_snapshot!(cluster.show(&outcome.records), @r"
+    broker 1 unfenced
+    change u-0 leader=1
+    ");
+}
+
+/// Evidence may shorten the session timeout, but only for the process that it is about.
+#[test]
+fn a_broker_known_to_be_gone_is_fenced_at_once_and_may_return_at_once() {
+    let mut cluster = Cluster::of(2);
+    cluster.create(assigned("t", "1 2"));
+    let epoch = cluster.epoch(1);
+    assert!(cluster.controller.broker_gone(1, epoch - 1, 5).unwrap().is_none(), "an older epoch");
+    assert!(cluster.controller.broker_gone(8, 0, 5).unwrap().is_none(), "never registered");
+    let tick = cluster.controller.broker_gone(1, epoch, 5).unwrap().unwrap();
+    insta::assert_snapshot!(cluster.show(&tick.records), @r"
+    change t-0 leader=2 isr=[2]
+    broker 1 fenced
+    ");
+    assert!(cluster.controller.broker_gone(1, epoch, 5).unwrap().is_none(), "already fenced");
+    let outcome = cluster.ask(3, registration(1).with_incarnation_id(id(77)));
+    assert_eq!(error_of(&outcome.response), None);
+}
+
+#[test]
+fn a_controlled_shutdown_moves_leaders_and_waits_for_the_others_to_hear() {
+    let mut cluster = Cluster::of(3);
+    cluster.create(assigned("t", "1 2 3, 3 1 2"));
+    let stop = cluster.heartbeat(1).with_want_shut_down(true);
+    let outcome = cluster.ask(1, stop);
+    insta::assert_snapshot!(cluster.show(&outcome.records), @r"
+    broker 1 stopping
+    change t-0 leader=2 isr=[2, 3]
+    change t-1 isr=[3, 2]
+    ");
+    let moved = cluster.controller.next_offset() - 1;
+    for (broker, offset, expected) in [(2, moved, false), (3, moved - 1, false), (3, moved, true)] {
+        let beat = cluster.heartbeat(broker).with_current_metadata_offset(offset);
+        cluster.ask(1, beat);
+        let stop = cluster.heartbeat(1).with_want_shut_down(true);
+        let outcome = cluster.ask(1, stop);
+        let Response::Heartbeat(r) = outcome.response else { panic!() };
+        assert_eq!(r.should_shut_down, expected, "after broker {broker} applied {offset}");
+    }
+    assert!(cluster.controller.image().broker(1).unwrap().fenced);
+}
+
+#[test]
+fn a_broker_that_leads_nothing_may_stop_at_once() {
+    let mut cluster = Cluster::of(2);
+    cluster.create(assigned("t", "1 2"));
+    let stop = cluster.heartbeat(2).with_want_shut_down(true);
+    let outcome = cluster.ask(1, stop);
+    let Response::Heartbeat(r) = &outcome.response else { panic!() };
+    assert!(r.should_shut_down && r.is_fenced);
+    insta::assert_snapshot!(cluster.show(&outcome.records), @r"
+    change t-0 isr=[1]
+    broker 2 fenced
+    ");
+}
+
+#[test]
+fn a_lost_directory_takes_its_replicas_offline_and_nothing_else() {
+    let mut cluster = Cluster::of(2);
+    let two = registration(3).with_log_dirs(vec![id(201), id(202)]);
+    cluster.ask(3, two);
+    cluster.unfence(3);
+    let t = cluster.create(assigned("t", "3 1, 3 2"));
+    let assign = |partition: i32, directory| {
+        use jackdaw_wire::messages::assign_replicas_to_dirs_request::*;
+        DirectoryData::default().with_id(directory).with_topics(vec![
+            TopicData::default()
+                .with_topic_id(t)
+                .with_partitions(vec![PartitionData::default().with_partition_index(partition)]),
+        ])
+    };
+    let request = AssignReplicasToDirsRequest::default()
+        .with_broker_id(3.into())
+        .with_broker_epoch(cluster.epoch(3))
+        .with_directories(vec![assign(0, id(201)), assign(1, id(202)), assign(9, id(201))]);
+    let outcome = cluster.ask(0, request);
+    assert_eq!(error_of(&outcome.response), Some(ErrorCode::UnknownTopicOrPartition));
+    insta::assert_snapshot!(cluster.show(&outcome.records), @r"
+    change t-0 directories=2
+    change t-1 directories=2
+    ");
+
+    let beat = cluster.heartbeat(3).with_offline_log_dirs(vec![id(202), id(999)]);
+    let outcome = cluster.ask(1, beat.clone());
+    insta::assert_snapshot!(cluster.show(&outcome.records), @r"
+    change t-1 leader=2 isr=[2]
+    broker 3 directories=1
+    ");
+    assert!(cluster.ask(1, beat).records.is_empty(), "told once is enough");
+}
+
+#[test]
+fn preferred_leaders_come_back_after_the_interval() {
+    let mut cluster = Cluster::of(2);
+    cluster.create(assigned("t", "1 2, 2 1"));
+    cluster.fence(1);
+    cluster.now_ms = 1_000;
+    cluster.unfence(1);
+    cluster.unfence(2);
+    let deadline = cluster.controller.timers_due();
+    assert_eq!(deadline, Some(300_000), "since the leader was first another");
+    cluster.now_ms = 300_000;
+    for broker in [1, 2] {
+        cluster.unfence(broker);
+    }
+    assert!(cluster.tick().is_none(), "broker 1 is not in the ISR yet");
+    let t = cluster.controller.image().topics.id_of("t").unwrap();
+    let request = alter_partition::request(&cluster, 2, t, 0, &[2, 1]);
+    assert_eq!(error_of(&cluster.ask(3, request).response), None);
+    cluster.now_ms = 600_000;
+    for broker in [1, 2] {
+        cluster.unfence(broker);
+    }
+    let tick = cluster.tick().unwrap();
+    insta::assert_snapshot!(cluster.show(&tick.records), @"change t-0 leader=1");
+    assert_eq!(cluster.controller.timers_due(), None, "balanced: nothing to come back for");
+}
+
+#[test]
+fn an_unregistered_broker_is_gone_from_everywhere() {
+    let mut cluster = Cluster::of(2);
+    cluster.create(assigned("t", "2 1"));
+    let outcome = cluster.ask(0, UnregisterBrokerRequest::default().with_broker_id(2.into()));
+    insta::assert_snapshot!(cluster.show(&outcome.records), @r"
+    change t-0 leader=1 isr=[1]
+    UnregisterBrokerRecord
+    ");
+    let outcome = cluster.ask(0, UnregisterBrokerRequest::default().with_broker_id(2.into()));
+    assert_eq!(error_of(&outcome.response), Some(ErrorCode::BrokerIdNotRegistered));
+}
+
+#[test]
+fn producer_ids_come_in_blocks_to_registered_brokers() {
+    let mut cluster = Cluster::of(1);
+    let ask = |epoch| AllocateProducerIdsRequest::default().with_broker_id(1.into()).with_broker_epoch(epoch);
+    let epoch = cluster.epoch(1);
+    for expected in [0, 1_000, 2_000] {
+        let Response::AllocateProducerIds(r) = cluster.ask(0, ask(epoch)).response else { panic!() };
+        assert_eq!((r.producer_id_start.0, r.producer_id_len), (expected, 1_000));
+    }
+    let outcome = cluster.ask(0, ask(epoch + 1));
+    assert_eq!(error_of(&outcome.response), Some(ErrorCode::StaleBrokerEpoch));
+}

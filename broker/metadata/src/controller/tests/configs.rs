@@ -1,0 +1,69 @@
+//! Dynamic configurations.
+
+use jackdaw_wire::messages::incremental_alter_configs_request::{AlterConfigsResource, AlterableConfig};
+
+use super::*;
+
+fn resource(kind: i8, name: &str, changes: &[(i8, &str, Option<&str>)]) -> AlterConfigsResource {
+    let configs = changes.iter().map(|(operation, key, value)| {
+        AlterableConfig::default()
+            .with_config_operation(*operation)
+            .with_name(text(key))
+            .with_value(value.map(text))
+    });
+    AlterConfigsResource::default()
+        .with_resource_type(kind)
+        .with_resource_name(text(name))
+        .with_configs(configs.collect())
+}
+
+#[test]
+fn settings_are_set_deleted_appended_to_and_subtracted_from() {
+    let mut cluster = Cluster::of(1);
+    cluster.create(topic("t", 1, 1));
+    let mut log = String::new();
+    for (what, resources) in [
+        ("set", vec![resource(2, "t", &[(0, "retention.ms", Some("5"))])]),
+        ("same", vec![resource(2, "t", &[(0, "retention.ms", Some("5"))])]),
+        ("append", vec![resource(2, "t", &[(2, "cleanup.policy", Some("compact"))])]),
+        ("subtract", vec![resource(2, "t", &[(3, "cleanup.policy", Some("delete"))])]),
+        ("delete", vec![resource(2, "t", &[(1, "retention.ms", None)])]),
+        ("append to no list", vec![resource(2, "t", &[(2, "retention.ms", Some("5"))])]),
+        ("unknown key", vec![resource(2, "t", &[(0, "no.such", Some("5"))])]),
+        ("unknown topic", vec![resource(2, "x", &[(0, "retention.ms", Some("5"))])]),
+        ("no topic", vec![resource(2, "", &[])]),
+        ("broker", vec![resource(4, "1", &[(0, "log.retention.ms", Some("5"))])]),
+        ("broker again", vec![resource(4, "1", &[(0, "log.retention.ms", Some("5"))])]),
+        ("all brokers", vec![resource(4, "", &[(0, "log.retention.ms", Some("5"))])]),
+        ("no such broker", vec![resource(4, "8", &[])]),
+        ("no number", vec![resource(4, "x", &[])]),
+        ("negative", vec![resource(4, "-1", &[])]),
+        ("unknown type", vec![resource(77, "x", &[])]),
+        ("twice", vec![resource(4, "1", &[]), resource(4, "1", &[])]),
+    ] {
+        let outcome = cluster.ask(1, IncrementalAlterConfigsRequest::default().with_resources(resources));
+        let Response::IncrementalAlterConfigs(r) = &outcome.response else { panic!() };
+        let message = r.responses[0].error_message.as_deref().unwrap_or_default();
+        let error = error_of(&outcome.response).map_or(String::new(), |e| format!("{e:?} "));
+        log += &format!("{what}: {error}{message}{}\n", cluster.show(&outcome.records).trim());
+    }
+    insta::assert_snapshot!(log, @r#"
+    set: config 2/t retention.ms=Some("5")
+    same: 
+    append: config 2/t cleanup.policy=Some("delete,compact")
+    subtract: config 2/t cleanup.policy=Some("compact")
+    delete: config 2/t retention.ms=None
+    append to no list: InvalidConfig Can't APPEND to key retention.ms because its type is not LIST.
+    unknown key: InvalidConfig Unknown topic config name: no.such
+    unknown topic: UnknownTopicOrPartition The topic 'x' does not exist.
+    no topic: InvalidRequest Default topic resources are not allowed.
+    broker: config 4/1 log.retention.ms=Some("5")
+    broker again: config 4/1 log.retention.ms=Some("5")
+    all brokers: config 4/ log.retention.ms=Some("5")
+    no such broker: BrokerIdNotRegistered No node with id 8 found.
+    no number: InvalidRequest Unable to parse broker name as a base 10 number.
+    negative: InvalidRequest Invalid negative broker ID.
+    unknown type: UnsupportedVersion Unknown resource type 77.
+    twice: InvalidRequest Duplicate resource.
+    "#);
+}
