@@ -53,8 +53,11 @@ fn append(records: &Bytes) -> Result<StampedBatch, ValidateError> {
     append_with(records, |_| {})
 }
 
+/// Offset, timestamp, key, value.
+type Read = (i64, i64, Option<Vec<u8>>, Option<Vec<u8>>);
+
 /// Reads a stamped batch back, checking all that a reader relies on.
-fn read_back(stamped: &StampedBatch) -> Vec<(i64, i64, Option<Vec<u8>>, Option<Vec<u8>>)> {
+fn read_back(stamped: &StampedBatch) -> Vec<Read> {
     let batch = BatchRef::parse(&stamped.to_bytes()).unwrap();
     batch.check_crc().unwrap();
     let header = batch.header;
