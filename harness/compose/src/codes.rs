@@ -43,9 +43,9 @@ codes! {
         "The text cannot be read as YAML. The usual reasons are a tab used for indentation, a missing \
          space after a colon, an unclosed quote, or an entry that is indented differently from its \
          neighbours."
-    2 MultipleDocuments Error "more than one YAML document"
-        "A compose file is one YAML document. Split documents that are separated by `---` into files of \
-         their own and name each with `-f`."
+    2 MultipleDocuments Hint "more than one YAML document"
+        "A file with several documents, separated by `---`, is read as Compose reads it: each \
+         document is merged over the one before, as if they were files of their own."
     3 DuplicateKey Error "a key is given twice"
         "In one mapping a key may be given once. Most YAML readers would silently keep one of the two \
          values, and it is seldom the one that was meant."

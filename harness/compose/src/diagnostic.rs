@@ -121,13 +121,14 @@ impl fmt::Display for Diagnostic {
     }
 }
 
-/// Errors first, then by place; the order in which they are printed.
-pub fn sort(diagnostics: &mut [Diagnostic]) {
+/// Errors first, then by place; the order in which they are printed. What an alias repeats is said once.
+pub fn sort(diagnostics: &mut Vec<Diagnostic>) {
     let key = |d: &Diagnostic| {
         let at = d.position().map(|at| (at.file, at.line, at.column));
         (std::cmp::Reverse(d.severity), at, d.code)
     };
     diagnostics.sort_by_cached_key(key);
+    diagnostics.dedup_by(|b, a| a.code == b.code && a.span == b.span && !a.span.is_nowhere());
 }
 
 /// Whether any of them forbids a start.

@@ -1,15 +1,31 @@
 //! Compose text to a typed model with source spans.
 //! It must not start anything or ask an engine: files and variables go in, a [`Project`] and diagnostics come out.
 
+mod build;
+mod canonical;
+mod check;
 mod codes;
+mod complete;
 mod diagnostic;
+mod dotenv;
+mod interpolate;
+mod load;
+mod merge;
 mod model;
+mod render;
+mod schema;
+mod short;
 mod source;
+mod suggest;
+mod units;
+mod yaml;
 
 pub use codes::{Code, UnknownCode, explain};
 pub use diagnostic::{Diagnostic, Severity, has_errors, sort};
 pub use model::*;
+pub use render::{to_config_json, to_config_yaml};
 pub use source::{Position, Source, Span, Spanned};
+pub use suggest::{edit_distance, nearest};
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -46,9 +62,5 @@ pub struct Loaded {
 
 /// Reads, interpolates, merges and checks a project. Never fails: what is wrong is among the diagnostics.
 pub fn load(options: &LoadOptions) -> Loaded {
-    let missing = options.files.iter().map(|file| {
-        let message = format!("{} is not read: loading is not built yet", file.display());
-        Diagnostic::new(Code::FileNotFound, message, &Span::default())
-    });
-    Loaded { project: None, diagnostics: missing.collect() }
+    load::load(options)
 }

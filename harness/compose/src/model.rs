@@ -109,8 +109,8 @@ pub struct Service {
     pub secrets: Vec<FileMount>,
     /// `configs` mounted into the container.
     pub configs: Vec<FileMount>,
-    /// `logging.driver` and its options.
-    pub logging: Option<(Option<String>, Vec<(String, String)>)>,
+    /// `logging`.
+    pub logging: Option<Logging>,
     /// `stop_grace_period`; Docker's default is 10 s.
     pub stop_grace_period: Option<Duration>,
     /// `stop_signal`; Docker's default is the image's, else SIGTERM.
@@ -165,6 +165,15 @@ impl Service {
         names.extend(attachment.ipv6_address.as_deref());
         names
     }
+}
+
+/// `logging`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Logging {
+    /// The engine's default where it is absent.
+    pub driver: Option<String>,
+    /// Options of the driver.
+    pub options: Vec<(String, String)>,
 }
 
 /// `build` in its long form; Jackdaw never builds, it only reports.
