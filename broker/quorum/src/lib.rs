@@ -29,3 +29,6 @@ pub use api::{
 };
 pub use log_state::{LogState, Validity};
 pub use machine::Quorum;
+
+#[cfg(test)]
+mod tests;
