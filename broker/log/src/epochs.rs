@@ -64,6 +64,13 @@ impl EpochCache {
         true
     }
 
+    /// As recovery learns epochs from records: never back.
+    pub(crate) fn assign_if_newer(&mut self, epoch: i32, start_offset: i64) {
+        if self.latest_epoch().is_none_or(|latest| epoch > latest) {
+            self.assign(epoch, start_offset);
+        }
+    }
+
     /// Where records of `epoch`, or of the largest epoch below it, end: `(epoch, end offset)`. `None` when this log
     /// cannot tell (`LeaderEpochFileCache.endOffsetFor`).
     pub fn end_offset_for(&self, epoch: i32, log_end_offset: i64) -> Option<(i32, i64)> {

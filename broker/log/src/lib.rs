@@ -4,14 +4,30 @@
 //! A [`Log`] has one writer. Readers hold a [`LogReader`] and never wait for what the writer does on the disk.
 //! Every file is Kafka's own, so that a JVM can go on where this one stops, and the other way round.
 
+mod append;
+mod batch;
 mod checkpoint;
 mod config;
+mod cut;
 mod dir;
 mod disk;
 mod epochs;
 mod error;
+mod flush;
+mod index;
+mod leftovers;
+mod load;
+mod log;
 mod meta;
 pub mod names;
+mod place;
+mod producer;
+mod producer_snapshot;
+mod reader;
+mod recover;
+mod segment;
+mod shared;
+mod snapshots;
 
 pub use checkpoint::EpochEntry;
 pub use config::{
@@ -22,4 +38,9 @@ pub use dir::{Checkpoint, LogDir, LogDirError, PartitionFolder};
 pub use disk::{Disk, DiskFile, DiskLock, FileInfo, OpenMode, RealDisk};
 pub use epochs::EpochCache;
 pub use error::{AppendError, OpenError, ReadError, StorageError};
+pub use flush::{FlushPlan, FlushTicket};
+pub use index::AbortedTxn;
+pub use log::{AppendInfo, DEFAULT_PRODUCER_EXPIRATION_MS, Log, OpenState};
 pub use meta::{CleanShutdown, MetaProperties, QuorumState, QuorumStateStore, read_topic_id, write_topic_id};
+pub use producer::{ProducerBatch, ProducerEntry, ProducerState};
+pub use reader::{LogReader, OffsetPosition, OffsetQuery, ReadResult, TimestampAndOffset};

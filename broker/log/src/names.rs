@@ -10,6 +10,9 @@ pub const LOG_SUFFIX: &str = ".log";
 pub const OFFSET_INDEX_SUFFIX: &str = ".index";
 pub const TIME_INDEX_SUFFIX: &str = ".timeindex";
 pub const TXN_INDEX_SUFFIX: &str = ".txnindex";
+/// What a segment consists of; the last is there only after a transaction was aborted.
+pub const SEGMENT_SUFFIXES: [&str; 4] =
+    [LOG_SUFFIX, OFFSET_INDEX_SUFFIX, TIME_INDEX_SUFFIX, TXN_INDEX_SUFFIX];
 pub const PRODUCER_SNAPSHOT_SUFFIX: &str = ".snapshot";
 /// On files that are waiting for `file.delete.delay.ms` to pass.
 pub const DELETED_SUFFIX: &str = ".deleted";

@@ -1,0 +1,225 @@
+//! What leaves a log: its end when a leader disagrees, its beginning by age, size or order, and the files of both
+//! (`UnifiedLog.truncateTo`, `deleteOldSegments`).
+
+use std::sync::Arc;
+
+use crate::disk::remove_if_exists;
+use crate::error::{AtPath, StorageError};
+use crate::load;
+use crate::log::{Doomed, Log};
+use crate::names;
+use crate::segment::Segment;
+
+impl Log {
+    /// Cuts everything from `offset` on; whether anything went. Durable on return: what was cut cannot come back
+    /// between later records after a crash.
+    pub fn truncate_to(&mut self, offset: i64, now_ms: i64) -> Result<bool, StorageError> {
+        let offset = offset.max(0);
+        if offset >= self.log_end_offset {
+            if Arc::make_mut(&mut self.epochs).truncate_from_end(self.log_end_offset) {
+                self.write_epochs(true)?;
+                self.publish();
+            }
+            return Ok(false);
+        }
+        if self.segments[0].base_offset > offset {
+            self.truncate_fully_and_start_at(offset, now_ms)?;
+            return Ok(true);
+        }
+        self.truncations += 1;
+        let kept = self.segments.partition_point(|segment| segment.base_offset <= offset);
+        let removed = Arc::make_mut(&mut self.segments).split_off(kept);
+        let active = Arc::clone(self.active());
+        // Readers first: they must not look for what is about to go.
+        self.log_end_offset = offset;
+        self.recovery_point = self.recovery_point.min(offset);
+        self.shared.with(|published| {
+            published.segments = Arc::clone(&self.segments);
+            published.log_end_offset = published.log_end_offset.min(offset);
+        });
+        self.doom(&removed, now_ms)?;
+        self.place.sync_folder()?;
+        active.truncate_to(offset, now_ms)?;
+        active.truncate_aborted(offset)?;
+        self.tail = load::tail_of(&active)?;
+        self.unsynced_closed.retain(|closed| closed.base_offset < active.base_offset);
+        if Arc::make_mut(&mut self.epochs).truncate_from_end(offset) {
+            self.write_epochs(true)?;
+        }
+        self.log_start_offset = self.log_start_offset.min(offset);
+        self.rebuild_producers(now_ms)?;
+        self.publish();
+        Ok(true)
+    }
+
+    /// Throws all records away and goes on at `offset`, as a follower does whose log ends before the leader's
+    /// begins, or a voter that takes over a snapshot.
+    pub fn truncate_fully_and_start_at(&mut self, offset: i64, now_ms: i64) -> Result<(), StorageError> {
+        self.truncations += 1;
+        let removed = std::mem::take(Arc::make_mut(&mut self.segments));
+        self.doom(&removed, now_ms)?;
+        let segment = self.new_segment(offset, now_ms)?;
+        Arc::make_mut(&mut self.segments).push(segment);
+        self.unsynced_closed.clear();
+        Arc::make_mut(&mut self.epochs).clear();
+        self.write_epochs(true)?;
+        self.snapshots.remove_all()?;
+        self.producers.clear(offset);
+        self.log_start_offset = offset;
+        self.log_end_offset = offset;
+        self.recovery_point = offset;
+        self.place.sync_folder()?;
+        self.snapshots.take(&self.producers, true)?;
+        self.publish();
+        Ok(())
+    }
+
+    fn rebuild_producers(&mut self, now_ms: i64) -> Result<(), StorageError> {
+        let rebuilt = load::Rebuild {
+            segments: &self.segments,
+            log_start_offset: self.log_start_offset,
+            log_end_offset: self.log_end_offset,
+            now_ms,
+            expiration_ms: self.producer_expiration_ms,
+            partition: &self.place.partition,
+        };
+        rebuilt.run(&mut self.producers, &mut self.snapshots, false)
+    }
+
+    /// Moves the log's start forward, never back; whether it moved. Segments before it go with the next
+    /// [`Log::enforce_retention`]. The caller has checked that `offset` is at most the high watermark
+    /// (`maybeIncrementLogStartOffset`).
+    pub fn advance_log_start(&mut self, offset: i64) -> Result<bool, StorageError> {
+        let offset = offset.min(self.log_end_offset);
+        if offset <= self.log_start_offset {
+            return Ok(false);
+        }
+        self.log_start_offset = offset;
+        self.recovery_point = self.recovery_point.max(offset);
+        if Arc::make_mut(&mut self.epochs).truncate_from_start(offset) {
+            self.write_epochs(false)?;
+        }
+        self.snapshots.log_start_moved(&mut self.producers, offset);
+        self.publish();
+        Ok(true)
+    }
+
+    /// Removes whole segments that are too old, too many bytes, or before the log's start; how many. Nothing above
+    /// `high_watermark` goes. Compacted logs that are not also deleted lose only what is before their start
+    /// (`UnifiedLog.deleteOldSegments`). Also removes files whose delay has passed.
+    pub fn enforce_retention(&mut self, now_ms: i64, high_watermark: i64) -> Result<usize, StorageError> {
+        let mut removed = self.remove_before_start(now_ms, high_watermark)?;
+        if self.config.delete {
+            removed += self.remove_oversize(now_ms, high_watermark)?;
+            removed += self.remove_outdated(now_ms, high_watermark)?;
+        }
+        self.remove_doomed(now_ms)?;
+        Ok(removed)
+    }
+
+    fn remove_before_start(&mut self, now_ms: i64, high_watermark: i64) -> Result<usize, StorageError> {
+        let start = self.log_start_offset;
+        self.remove_oldest(now_ms, high_watermark, |_, next| {
+            Ok(next.is_some_and(|next| next.base_offset <= start))
+        })
+    }
+
+    fn remove_oversize(&mut self, now_ms: i64, high_watermark: i64) -> Result<usize, StorageError> {
+        let Ok(limit) = u64::try_from(self.config.retention_bytes) else { return Ok(0) };
+        let Some(mut excess) = self.size_bytes().checked_sub(limit) else { return Ok(0) };
+        self.remove_oldest(now_ms, high_watermark, |segment, _| {
+            match excess.checked_sub(segment.size_bytes()) {
+                Some(left) => {
+                    excess = left;
+                    Ok(true)
+                }
+                None => Ok(false),
+            }
+        })
+    }
+
+    fn remove_outdated(&mut self, now_ms: i64, high_watermark: i64) -> Result<usize, StorageError> {
+        let limit_ms = self.config.retention_ms;
+        if limit_ms < 0 {
+            return Ok(0);
+        }
+        self.remove_oldest(now_ms, high_watermark, |segment, _| {
+            Ok(now_ms.saturating_sub(segment.largest_timestamp_ms()?) > limit_ms)
+        })
+    }
+
+    /// Removes segments from the oldest on, as long as they may go and `is_due` says so (`deletableSegments`).
+    fn remove_oldest(
+        &mut self,
+        now_ms: i64,
+        high_watermark: i64,
+        mut is_due: impl FnMut(&Segment, Option<&Segment>) -> Result<bool, StorageError>,
+    ) -> Result<usize, StorageError> {
+        let mut count = 0;
+        for (number, segment) in self.segments.iter().enumerate() {
+            let next = self.segments.get(number + 1).map(AsRef::as_ref);
+            let end = next.map_or(self.log_end_offset, |next| next.base_offset);
+            let is_last_and_empty = next.is_none() && segment.size_bytes() == 0;
+            if high_watermark < end || is_last_and_empty || !is_due(segment, next)? {
+                break;
+            }
+            count += 1;
+        }
+        if count == 0 {
+            return Ok(0);
+        }
+        if count == self.segments.len() {
+            // A log always has a segment to append to.
+            self.roll(self.log_end_offset, now_ms)?;
+        }
+        let kept = Arc::make_mut(&mut self.segments).split_off(count);
+        let removed = std::mem::replace(&mut self.segments, Arc::new(kept));
+        let names: Vec<i64> = removed.iter().map(|segment| segment.base_offset).collect();
+        tracing::info!("[{}] Deleting segments {names:?}", self.place.partition);
+        self.unsynced_closed.retain(|closed| !names.contains(&closed.base_offset));
+        let new_start = self.segments[0].base_offset;
+        if !self.advance_log_start(new_start)? {
+            self.publish();
+        }
+        self.doom(&removed, now_ms)?;
+        Ok(count)
+    }
+
+    /// Renames the files of segments that are no longer part of the log, and their producer snapshots, to
+    /// `.deleted`; they go when `file.delete.delay.ms` has passed.
+    fn doom(&mut self, removed: &[Arc<Segment>], now_ms: i64) -> Result<(), StorageError> {
+        if removed.is_empty() {
+            return Ok(());
+        }
+        let mut paths = Vec::new();
+        for segment in removed {
+            segment.rename_files("", names::DELETED_SUFFIX)?;
+            for suffix in names::SEGMENT_SUFFIXES {
+                let name = names::segment_file(segment.base_offset, suffix);
+                paths.push(self.place.path(&format!("{name}{}", names::DELETED_SUFFIX)));
+            }
+            paths.extend(self.snapshots.mark_deleted(segment.base_offset)?);
+        }
+        self.folder_changes += 1;
+        let due_ms = now_ms.saturating_add(self.config.file_delete_delay_ms);
+        self.doomed.push(Doomed { paths, due_ms });
+        Ok(())
+    }
+
+    /// When the next files are due for [`Log::remove_doomed`], in the caller's milliseconds.
+    pub fn next_removal_ms(&self) -> Option<i64> {
+        self.doomed.iter().map(|doomed| doomed.due_ms).min()
+    }
+
+    /// Removes the files whose delay has passed.
+    pub fn remove_doomed(&mut self, now_ms: i64) -> Result<(), StorageError> {
+        let (due, waiting) =
+            std::mem::take(&mut self.doomed).into_iter().partition(|doomed| doomed.due_ms <= now_ms);
+        self.doomed = waiting;
+        let due: Vec<Doomed> = due;
+        for path in due.iter().flat_map(|doomed| &doomed.paths) {
+            remove_if_exists(&*self.place.disk, path).at("removing", path)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,396 @@
+//! Reading a log while it is written: each read works on what the log was at one moment and waits for nobody.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use jackdaw_wire::batch::BatchRef;
+use jackdaw_wire::segment::Segment as Piece;
+use jackdaw_wire::types::TopicPartition;
+
+use crate::batch::HeaderWalk;
+use crate::checkpoint::EpochEntry;
+use crate::epochs::EpochCache;
+use crate::error::{AtPath, ReadError, StorageError};
+use crate::index::AbortedTxn;
+use crate::names;
+use crate::segment::Segment;
+use crate::shared::{Published, Shared};
+
+/// Where an offset lies (`LogOffsetMetadata`). Two of one segment can be subtracted, which is how a fetch that
+/// waits for `min_bytes` counts without reading.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OffsetPosition {
+    pub offset: i64,
+    pub segment_base_offset: i64,
+    /// Bytes into that segment.
+    pub position: u64,
+}
+
+impl OffsetPosition {
+    /// Bytes from `self` up to `later`; `None` when they lie in different segments.
+    pub fn bytes_to(&self, later: &OffsetPosition) -> Option<u64> {
+        let same = self.segment_base_offset == later.segment_base_offset;
+        same.then(|| later.position.saturating_sub(self.position))
+    }
+}
+
+/// What a read found.
+#[derive(Debug, Clone)]
+pub struct ReadResult {
+    /// Whole batches, the last perhaps cut off; one piece, or none when there is nothing to read yet.
+    pub records: Vec<Piece>,
+    pub size_bytes: usize,
+    /// Where the read began.
+    pub start: OffsetPosition,
+    /// The limit was smaller than the first batch, and only a part of it is here.
+    pub is_first_batch_incomplete: bool,
+}
+
+/// What ListOffsets asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OffsetQuery {
+    /// -2, and -4 where nothing is tiered.
+    Earliest,
+    /// -1: the log end; what a consumer may see of it is the caller's to cut.
+    Latest,
+    /// -3 (KIP-734).
+    MaxTimestamp,
+    /// The first record at or after this time, in milliseconds since the epoch.
+    AtOrAfter(i64),
+}
+
+/// ListOffsets' answer (`TimestampAndOffset`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TimestampAndOffset {
+    /// -1 for the ends of the log.
+    pub timestamp_ms: i64,
+    pub offset: i64,
+    pub leader_epoch: Option<i32>,
+}
+
+/// Reads one log. Cheap to clone; usable from any thread.
+#[derive(Debug, Clone)]
+pub struct LogReader {
+    shared: Arc<Shared>,
+}
+
+/// A batch that unpacks to more than this is not searched record by record.
+const LARGEST_UNPACKED_BATCH_BYTES: usize = 1 << 30;
+/// A segment may be removed between the look at the log and the opening of its file; the next look shows it gone.
+const LOOKS: usize = 3;
+
+impl LogReader {
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared }
+    }
+
+    pub fn partition(&self) -> &TopicPartition {
+        &self.shared.place.partition
+    }
+
+    pub fn log_start_offset(&self) -> i64 {
+        self.shared.with(|published| published.log_start_offset)
+    }
+
+    /// The offset of the next record.
+    pub fn log_end_offset(&self) -> i64 {
+        self.shared.with(|published| published.log_end_offset)
+    }
+
+    /// Where the next record will lie.
+    pub fn end_position(&self) -> OffsetPosition {
+        self.shared.with(|published| end_of(published))
+    }
+
+    /// The log's bytes on disk, without indexes.
+    pub fn size_bytes(&self) -> u64 {
+        self.shared.look().segments.iter().map(|segment| segment.size_bytes()).sum()
+    }
+
+    /// The last stable offset below `high_watermark`: what `read_committed` may see.
+    pub fn last_stable_offset(&self, high_watermark: i64) -> i64 {
+        let first_unstable = self.shared.with(|published| published.first_unstable_offset);
+        first_unstable.map_or(high_watermark, |offset| offset.min(high_watermark))
+    }
+
+    pub fn latest_epoch(&self) -> Option<i32> {
+        self.shared.with(|published| published.epochs.latest_epoch())
+    }
+
+    /// All epochs of the log.
+    pub fn epochs(&self) -> Arc<EpochCache> {
+        self.shared.with(|published| Arc::clone(&published.epochs))
+    }
+
+    /// Where the records of `epoch`, or of the largest before it, end: `(epoch, end offset)`; `None` when unknown.
+    pub fn end_offset_for_epoch(&self, epoch: i32) -> Option<(i32, i64)> {
+        self.shared.with(|published| published.epochs.end_offset_for(epoch, published.log_end_offset))
+    }
+
+    /// Reads whole batches from the one that holds `start_offset` on, of up to `max_bytes`, and nothing at or behind
+    /// `upper_bound_offset` (exclusive; the high watermark, the last stable offset or the log end). With
+    /// `min_one_batch` the first batch comes whole even if it is larger.
+    ///
+    /// Batches are given as they lie in the file: the first may begin before `start_offset`. Empty at the bound.
+    ///
+    /// # Errors
+    /// `OffsetOutOfRange` below the log's start and above its end.
+    pub fn read(
+        &self,
+        start_offset: i64,
+        max_bytes: usize,
+        upper_bound_offset: i64,
+        min_one_batch: bool,
+    ) -> Result<ReadResult, ReadError> {
+        self.with_looks(|log| {
+            read_at(log, &self.shared, start_offset, max_bytes, upper_bound_offset, min_one_batch)
+        })
+    }
+
+    /// Where `offset` lies.
+    ///
+    /// # Errors
+    /// As [`LogReader::read`].
+    pub fn position_of(&self, offset: i64) -> Result<OffsetPosition, ReadError> {
+        self.with_looks(|log| {
+            check_range(log, &self.shared, offset)?;
+            if offset >= log.log_end_offset {
+                return Ok(end_of(log));
+            }
+            Ok(find_from(log, offset)?.map_or_else(|| end_of(log), |found| found.position(offset)))
+        })
+    }
+
+    /// Finds an offset by time, or one of the log's ends. `None` when no record is that late.
+    pub fn find_offset(&self, query: OffsetQuery) -> Result<Option<TimestampAndOffset>, ReadError> {
+        self.with_looks(|log| match query {
+            OffsetQuery::Earliest => {
+                let first = log.epochs.earliest().filter(|entry| entry.start_offset <= log.log_start_offset);
+                Ok(Some(end_point(log.log_start_offset, first.map(|entry: EpochEntry| entry.epoch))))
+            }
+            OffsetQuery::Latest => Ok(Some(end_point(log.log_end_offset, log.epochs.latest_epoch()))),
+            OffsetQuery::MaxTimestamp => max_timestamp(log),
+            OffsetQuery::AtOrAfter(timestamp_ms) => find_by_time(log, &self.shared, timestamp_ms),
+        })
+    }
+
+    /// Transactions that were aborted and of which a `read_committed` consumer sees records between the two offsets;
+    /// in order of their ends (`LocalLog.collectAbortedTransactions`).
+    pub fn aborted_transactions(
+        &self,
+        from_offset: i64,
+        to_offset: i64,
+    ) -> Result<Vec<AbortedTxn>, ReadError> {
+        self.with_looks(|log| {
+            let mut found = Vec::new();
+            let first = log.segment_of(from_offset).unwrap_or(0);
+            for segment in &log.segments[first..] {
+                for txn in segment.aborted()? {
+                    if txn.last_offset >= from_offset && txn.first_offset < to_offset {
+                        found.push(txn);
+                    }
+                    if txn.last_stable_offset >= to_offset {
+                        return Ok(found);
+                    }
+                }
+            }
+            Ok(found)
+        })
+    }
+
+    fn with_looks<T>(&self, read: impl Fn(&Published) -> Result<T, ReadError>) -> Result<T, ReadError> {
+        let mut looks = 0;
+        loop {
+            looks += 1;
+            match read(&self.shared.look()) {
+                Err(ReadError::Storage(error)) if looks < LOOKS && is_gone(&error) => {}
+                other => return other,
+            }
+        }
+    }
+}
+
+fn is_gone(error: &StorageError) -> bool {
+    error.source.kind() == std::io::ErrorKind::NotFound
+}
+
+fn end_of(log: &Published) -> OffsetPosition {
+    let segment_base_offset = log.segments.last().map_or(0, |segment| segment.base_offset);
+    OffsetPosition { offset: log.log_end_offset, segment_base_offset, position: log.active_bytes }
+}
+
+fn end_point(offset: i64, leader_epoch: Option<i32>) -> TimestampAndOffset {
+    TimestampAndOffset { timestamp_ms: -1, offset, leader_epoch }
+}
+
+fn check_range(log: &Published, shared: &Shared, offset: i64) -> Result<(), ReadError> {
+    if (log.log_start_offset..=log.log_end_offset).contains(&offset) {
+        return Ok(());
+    }
+    Err(ReadError::OffsetOutOfRange {
+        offset,
+        log_start_offset: log.log_start_offset,
+        log_end_offset: log.log_end_offset,
+        partition: shared.place.partition.clone(),
+    })
+}
+
+/// How many bytes of a segment belong to the log as it was looked at.
+fn limit_of(log: &Published, number: usize) -> u64 {
+    if number + 1 == log.segments.len() { log.active_bytes } else { log.segments[number].size_bytes() }
+}
+
+struct Found<'a> {
+    segment: &'a Arc<Segment>,
+    number: usize,
+    batch: crate::batch::FoundBatch,
+}
+
+impl Found<'_> {
+    fn position(&self, offset: i64) -> OffsetPosition {
+        OffsetPosition {
+            offset,
+            segment_base_offset: self.segment.base_offset,
+            position: self.batch.position,
+        }
+    }
+}
+
+/// The batch that holds `offset`, or the first one after it.
+fn find_from(log: &Published, offset: i64) -> Result<Option<Found<'_>>, StorageError> {
+    let Some(first) = log.segment_of(offset) else { return Ok(None) };
+    for (number, segment) in log.segments.iter().enumerate().skip(first) {
+        if let Some(batch) = segment.find(offset, limit_of(log, number))? {
+            return Ok(Some(Found { segment, number, batch }));
+        }
+    }
+    Ok(None)
+}
+
+fn read_at(
+    log: &Published,
+    shared: &Shared,
+    start_offset: i64,
+    max_bytes: usize,
+    upper_bound_offset: i64,
+    min_one_batch: bool,
+) -> Result<ReadResult, ReadError> {
+    check_range(log, shared, start_offset)?;
+    let nothing =
+        |start| ReadResult { records: Vec::new(), size_bytes: 0, start, is_first_batch_incomplete: false };
+    if start_offset >= log.log_end_offset {
+        return Ok(nothing(end_of(log)));
+    }
+    let Some(found) = find_from(log, start_offset)? else { return Ok(nothing(end_of(log))) };
+    let start = found.position(start_offset);
+    if start_offset >= upper_bound_offset {
+        return Ok(nothing(start));
+    }
+    let limit = limit_of(log, found.number);
+    let end = if upper_bound_offset >= log.log_end_offset {
+        limit
+    } else {
+        found.segment.find(upper_bound_offset, limit)?.map_or(limit, |bound| bound.position)
+    };
+    let batch_bytes = found.batch.meta.size_bytes;
+    let wanted = if min_one_batch { max_bytes.max(batch_bytes) } else { max_bytes };
+    let available = end.saturating_sub(start.position);
+    let size_bytes = usize::try_from(available).unwrap_or(usize::MAX).min(wanted);
+    if size_bytes == 0 {
+        return Ok(ReadResult { is_first_batch_incomplete: available > 0, ..nothing(start) });
+    }
+    Ok(ReadResult {
+        records: vec![piece(found.segment, start.position, size_bytes)?],
+        size_bytes,
+        start,
+        is_first_batch_incomplete: wanted < batch_bytes,
+    })
+}
+
+/// A range of a segment, by reference where there is a file to refer to.
+fn piece(segment: &Segment, position: u64, size_bytes: usize) -> Result<Piece, StorageError> {
+    let file = segment.log_file()?;
+    if let Some(file) = file.os_file() {
+        return Ok(Piece::File { file, offset: position, len: size_bytes });
+    }
+    Ok(Piece::Bytes(read_bytes(segment, position, size_bytes)?))
+}
+
+fn read_bytes(segment: &Segment, position: u64, size_bytes: usize) -> Result<Bytes, StorageError> {
+    let path = segment.path(names::LOG_SUFFIX);
+    let mut bytes = vec![0; size_bytes];
+    let read = segment.log_file()?.read_at(position, &mut bytes).at("reading", &path)?;
+    bytes.truncate(read);
+    Ok(bytes.into())
+}
+
+fn max_timestamp(log: &Published) -> Result<Option<TimestampAndOffset>, ReadError> {
+    let mut latest = None;
+    for segment in log.segments.iter() {
+        let max = segment.max_timestamp()?;
+        // The later of equals, as Scala's `maxBy` on the copied buffer keeps the first: only a larger one replaces.
+        if latest.is_none_or(|best: crate::segment::TimestampOffset| max.timestamp_ms > best.timestamp_ms) {
+            latest = Some(max);
+        }
+    }
+    Ok(latest.map(|max| TimestampAndOffset {
+        timestamp_ms: max.timestamp_ms,
+        offset: max.offset,
+        leader_epoch: log.epochs.latest_epoch(),
+    }))
+}
+
+/// `UnifiedLog.searchOffsetInLocalLog`: the first segment that reaches that time, then its first record that does.
+fn find_by_time(
+    log: &Published,
+    shared: &Shared,
+    timestamp_ms: i64,
+) -> Result<Option<TimestampAndOffset>, ReadError> {
+    for (number, segment) in log.segments.iter().enumerate() {
+        if segment.largest_timestamp_ms()? < timestamp_ms {
+            continue;
+        }
+        let from_offset = segment.offset_by_time(timestamp_ms)?.max(log.log_start_offset);
+        let position = segment.position_before(from_offset)?;
+        let path = segment.path(names::LOG_SUFFIX);
+        let file = segment.log_file()?;
+        let mut walk = HeaderWalk::new(&*file, &path, position, limit_of(log, number));
+        while let Some(Ok(found)) = walk.next()? {
+            if found.meta.max_timestamp_ms < timestamp_ms {
+                continue;
+            }
+            let bytes = read_bytes(segment, found.position, found.meta.size_bytes)?;
+            let first = first_record_at(&bytes, timestamp_ms, log.log_start_offset).map_err(|why| {
+                let partition = shared.place.partition.clone();
+                ReadError::Corrupt { offset: found.meta.base_offset, partition, why }
+            })?;
+            if first.is_some() {
+                return Ok(first);
+            }
+        }
+        return Ok(None);
+    }
+    Ok(None)
+}
+
+fn first_record_at(
+    bytes: &Bytes,
+    timestamp_ms: i64,
+    from_offset: i64,
+) -> Result<Option<TimestampAndOffset>, String> {
+    let batch = BatchRef::parse(bytes).map_err(|error| error.to_string())?;
+    let mut scratch = Vec::new();
+    let records =
+        batch.records(LARGEST_UNPACKED_BATCH_BYTES, &mut scratch).map_err(|error| error.to_string())?;
+    let epoch = batch.header.partition_leader_epoch;
+    for record in records {
+        let record = record.map_err(|error| error.to_string())?;
+        let timestamp = batch.header.timestamp_of(record.timestamp_delta_ms);
+        let offset = batch.header.base_offset + i64::from(record.offset_delta);
+        if timestamp >= timestamp_ms && offset >= from_offset {
+            let leader_epoch = (epoch >= 0).then_some(epoch);
+            return Ok(Some(TimestampAndOffset { timestamp_ms: timestamp, offset, leader_epoch }));
+        }
+    }
+    Ok(None)
+}

@@ -1,0 +1,664 @@
+//! One segment: a `.log` file with its indexes. The writer and the readers share it; what changes lies behind a
+//! lock that is never held across I/O, so that a reader waits for nobody's disk.
+
+use std::collections::VecDeque;
+use std::io::IoSlice;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use crate::batch::{BatchMeta, FoundBatch, HeaderWalk};
+use crate::disk::{DiskFile, remove_if_exists};
+use crate::error::{AtPath, StorageError};
+use crate::index::{self, AbortedTxn, Entry, OffsetEntry, TimeEntry};
+use crate::names;
+use crate::place::{LazyFile, Place, locked};
+
+/// A timestamp and the offset that has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct TimestampOffset {
+    pub timestamp_ms: i64,
+    pub offset: i64,
+}
+
+/// An open file and where it lies.
+pub(crate) type OpenFile = (PathBuf, Arc<dyn DiskFile>);
+
+/// Positions of this many last batches are remembered: whoever reads the tail finds his place without the index.
+const RECENT_BATCHES: usize = 32;
+const NO_TIMESTAMP: i64 = -1;
+
+#[derive(Debug)]
+struct State {
+    /// Of the log file, as far as it is written.
+    size_bytes: u64,
+    /// `None` until the index was looked into.
+    offset_entries: Option<u32>,
+    time_entries: Option<u32>,
+    last_time_entry: Option<TimestampOffset>,
+    /// `None` until it was looked up.
+    max_timestamp: Option<TimestampOffset>,
+    /// Last offsets and positions of the last batches, without a hole, up to the end.
+    recent: VecDeque<(i64, u64)>,
+    modified_ms: i64,
+}
+
+#[derive(Debug)]
+pub(crate) struct Segment {
+    place: Arc<Place>,
+    pub base_offset: i64,
+    log: LazyFile,
+    offset_index: LazyFile,
+    time_index: LazyFile,
+    state: Mutex<State>,
+}
+
+/// What only the writer knows of the segment it appends to.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Tail {
+    /// When the file was begun, for rolling a segment whose records have no timestamps.
+    pub created_ms: i64,
+    /// The largest timestamp of the first batch (`rollingBasedTimestamp`).
+    pub first_timestamp_ms: Option<i64>,
+    pub bytes_since_index_entry: u64,
+}
+
+impl Segment {
+    /// A segment that lies on the disk.
+    pub fn existing(place: Arc<Place>, base_offset: i64, size_bytes: u64, modified_ms: i64) -> Self {
+        let state = State {
+            size_bytes,
+            offset_entries: None,
+            time_entries: None,
+            last_time_entry: None,
+            max_timestamp: None,
+            recent: VecDeque::new(),
+            modified_ms,
+        };
+        Self {
+            place,
+            base_offset,
+            log: LazyFile::default(),
+            offset_index: LazyFile::default(),
+            time_index: LazyFile::default(),
+            state: Mutex::new(state),
+        }
+    }
+
+    /// Makes an empty segment; leftovers of the same name go.
+    pub fn create(
+        place: Arc<Place>,
+        base_offset: i64,
+        preallocate_bytes: u64,
+        now_ms: i64,
+    ) -> Result<Self, StorageError> {
+        for suffix in names::SEGMENT_SUFFIXES {
+            let path = place.path(&names::segment_file(base_offset, suffix));
+            if remove_if_exists(&*place.disk, &path).at("removing", &path)? {
+                tracing::warn!(
+                    "Newly rolled segment file {} already exists; deleting it first",
+                    path.display()
+                );
+            }
+        }
+        let segment = Self::existing(place, base_offset, 0, now_ms);
+        {
+            let mut state = locked(&segment.state);
+            state.offset_entries = Some(0);
+            state.time_entries = Some(0);
+            state.max_timestamp = Some(TimestampOffset { timestamp_ms: NO_TIMESTAMP, offset: base_offset });
+            state.last_time_entry = state.max_timestamp;
+        }
+        let log = segment.log.create(&segment.place, &segment.name(names::LOG_SUFFIX))?;
+        if preallocate_bytes > 0 {
+            let path = segment.path(names::LOG_SUFFIX);
+            log.set_len(preallocate_bytes).at("preallocating", &path)?;
+        }
+        segment.offset_index.create(&segment.place, &segment.name(names::OFFSET_INDEX_SUFFIX))?;
+        segment.time_index.create(&segment.place, &segment.name(names::TIME_INDEX_SUFFIX))?;
+        Ok(segment)
+    }
+
+    fn name(&self, suffix: &str) -> String {
+        names::segment_file(self.base_offset, suffix)
+    }
+
+    pub fn path(&self, suffix: &str) -> PathBuf {
+        self.place.path(&self.name(suffix))
+    }
+
+    pub fn log_file(&self) -> Result<Arc<dyn DiskFile>, StorageError> {
+        self.log.open(&self.place, &self.name(names::LOG_SUFFIX))
+    }
+
+    fn offset_index_file(&self) -> Result<Arc<dyn DiskFile>, StorageError> {
+        // An index may be missing; then it starts empty, and lookups scan.
+        self.offset_index.create(&self.place, &self.name(names::OFFSET_INDEX_SUFFIX))
+    }
+
+    fn time_index_file(&self) -> Result<Arc<dyn DiskFile>, StorageError> {
+        self.time_index.create(&self.place, &self.name(names::TIME_INDEX_SUFFIX))
+    }
+
+    /// Closes the files; they open again when they are needed.
+    pub fn close_files(&self) {
+        self.log.close();
+        self.offset_index.close();
+        self.time_index.close();
+    }
+
+    pub fn size_bytes(&self) -> u64 {
+        locked(&self.state).size_bytes
+    }
+
+    fn relative(&self, offset: i64) -> u32 {
+        (offset - self.base_offset) as u32
+    }
+
+    /// Whether an index can hold this offset: relative offsets are Java's non-negative ints.
+    pub fn takes_offset(&self, offset: i64) -> bool {
+        (0..=i64::from(i32::MAX)).contains(&(offset - self.base_offset))
+    }
+
+    pub fn offset_entries(&self) -> Result<u32, StorageError> {
+        if let Some(count) = locked(&self.state).offset_entries {
+            return Ok(count);
+        }
+        let path = self.path(names::OFFSET_INDEX_SUFFIX);
+        let count = index::count_entries::<OffsetEntry>(&*self.offset_index_file()?, &path)?;
+        Ok(*locked(&self.state).offset_entries.get_or_insert(count))
+    }
+
+    pub fn time_entries(&self) -> Result<u32, StorageError> {
+        if let Some(count) = locked(&self.state).time_entries {
+            return Ok(count);
+        }
+        let path = self.path(names::TIME_INDEX_SUFFIX);
+        let count = index::count_entries::<TimeEntry>(&*self.time_index_file()?, &path)?;
+        Ok(*locked(&self.state).time_entries.get_or_insert(count))
+    }
+
+    /// Cuts a JVM's zero tails off. Only the writer may, and only before it appends entries.
+    pub fn trim_indexes(&self) -> Result<(), StorageError> {
+        let offsets = u64::from(self.offset_entries()?) * OffsetEntry::BYTES as u64;
+        let times = u64::from(self.time_entries()?) * TimeEntry::BYTES as u64;
+        for (file, size, suffix) in [
+            (self.offset_index_file()?, offsets, names::OFFSET_INDEX_SUFFIX),
+            (self.time_index_file()?, times, names::TIME_INDEX_SUFFIX),
+        ] {
+            let path = self.path(suffix);
+            if file.len().at("measuring", &path)? != size {
+                file.set_len(size).at("trimming", &path)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Cuts what a preallocated file has behind the records.
+    pub fn trim_log(&self) -> Result<(), StorageError> {
+        let path = self.path(names::LOG_SUFFIX);
+        let file = self.log_file()?;
+        let size = self.size_bytes();
+        if file.len().at("measuring", &path)? > size {
+            file.set_len(size).at("trimming", &path)?;
+        }
+        Ok(())
+    }
+
+    fn last_time_entry(&self) -> Result<TimestampOffset, StorageError> {
+        if let Some(entry) = locked(&self.state).last_time_entry {
+            return Ok(entry);
+        }
+        let count = self.time_entries()?;
+        let path = self.path(names::TIME_INDEX_SUFFIX);
+        let entry = match count.checked_sub(1) {
+            Some(last) => index::read_entry::<TimeEntry>(&*self.time_index_file()?, &path, last)?,
+            None => None,
+        };
+        let entry =
+            entry.map_or(TimestampOffset { timestamp_ms: NO_TIMESTAMP, offset: self.base_offset }, |entry| {
+                TimestampOffset {
+                    timestamp_ms: entry.timestamp_ms,
+                    offset: self.base_offset + i64::from(entry.relative_offset),
+                }
+            });
+        Ok(*locked(&self.state).last_time_entry.get_or_insert(entry))
+    }
+
+    /// The largest timestamp here and the last offset of its batch; (-1, base) when there is none
+    /// (`readMaxTimestampAndOffsetSoFar`).
+    pub fn max_timestamp(&self) -> Result<TimestampOffset, StorageError> {
+        if let Some(known) = locked(&self.state).max_timestamp {
+            return Ok(known);
+        }
+        let last = self.last_time_entry()?;
+        Ok(*locked(&self.state).max_timestamp.get_or_insert(last))
+    }
+
+    /// The largest timestamp, or when the file was last written where records have none (`largestTimestamp`).
+    pub fn largest_timestamp_ms(&self) -> Result<i64, StorageError> {
+        let max = self.max_timestamp()?.timestamp_ms;
+        Ok(if max >= 0 { max } else { locked(&self.state).modified_ms })
+    }
+
+    pub fn modified_ms(&self) -> i64 {
+        locked(&self.state).modified_ms
+    }
+
+    /// Appends `parts`, which are the batches of `run`, and keeps the indexes.
+    pub fn append(
+        &self,
+        tail: &mut Tail,
+        run: &[BatchMeta],
+        parts: &mut [IoSlice<'_>],
+        index_interval_bytes: u64,
+        now_ms: i64,
+    ) -> Result<(), StorageError> {
+        let mut max = self.max_timestamp()?;
+        let mut last_time = self.last_time_entry()?;
+        let (offset_entries, time_entries) = (self.offset_entries()?, self.time_entries()?);
+        let mut position = self.size_bytes();
+        let path = self.path(names::LOG_SUFFIX);
+        self.log_file()?.write_at(position, parts).at("appending to", &path)?;
+        if position == 0 {
+            tail.first_timestamp_ms = run.first().map(|meta| meta.max_timestamp_ms);
+        }
+        let (mut new_offsets, mut new_times) = (Vec::new(), Vec::new());
+        let mut recent = Vec::with_capacity(run.len());
+        for meta in run {
+            if meta.max_timestamp_ms > max.timestamp_ms {
+                max = TimestampOffset { timestamp_ms: meta.max_timestamp_ms, offset: meta.last_offset };
+            }
+            if tail.bytes_since_index_entry > index_interval_bytes {
+                let entry = OffsetEntry {
+                    relative_offset: self.relative(meta.last_offset),
+                    position: position as u32,
+                };
+                entry.encode(&mut new_offsets);
+                if max.timestamp_ms > last_time.timestamp_ms {
+                    self.time_entry(max).encode(&mut new_times);
+                    last_time = max;
+                }
+                tail.bytes_since_index_entry = 0;
+            }
+            tail.bytes_since_index_entry += meta.size_bytes as u64;
+            recent.push((meta.last_offset, position));
+            position += meta.size_bytes as u64;
+        }
+        self.write_entries::<OffsetEntry>(
+            &self.offset_index_file()?,
+            names::OFFSET_INDEX_SUFFIX,
+            offset_entries,
+            &new_offsets,
+        )?;
+        self.write_entries::<TimeEntry>(
+            &self.time_index_file()?,
+            names::TIME_INDEX_SUFFIX,
+            time_entries,
+            &new_times,
+        )?;
+        let mut state = locked(&self.state);
+        state.size_bytes = position;
+        state.offset_entries = Some(offset_entries + (new_offsets.len() / OffsetEntry::BYTES) as u32);
+        state.time_entries = Some(time_entries + (new_times.len() / TimeEntry::BYTES) as u32);
+        state.last_time_entry = Some(last_time);
+        state.max_timestamp = Some(max);
+        state.modified_ms = now_ms;
+        for batch in recent {
+            if state.recent.len() == RECENT_BATCHES {
+                state.recent.pop_front();
+            }
+            state.recent.push_back(batch);
+        }
+        Ok(())
+    }
+
+    fn time_entry(&self, at: TimestampOffset) -> TimeEntry {
+        TimeEntry { timestamp_ms: at.timestamp_ms, relative_offset: self.relative(at.offset) }
+    }
+
+    fn write_entries<E: Entry>(
+        &self,
+        file: &Arc<dyn DiskFile>,
+        suffix: &str,
+        behind: u32,
+        bytes: &[u8],
+    ) -> Result<(), StorageError> {
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        let position = u64::from(behind) * E::BYTES as u64;
+        file.write_at(position, &mut [IoSlice::new(bytes)]).at("appending to", &self.path(suffix))
+    }
+
+    /// Notes the largest timestamp at the end of the time index, as is done when a segment is closed
+    /// (`onBecomeInactiveSegment`).
+    pub fn finish_time_index(&self) -> Result<(), StorageError> {
+        let (max, last) = (self.max_timestamp()?, self.last_time_entry()?);
+        if max.timestamp_ms <= last.timestamp_ms {
+            return Ok(());
+        }
+        let count = self.time_entries()?;
+        let mut bytes = Vec::with_capacity(TimeEntry::BYTES);
+        self.time_entry(max).encode(&mut bytes);
+        self.write_entries::<TimeEntry>(&self.time_index_file()?, names::TIME_INDEX_SUFFIX, count, &bytes)?;
+        let mut state = locked(&self.state);
+        state.time_entries = Some(count + 1);
+        state.last_time_entry = Some(max);
+        Ok(())
+    }
+
+    /// Replaces log size, indexes and books after a recovery scan.
+    pub fn rebuilt(
+        &self,
+        size_bytes: u64,
+        offsets: &[OffsetEntry],
+        times: &[TimeEntry],
+        max: TimestampOffset,
+    ) -> Result<(), StorageError> {
+        self.rewrite(&self.offset_index_file()?, names::OFFSET_INDEX_SUFFIX, offsets)?;
+        self.rewrite(&self.time_index_file()?, names::TIME_INDEX_SUFFIX, times)?;
+        let last_time_entry = times.last().map_or(
+            TimestampOffset { timestamp_ms: NO_TIMESTAMP, offset: self.base_offset },
+            |entry| TimestampOffset {
+                timestamp_ms: entry.timestamp_ms,
+                offset: self.base_offset + i64::from(entry.relative_offset),
+            },
+        );
+        let mut state = locked(&self.state);
+        state.size_bytes = size_bytes;
+        state.offset_entries = Some(offsets.len() as u32);
+        state.time_entries = Some(times.len() as u32);
+        state.last_time_entry = Some(last_time_entry);
+        state.max_timestamp = Some(max);
+        state.recent.clear();
+        Ok(())
+    }
+
+    fn rewrite<E: Entry>(
+        &self,
+        file: &Arc<dyn DiskFile>,
+        suffix: &str,
+        entries: &[E],
+    ) -> Result<(), StorageError> {
+        let mut bytes = Vec::with_capacity(entries.len() * E::BYTES);
+        for entry in entries {
+            entry.encode(&mut bytes);
+        }
+        let path = self.path(suffix);
+        file.set_len(0).at("emptying", &path)?;
+        file.write_at(0, &mut [IoSlice::new(&bytes)]).at("writing", &path)
+    }
+
+    /// The first batch whose last offset is at or after `offset`, if there is one before `end` bytes
+    /// (`translateOffset`).
+    pub fn find(&self, offset: i64, end: u64) -> Result<Option<FoundBatch>, StorageError> {
+        let path = self.path(names::LOG_SUFFIX);
+        let file = self.log_file()?;
+        let start = match self.recent_position(offset) {
+            Recent::At(position) => position,
+            Recent::AfterAll => return Ok(None),
+            Recent::Unknown => self.indexed_position(&*file, offset)?,
+        };
+        let mut walk = HeaderWalk::new(&*file, &path, start, end);
+        while let Some(Ok(found)) = walk.next()? {
+            if found.meta.last_offset >= offset {
+                return Ok(Some(found));
+            }
+        }
+        Ok(None)
+    }
+
+    fn recent_position(&self, offset: i64) -> Recent {
+        let state = locked(&self.state);
+        let Some((first_last_offset, first_position)) = state.recent.front().copied() else {
+            return Recent::Unknown;
+        };
+        if offset <= first_last_offset && first_position > 0 {
+            return Recent::Unknown;
+        }
+        let number = state.recent.partition_point(|(last_offset, _)| *last_offset < offset);
+        state.recent.get(number).map_or(Recent::AfterAll, |(_, position)| Recent::At(*position))
+    }
+
+    /// Where to start looking for `offset`, by the index. An entry that points at no batch is not believed.
+    fn indexed_position(&self, file: &dyn DiskFile, offset: i64) -> Result<u64, StorageError> {
+        let Some(entry) = self.find_offset_entry(offset)? else { return Ok(0) };
+        let position = u64::from(entry.position);
+        let path = self.path(names::LOG_SUFFIX);
+        match HeaderWalk::new(file, &path, position, self.size_bytes()).next()? {
+            Some(Ok(found)) if (self.base_offset..=offset).contains(&found.meta.base_offset) => Ok(position),
+            _ => {
+                tracing::warn!("Index entry for offset {offset} of {} points at no batch", path.display());
+                Ok(0)
+            }
+        }
+    }
+
+    fn find_offset_entry(&self, offset: i64) -> Result<Option<OffsetEntry>, StorageError> {
+        let count = self.offset_entries()?;
+        let path = self.path(names::OFFSET_INDEX_SUFFIX);
+        let is_before = |entry: &OffsetEntry| self.base_offset + i64::from(entry.relative_offset) <= offset;
+        Ok(index::find_last(&*self.offset_index_file()?, &path, count, is_before)?.map(|(_, entry)| entry))
+    }
+
+    /// The offset after which records may have a timestamp at or after `timestamp_ms`, by the time index.
+    pub fn offset_by_time(&self, timestamp_ms: i64) -> Result<i64, StorageError> {
+        let count = self.time_entries()?;
+        let path = self.path(names::TIME_INDEX_SUFFIX);
+        let is_before = |entry: &TimeEntry| entry.timestamp_ms <= timestamp_ms;
+        let found = index::find_last(&*self.time_index_file()?, &path, count, is_before)?;
+        Ok(found.map_or(self.base_offset, |(_, entry)| self.base_offset + i64::from(entry.relative_offset)))
+    }
+
+    /// Where to look for `offset`: at a batch before it, or at the start.
+    pub fn position_before(&self, offset: i64) -> Result<u64, StorageError> {
+        self.indexed_position(&*self.log_file()?, offset)
+    }
+
+    /// The offset behind the last batch, and where the whole batches end, walking from the last index entry on
+    /// (`readNextOffset`). An end before the file's end means damage.
+    pub fn next_offset(&self) -> Result<(i64, u64), StorageError> {
+        let size = self.size_bytes();
+        let file = self.log_file()?;
+        let path = self.path(names::LOG_SUFFIX);
+        let from = self.indexed_position(&*file, i64::MAX)?;
+        let mut walk = HeaderWalk::new(&*file, &path, from, size);
+        let (mut next_offset, mut end) = (self.base_offset, from);
+        while let Some(Ok(found)) = walk.next()? {
+            next_offset = found.meta.last_offset + 1;
+            end = found.end();
+        }
+        Ok((next_offset, end))
+    }
+
+    /// The offset behind the last whole batch of a file that is no segment yet.
+    pub fn next_offset_of(file: &dyn DiskFile, path: &Path, size: u64) -> Result<Option<i64>, StorageError> {
+        let mut walk = HeaderWalk::new(file, path, 0, size);
+        let mut next_offset = None;
+        while let Some(Ok(found)) = walk.next()? {
+            next_offset = Some(found.meta.last_offset + 1);
+        }
+        Ok(next_offset)
+    }
+
+    /// Whether the index files can be what they have to be: whole entries, the last within the records. With
+    /// `thoroughly`, every entry is looked at.
+    pub fn indexes_look_right(&self, thoroughly: bool) -> Result<bool, StorageError> {
+        let size = self.size_bytes();
+        let (offsets, times) = (self.offset_index_file()?, self.time_index_file()?);
+        let (offset_path, time_path) =
+            (self.path(names::OFFSET_INDEX_SUFFIX), self.path(names::TIME_INDEX_SUFFIX));
+        let is_whole = |file: &dyn DiskFile, path: &Path, entry: usize| {
+            file.len().at("measuring", path).map(|len| len % entry as u64 == 0)
+        };
+        if !is_whole(&*offsets, &offset_path, OffsetEntry::BYTES)?
+            || !is_whole(&*times, &time_path, TimeEntry::BYTES)?
+        {
+            return Ok(false);
+        }
+        let count = self.offset_entries()?;
+        if let Some(last) = count.checked_sub(1) {
+            let last = index::read_entry::<OffsetEntry>(&*offsets, &offset_path, last)?;
+            if last.is_none_or(|entry| u64::from(entry.position) >= size) {
+                return Ok(false);
+            }
+        }
+        if !thoroughly {
+            return Ok(true);
+        }
+        let mut positions = index::read_all::<OffsetEntry>(&*offsets, &offset_path)?;
+        positions.truncate(count as usize);
+        let mut moments = index::read_all::<TimeEntry>(&*times, &time_path)?;
+        moments.truncate(self.time_entries()? as usize);
+        let grows =
+            positions.is_sorted_by(|a, b| a.relative_offset < b.relative_offset && a.position < b.position);
+        let time_grows = moments.is_sorted_by(|a, b| a.timestamp_ms < b.timestamp_ms);
+        // A closed segment notes its largest timestamp; none at all means that the entries are lost.
+        let is_closed_properly = !moments.is_empty() || size == 0;
+        Ok(grows && time_grows && is_closed_properly)
+    }
+
+    /// The largest timestamp of the first batch, for rolling by time.
+    pub fn first_batch_timestamp_ms(&self) -> Result<Option<i64>, StorageError> {
+        let path = self.path(names::LOG_SUFFIX);
+        let first = HeaderWalk::new(&*self.log_file()?, &path, 0, self.size_bytes()).next()?;
+        Ok(first.and_then(Result::ok).map(|found| found.meta.max_timestamp_ms))
+    }
+
+    /// Cuts everything from `offset` on, durably: what is cut must not come back between later records after a
+    /// crash. How many bytes went.
+    pub fn truncate_to(&self, offset: i64, now_ms: i64) -> Result<u64, StorageError> {
+        let size = self.size_bytes();
+        let cut_at = self.find(offset, size)?.map(|found| found.position);
+        let offsets = self.kept_entries::<OffsetEntry>(
+            &self.offset_index_file()?,
+            names::OFFSET_INDEX_SUFFIX,
+            self.offset_entries()?,
+            |entry| self.base_offset + i64::from(entry.relative_offset) < offset,
+        )?;
+        let times = self.kept_entries::<TimeEntry>(
+            &self.time_index_file()?,
+            names::TIME_INDEX_SUFFIX,
+            self.time_entries()?,
+            |entry| self.base_offset + i64::from(entry.relative_offset) < offset,
+        )?;
+        let new_size = cut_at.unwrap_or(size);
+        {
+            let mut state = locked(&self.state);
+            state.size_bytes = new_size;
+            state.offset_entries = Some(offsets);
+            state.time_entries = Some(times);
+            state.last_time_entry = None;
+            state.max_timestamp = None;
+            state.modified_ms = now_ms;
+            state.recent.retain(|(last_offset, _)| *last_offset < offset);
+        }
+        if cut_at.is_some() {
+            let path = self.path(names::LOG_SUFFIX);
+            let file = self.log_file()?;
+            file.set_len(new_size).and_then(|()| file.sync()).at("truncating", &path)?;
+        }
+        let max = self.scan_max_timestamp()?;
+        locked(&self.state).max_timestamp = Some(max);
+        Ok(size - new_size)
+    }
+
+    fn kept_entries<E: Entry>(
+        &self,
+        file: &Arc<dyn DiskFile>,
+        suffix: &str,
+        count: u32,
+        is_kept: impl Fn(&E) -> bool,
+    ) -> Result<u32, StorageError> {
+        let path = self.path(suffix);
+        let kept = index::find_last(&**file, &path, count, is_kept)?.map_or(0, |(number, _)| number + 1);
+        file.set_len(u64::from(kept) * E::BYTES as u64).at("truncating", &path)?;
+        Ok(kept)
+    }
+
+    /// The largest timestamp, from the last time index entry and the batches behind it (`readLargestTimestamp`).
+    fn scan_max_timestamp(&self) -> Result<TimestampOffset, StorageError> {
+        let mut max = self.last_time_entry()?;
+        let file = self.log_file()?;
+        let path = self.path(names::LOG_SUFFIX);
+        let from = self.indexed_position(&*file, max.offset)?;
+        let mut walk = HeaderWalk::new(&*file, &path, from, self.size_bytes());
+        while let Some(Ok(found)) = walk.next()? {
+            if found.meta.max_timestamp_ms > max.timestamp_ms {
+                max = TimestampOffset {
+                    timestamp_ms: found.meta.max_timestamp_ms,
+                    offset: found.meta.last_offset,
+                };
+            }
+        }
+        Ok(max)
+    }
+
+    pub fn append_aborted(&self, txn: &AbortedTxn) -> Result<(), StorageError> {
+        let path = self.path(names::TXN_INDEX_SUFFIX);
+        let file = self.place.disk.open(&path, crate::disk::OpenMode::Create).at("opening", &path)?;
+        let mut bytes = Vec::with_capacity(AbortedTxn::BYTES);
+        txn.encode(&mut bytes);
+        let end = file.len().at("measuring", &path)?;
+        let end = end - end % AbortedTxn::BYTES as u64;
+        file.write_at(end, &mut [IoSlice::new(&bytes)]).at("appending to", &path)
+    }
+
+    /// Aborted transactions of this segment, in order. Most segments have no such file.
+    pub fn aborted(&self) -> Result<Vec<AbortedTxn>, StorageError> {
+        let path = self.path(names::TXN_INDEX_SUFFIX);
+        match self.place.disk.open(&path, crate::disk::OpenMode::Read) {
+            Ok(file) => index::read_all(&*file, &path),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+            Err(error) => Err(StorageError::new("opening", path, error)),
+        }
+    }
+
+    /// Keeps only aborted transactions that ended before `offset`.
+    pub fn truncate_aborted(&self, offset: i64) -> Result<(), StorageError> {
+        let all = self.aborted()?;
+        let kept = all.iter().take_while(|txn| txn.last_offset < offset).count();
+        if kept == all.len() {
+            return Ok(());
+        }
+        let path = self.path(names::TXN_INDEX_SUFFIX);
+        let file = self.place.disk.open(&path, crate::disk::OpenMode::ReadWrite).at("opening", &path)?;
+        file.set_len((kept * AbortedTxn::BYTES) as u64).at("truncating", &path)
+    }
+
+    /// The files that hold this segment, for a flush: all of them, or the records only.
+    pub fn files_to_sync(&self, with_indexes: bool) -> Result<Vec<OpenFile>, StorageError> {
+        let mut files = vec![(self.path(names::LOG_SUFFIX), self.log_file()?)];
+        if with_indexes {
+            files.push((self.path(names::OFFSET_INDEX_SUFFIX), self.offset_index_file()?));
+            files.push((self.path(names::TIME_INDEX_SUFFIX), self.time_index_file()?));
+            let path = self.path(names::TXN_INDEX_SUFFIX);
+            match self.place.disk.open(&path, crate::disk::OpenMode::ReadWrite) {
+                Ok(file) => files.push((path, file)),
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                Err(error) => return Err(StorageError::new("opening", path, error)),
+            }
+        }
+        Ok(files)
+    }
+
+    /// The four files with a suffix added or taken off, as many as there are.
+    pub fn rename_files(&self, from_suffix: &str, to_suffix: &str) -> Result<(), StorageError> {
+        for suffix in names::SEGMENT_SUFFIXES {
+            let from = self.place.path(&format!("{}{from_suffix}", self.name(suffix)));
+            let to = self.place.path(&format!("{}{to_suffix}", self.name(suffix)));
+            match self.place.disk.rename(&from, &to) {
+                Ok(()) => {}
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                Err(error) => return Err(StorageError::new("renaming", from, error)),
+            }
+        }
+        Ok(())
+    }
+}
+
+enum Recent {
+    At(u64),
+    AfterAll,
+    Unknown,
+}
