@@ -8,7 +8,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use crate::compression::{self, Compression, CompressionError};
 use crate::records::{self, HeadersRef, RecordRef, Records};
 
-pub use crate::records::RecordsError;
+pub use crate::records::{RecordsError, StructureError};
 
 /// The fixed part of a batch of magic 2.
 pub const HEADER_BYTES: usize = 61;

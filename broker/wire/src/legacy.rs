@@ -3,7 +3,7 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-use crate::batch::{self, BatchError, BatchRef, NO_TIMESTAMP, RecordsError, TimestampType};
+use crate::batch::{self, BatchError, BatchRef, NO_TIMESTAMP, RecordsError, StructureError, TimestampType};
 use crate::compression::{self, Compression, CompressionError};
 
 /// Offset and size, before every message.
@@ -200,6 +200,8 @@ pub enum DownConversionError {
     Batch(#[from] BatchError),
     #[error(transparent)]
     Records(#[from] RecordsError),
+    #[error(transparent)]
+    Structure(#[from] StructureError),
     /// To be answered with UNSUPPORTED_COMPRESSION_TYPE.
     #[error("Down-conversion of zstandard-compressed batches is not supported")]
     Zstd,

@@ -8,9 +8,19 @@ use bytes::BufMut;
 use crate::compression::CompressionError;
 use crate::varint::{self, VarintError};
 
-/// Why the records of a batch cannot be read. The texts are the reference's, as clients are shown them.
+/// Why the records of a batch cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum RecordsError {
+    #[error(transparent)]
+    Structure(#[from] StructureError),
+    #[error(transparent)]
+    Compression(#[from] CompressionError),
+}
+
+/// What is wrong with how the records are laid out. The texts are the reference's, as clients are shown them.
+/// Small and plain, as it is the other outcome of every step of the hottest loop there is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum StructureError {
     #[error("Incorrect declared batch size, premature EOF reached")]
     PrematureEnd,
     #[error("Incorrect declared batch size, records still remaining in file")]
@@ -26,17 +36,21 @@ pub enum RecordsError {
     #[error(
         "Invalid record size: expected to read {expected} bytes in record payload, but instead read {read}"
     )]
-    BadSize { expected: i64, read: i64 },
-    #[error(transparent)]
-    Compression(#[from] CompressionError),
+    BadSize { expected: i32, read: i32 },
 }
 
-impl From<VarintError> for RecordsError {
+impl From<VarintError> for StructureError {
     fn from(error: VarintError) -> Self {
         match error {
             VarintError::Truncated => Self::PrematureEnd,
             VarintError::TooLong => Self::BadStructure,
         }
+    }
+}
+
+impl From<VarintError> for RecordsError {
+    fn from(error: VarintError) -> Self {
+        Self::Structure(error.into())
     }
 }
 
@@ -84,37 +98,77 @@ struct Cursor<'a> {
 }
 
 impl<'a> Cursor<'a> {
-    #[inline]
-    fn i32(&mut self) -> Result<i32, RecordsError> {
+    #[inline(always)]
+    fn i32(&mut self) -> Result<i32, StructureError> {
         Ok(varint::read_i32(self.bytes, &mut self.at)?)
     }
 
-    #[inline]
-    fn i64(&mut self) -> Result<i64, RecordsError> {
+    #[inline(always)]
+    fn i64(&mut self) -> Result<i64, StructureError> {
         Ok(varint::read_i64(self.bytes, &mut self.at)?)
     }
 
     /// A length and as many bytes; a negative length is null.
     #[inline]
-    fn nullable(&mut self) -> Result<Option<&'a [u8]>, RecordsError> {
+    fn nullable(&mut self) -> Result<Option<&'a [u8]>, StructureError> {
         let Ok(length) = usize::try_from(self.i32()?) else { return Ok(None) };
         let rest = &self.bytes[self.at..];
-        let bytes = rest.get(..length).ok_or(RecordsError::PrematureEnd)?;
+        let bytes = rest.get(..length).ok_or(StructureError::PrematureEnd)?;
         self.at += length;
         Ok(Some(bytes))
     }
 
-    fn headers(&mut self) -> Result<HeadersRef<'a>, RecordsError> {
+    /// Steps over a length and as many bytes, and gives the length; a negative one is null.
+    #[inline(always)]
+    fn skip_nullable(&mut self) -> Result<i32, StructureError> {
+        let length = self.i32()?;
+        if length > 0 {
+            // No overflow: both are at most the size of what is in memory.
+            self.at += length as usize;
+            if self.at > self.bytes.len() {
+                return Err(StructureError::PrematureEnd);
+            }
+        }
+        Ok(length)
+    }
+
+    /// Steps over a record and gives its shape. Refuses what [`Cursor::record`] refuses.
+    #[inline(always)]
+    fn shape(&mut self) -> Result<RecordShape, StructureError> {
+        let size = self.i32()?;
+        let body_start = self.at;
+        if size < 0 || size as usize > self.bytes.len() - body_start {
+            return Err(StructureError::PrematureEnd);
+        }
+        self.at += 1;
+        let timestamp_delta_ms = self.i64()?;
+        let offset_delta = self.i32()?;
+        let key_size_bytes = self.skip_nullable()?;
+        let value_size_bytes = self.skip_nullable()?;
+        // Nearly always a single zero: no headers.
+        if self.bytes.get(self.at) == Some(&0) {
+            self.at += 1;
+        } else {
+            self.headers()?;
+        }
+        if self.at - body_start != size as usize {
+            return Err(StructureError::BadSize { expected: size, read: (self.at - body_start) as i32 });
+        }
+        Ok(RecordShape { timestamp_delta_ms, offset_delta, key_size_bytes, value_size_bytes })
+    }
+
+    fn headers(&mut self) -> Result<HeadersRef<'a>, StructureError> {
         let count = self.i32()?;
         if count < 0 || count as usize > self.bytes.len() - self.at {
-            return Err(RecordsError::BadHeaderCount(count));
+            return Err(StructureError::BadHeaderCount(count));
         }
         let start = self.at;
         for _ in 0..count {
             let key_size = self.i32()?;
-            let key_size = usize::try_from(key_size).map_err(|_| RecordsError::BadHeaderKeySize(key_size))?;
+            let key_size =
+                usize::try_from(key_size).map_err(|_| StructureError::BadHeaderKeySize(key_size))?;
             if key_size > self.bytes.len() - self.at {
-                return Err(RecordsError::PrematureEnd);
+                return Err(StructureError::PrematureEnd);
             }
             self.at += key_size;
             self.nullable()?;
@@ -122,12 +176,12 @@ impl<'a> Cursor<'a> {
         Ok(HeadersRef { count: count as u32, bytes: &self.bytes[start..self.at] })
     }
 
-    fn record(&mut self) -> Result<RecordRef<'a>, RecordsError> {
+    fn record(&mut self) -> Result<RecordRef<'a>, StructureError> {
         let start = self.at;
         let size = self.i32()?;
         let body_start = self.at;
         let body_end = usize::try_from(size).ok().and_then(|size| body_start.checked_add(size));
-        let body_end = body_end.filter(|end| *end <= self.bytes.len()).ok_or(RecordsError::PrematureEnd)?;
+        let body_end = body_end.filter(|end| *end <= self.bytes.len()).ok_or(StructureError::PrematureEnd)?;
         // The attributes of a record are unused.
         self.at += 1;
         let timestamp_delta_ms = self.i64()?;
@@ -135,7 +189,7 @@ impl<'a> Cursor<'a> {
         let (key, value) = (self.nullable()?, self.nullable()?);
         let headers = self.headers()?;
         if self.at != body_end {
-            return Err(RecordsError::BadSize { expected: size.into(), read: (self.at - body_start) as i64 });
+            return Err(StructureError::BadSize { expected: size, read: (self.at - body_start) as i32 });
         }
         Ok(RecordRef { timestamp_delta_ms, offset_delta, key, value, headers, size_bytes: body_end - start })
     }
@@ -153,20 +207,20 @@ pub fn records(body: &[u8], count: i32) -> Records<'_> {
 }
 
 impl<'a> Records<'a> {
-    fn step(&mut self) -> Result<RecordRef<'a>, RecordsError> {
+    fn step(&mut self) -> Result<RecordRef<'a>, StructureError> {
         if self.left < 0 {
-            return Err(RecordsError::BadCount(self.left));
+            return Err(StructureError::BadCount(self.left));
         }
         let record = self.cursor.record()?;
         if self.left == 1 && self.cursor.at != self.cursor.bytes.len() {
-            return Err(RecordsError::BytesRemain);
+            return Err(StructureError::BytesRemain);
         }
         Ok(record)
     }
 }
 
 impl<'a> Iterator for Records<'a> {
-    type Item = Result<RecordRef<'a>, RecordsError>;
+    type Item = Result<RecordRef<'a>, StructureError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         if self.left == 0 {
@@ -195,25 +249,16 @@ impl RecordShape {
     }
 }
 
-fn nullable_size(bytes: Option<&[u8]>) -> i32 {
-    bytes.map_or(-1, |bytes| bytes.len() as i32)
-}
-
 /// Scans an uncompressed body. `visit` gets each record's index and shape; the first error ends the scan.
-pub fn scan(body: &[u8], count: i32, mut visit: impl FnMut(i32, RecordShape)) -> Result<(), RecordsError> {
-    for (index, record) in records(body, count).enumerate() {
-        let record = record?;
-        visit(
-            index as i32,
-            RecordShape {
-                timestamp_delta_ms: record.timestamp_delta_ms,
-                offset_delta: record.offset_delta,
-                key_size_bytes: nullable_size(record.key),
-                value_size_bytes: nullable_size(record.value),
-            },
-        );
+pub fn scan(body: &[u8], count: i32, mut visit: impl FnMut(i32, RecordShape)) -> Result<(), StructureError> {
+    if count < 0 {
+        return Err(StructureError::BadCount(count));
     }
-    Ok(())
+    let mut cursor = Cursor { bytes: body, at: 0 };
+    for index in 0..count {
+        visit(index, cursor.shape()?);
+    }
+    if cursor.at == body.len() || count == 0 { Ok(()) } else { Err(StructureError::BytesRemain) }
 }
 
 /// Scans a stream of unpacked bytes through a buffer of fixed size, so that a small batch which unpacks to gigabytes
@@ -225,13 +270,13 @@ pub fn scan_stream(
     mut visit: impl FnMut(i32, RecordShape),
 ) -> Result<(), RecordsError> {
     if count < 0 {
-        return Err(RecordsError::BadCount(count));
+        return Err(StructureError::BadCount(count).into());
     }
     let mut window = Window::new(stream, buffer);
     for index in 0..count {
         visit(index, window.record()?);
     }
-    if window.at_end()? { Ok(()) } else { Err(RecordsError::BytesRemain) }
+    if window.at_end()? { Ok(()) } else { Err(StructureError::BytesRemain.into()) }
 }
 
 /// How much of a stream is looked at at a time.
@@ -257,11 +302,12 @@ impl<'a> Window<'a> {
     }
 
     /// Makes the next varint contiguous, if the stream has one.
-    #[inline]
+    #[inline(always)]
     fn ensure(&mut self) -> Result<(), RecordsError> {
         if self.filled - self.at >= LONGEST_READ_BYTES || self.ended { Ok(()) } else { self.refill() }
     }
 
+    #[cold]
     fn refill(&mut self) -> Result<(), RecordsError> {
         self.buffer.copy_within(self.at..self.filled, 0);
         self.filled -= self.at;
@@ -285,7 +331,7 @@ impl<'a> Window<'a> {
         Ok(self.at == self.filled)
     }
 
-    #[inline]
+    #[inline(always)]
     fn i32(&mut self) -> Result<i32, RecordsError> {
         self.ensure()?;
         let before = self.at;
@@ -294,7 +340,7 @@ impl<'a> Window<'a> {
         Ok(value)
     }
 
-    #[inline]
+    #[inline(always)]
     fn i64(&mut self) -> Result<i64, RecordsError> {
         self.ensure()?;
         let before = self.at;
@@ -304,7 +350,7 @@ impl<'a> Window<'a> {
     }
 
     /// Steps over `length` bytes; a negative length is null and nothing to step over.
-    #[inline]
+    #[inline(always)]
     fn skip(&mut self, length: i32) -> Result<(), RecordsError> {
         let mut left = usize::try_from(length).unwrap_or(0);
         self.passed += left as i64;
@@ -313,7 +359,7 @@ impl<'a> Window<'a> {
             self.at = self.filled;
             self.ensure()?;
             if self.at == self.filled {
-                return Err(RecordsError::PrematureEnd);
+                return Err(StructureError::PrematureEnd.into());
             }
         }
         self.at += left;
@@ -321,7 +367,7 @@ impl<'a> Window<'a> {
     }
 
     fn record(&mut self) -> Result<RecordShape, RecordsError> {
-        let size = i64::from(self.i32()?);
+        let size = self.i32()?;
         let start = self.passed;
         self.skip(1)?;
         let timestamp_delta_ms = self.i64()?;
@@ -332,20 +378,20 @@ impl<'a> Window<'a> {
         self.skip(value_size)?;
         let headers = self.i32()?;
         if headers < 0 {
-            return Err(RecordsError::BadHeaderCount(headers));
+            return Err(StructureError::BadHeaderCount(headers).into());
         }
         for _ in 0..headers {
             let key_size = self.i32()?;
             if key_size < 0 {
-                return Err(RecordsError::BadHeaderKeySize(key_size));
+                return Err(StructureError::BadHeaderKeySize(key_size).into());
             }
             self.skip(key_size)?;
             let value_size = self.i32()?;
             self.skip(value_size)?;
         }
         // The reference's partial reader lets a wrong size through and its consumers then fail on the batch for ever.
-        if self.passed - start != size {
-            return Err(RecordsError::BadSize { expected: size, read: self.passed - start });
+        if self.passed - start != i64::from(size) {
+            return Err(StructureError::BadSize { expected: size, read: (self.passed - start) as i32 }.into());
         }
         Ok(RecordShape {
             timestamp_delta_ms,

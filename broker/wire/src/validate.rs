@@ -10,7 +10,7 @@ use bytes::Bytes;
 
 use crate::batch::{self, BatchError, BatchHeader, BatchRef, HEADER_BYTES, NO_TIMESTAMP, TimestampType};
 use crate::compression::{self, Compression};
-use crate::records::{self, RecordShape, RecordsError};
+use crate::records::{self, RecordShape, RecordsError, StructureError};
 use crate::types::TopicPartition;
 use crate::validate_cold;
 
@@ -196,11 +196,17 @@ impl From<BatchError> for ValidateError {
     }
 }
 
+impl From<StructureError> for ValidateError {
+    fn from(error: StructureError) -> Self {
+        Self::InvalidRecord(error.to_string())
+    }
+}
+
 impl From<RecordsError> for ValidateError {
     fn from(error: RecordsError) -> Self {
         match error {
             RecordsError::Compression(error) => Self::Unpackable(error.to_string()),
-            error => Self::InvalidRecord(error.to_string()),
+            RecordsError::Structure(error) => error.into(),
         }
     }
 }
@@ -416,7 +422,7 @@ impl<'a> Checks<'a> {
     }
 
     /// Checks one record; says whether it may stay.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn record(&mut self, index: i32, offset: i64, timestamp_ms: i64, record: RecordShape) -> bool {
         self.max_timestamp = self.max_timestamp.max(timestamp_ms);
         if self.options.compacted && !record.has_key() {

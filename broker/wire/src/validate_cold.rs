@@ -6,7 +6,7 @@ use bytes::Bytes;
 use crate::batch::{BatchBuilder, BatchError, BatchRef, TimestampType};
 use crate::compression::Compression;
 use crate::legacy::{self, LegacyError, Message};
-use crate::records::{HeadersRef, RecordShape, RecordsError};
+use crate::records::{HeadersRef, RecordShape, StructureError};
 use crate::validate::{Checks, Stamp, StampedBatch, ValidateError, ValidateOptions, check_size};
 
 /// What records may unpack to where all of them must be held at once. The reference has no limit and runs out of
@@ -133,7 +133,7 @@ pub(crate) fn convert_legacy(
     }
     checks.finish()?;
     if converted.is_empty() {
-        return Err(ValidateError::Corrupt(RecordsError::PrematureEnd.to_string()));
+        return Err(ValidateError::Corrupt(StructureError::PrematureEnd.to_string()));
     }
     finish(converted, target, options)
 }

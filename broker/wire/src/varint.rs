@@ -18,14 +18,21 @@ const LONGEST_32: usize = 5;
 const LONGEST_64: usize = 10;
 
 /// Reads an unsigned integer at `at` and moves `at` behind it.
-#[inline]
+// Always inlined, here and below: the walk over a batch's records is little else than these.
+#[inline(always)]
 pub fn read_u32(bytes: &[u8], at: &mut usize) -> Result<u32, VarintError> {
-    // Nearly all of them are one byte: lengths of small keys, offset deltas of small batches.
-    if let Some(&byte) = bytes.get(*at)
-        && byte < 0x80
-    {
-        *at += 1;
-        return Ok(u32::from(byte));
+    // Nearly all of them are one byte or two: lengths of keys and values, offset deltas.
+    if let Some(&first) = bytes.get(*at) {
+        if first < 0x80 {
+            *at += 1;
+            return Ok(u32::from(first));
+        }
+        if let Some(&second) = bytes.get(*at + 1)
+            && second < 0x80
+        {
+            *at += 2;
+            return Ok(u32::from(first & 0x7f) | u32::from(second) << 7);
+        }
     }
     read_u32_slow(bytes, at)
 }
@@ -46,8 +53,18 @@ fn read_u32_slow(bytes: &[u8], at: &mut usize) -> Result<u32, VarintError> {
     })
 }
 
-#[inline]
+#[inline(always)]
 fn read_u64(bytes: &[u8], at: &mut usize) -> Result<u64, VarintError> {
+    if let Some(&byte) = bytes.get(*at)
+        && byte < 0x80
+    {
+        *at += 1;
+        return Ok(u64::from(byte));
+    }
+    read_u64_slow(bytes, at)
+}
+
+fn read_u64_slow(bytes: &[u8], at: &mut usize) -> Result<u64, VarintError> {
     let mut value = 0u64;
     for (index, &byte) in bytes.get(*at..).unwrap_or_default().iter().take(LONGEST_64).enumerate() {
         value |= u64::from(byte & 0x7f) << (7 * index);
@@ -64,14 +81,14 @@ fn read_u64(bytes: &[u8], at: &mut usize) -> Result<u64, VarintError> {
 }
 
 /// Reads a signed (zigzag) integer at `at` and moves `at` behind it.
-#[inline]
+#[inline(always)]
 pub fn read_i32(bytes: &[u8], at: &mut usize) -> Result<i32, VarintError> {
     let raw = read_u32(bytes, at)?;
     Ok((raw >> 1) as i32 ^ -((raw & 1) as i32))
 }
 
 /// Reads a signed (zigzag) integer at `at` and moves `at` behind it.
-#[inline]
+#[inline(always)]
 pub fn read_i64(bytes: &[u8], at: &mut usize) -> Result<i64, VarintError> {
     let raw = read_u64(bytes, at)?;
     Ok((raw >> 1) as i64 ^ -((raw & 1) as i64))
