@@ -3,9 +3,9 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 pub use jackdaw_wire::api::Scope;
-use jackdaw_wire::protocol::{Encodable, StrBytes};
+use jackdaw_wire::protocol::{Encodable, Request, StrBytes};
 use jackdaw_wire::segment::Segment;
 
 /// What is known of a request besides its body.
@@ -44,4 +44,12 @@ impl Response {
             )),
         }
     }
+}
+
+/// Reads a request's body in its version; what cannot be read closes the connection, as in Kafka.
+pub fn decode<R: Request>(context: &RequestContext, mut body: Bytes) -> Result<R, Response> {
+    R::decode(&mut body, context.api_version).map_err(|e| {
+        let (key, version) = (context.api_key, context.api_version);
+        Response::Close(format!("Error getting request for apiKey: {key}, apiVersion: {version}: {e}"))
+    })
 }

@@ -1,1 +1,65 @@
 //! The one place where this process's failures become Kafka's error codes.
+
+use jackdaw_log::{AppendError, ReadError};
+use jackdaw_wire::ErrorCode;
+use jackdaw_wire::validate::ValidateError;
+
+use crate::apis::LinkError;
+
+/// KIP-919; younger than the code table that the wire has its names from.
+pub const MISMATCHED_ENDPOINT_TYPE: ErrorCode = ErrorCode::Unknown(114);
+/// As above.
+pub const UNSUPPORTED_ENDPOINT_TYPE: ErrorCode = ErrorCode::Unknown(115);
+
+/// No block of producer ids: the producer is to try again (`RPCProducerIdManager`), whatever kept the block away.
+pub fn of_allocation(_: &LinkError) -> ErrorCode {
+    ErrorCode::CoordinatorLoadInProgress
+}
+
+/// Of a request that no controller answered (`ForwardingManager`).
+pub fn of_link(error: &LinkError) -> ErrorCode {
+    match error {
+        LinkError::Timeout | LinkError::Stopped => ErrorCode::RequestTimedOut,
+        LinkError::Refused(code) => *code,
+        LinkError::Codec(_) => ErrorCode::UnknownServerError,
+    }
+}
+
+/// Of records that were refused before they reached a log.
+pub fn of_validation(error: &ValidateError) -> ErrorCode {
+    match error {
+        ValidateError::Corrupt(_) => ErrorCode::CorruptMessage,
+        ValidateError::InvalidRecord(_) | ValidateError::InvalidRecords { .. } => ErrorCode::InvalidRecord,
+        ValidateError::InvalidTimestamps { .. } => ErrorCode::InvalidTimestamp,
+        ValidateError::TooLarge { .. } => ErrorCode::MessageTooLarge,
+        ValidateError::UnsupportedCompression(_) => ErrorCode::UnsupportedCompressionType,
+        ValidateError::Unpackable(_) => ErrorCode::UnknownServerError,
+    }
+}
+
+/// Of records that a log refused.
+pub fn of_append(error: &AppendError) -> ErrorCode {
+    match error {
+        AppendError::OutOfOrderSequence { .. } | AppendError::InvalidSequenceForNewEpoch { .. } => {
+            ErrorCode::OutOfOrderSequenceNumber
+        }
+        AppendError::InvalidProducerEpoch { .. } => ErrorCode::InvalidProducerEpoch,
+        AppendError::InvalidTxnState { .. } => ErrorCode::InvalidTxnState,
+        AppendError::TransactionCoordinatorFenced { .. } => ErrorCode::TransactionCoordinatorFenced,
+        AppendError::LargerThanSegment { .. } => ErrorCode::RecordListTooLarge,
+        AppendError::UnexpectedOffset { .. } | AppendError::OffsetsOutOfOrder { .. } => {
+            ErrorCode::UnknownServerError
+        }
+        AppendError::Corrupt { .. } => ErrorCode::CorruptMessage,
+        AppendError::Storage(_) => ErrorCode::KafkaStorageError,
+    }
+}
+
+/// Of a read.
+pub fn of_read(error: &ReadError) -> ErrorCode {
+    match error {
+        ReadError::OffsetOutOfRange { .. } => ErrorCode::OffsetOutOfRange,
+        ReadError::Corrupt { .. } => ErrorCode::CorruptMessage,
+        ReadError::Storage(_) => ErrorCode::KafkaStorageError,
+    }
+}

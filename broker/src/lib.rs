@@ -4,6 +4,7 @@
 //! What must not be here: rules of elections, placement, replication or logs; those live in the crates below,
 //! which know no clock, no socket and no tokio.
 
+pub mod apis;
 pub mod config;
 pub mod dispatch;
 pub mod errors;

@@ -96,6 +96,7 @@ fn build(values: &mut Values) -> Option<Config> {
         replication: replication(values),
         storage: storage(values),
         topics: topics(values),
+        transaction_max_timeout_ms: values.number("transaction.max.timeout.ms"),
         producer_id_expiration_ms: values.number("producer.id.expiration.ms"),
         producer_id_expiration_check_interval_ms: values.number("producer.id.expiration.check.interval.ms"),
         topic_defaults: topic_defaults(values),
@@ -137,6 +138,11 @@ fn node_id(values: &mut Values) -> Option<i32> {
          KRaft mode)."
             .to_owned()
     });
+    if let Some(id) = id {
+        // Both names show it (`KafkaConfig.populateSynonyms`).
+        values.populate("node.id", id.to_string());
+        values.populate("broker.id", id.to_string());
+    }
     id
 }
 

@@ -6,6 +6,7 @@ mod build;
 pub mod keys;
 pub mod listeners;
 pub mod properties;
+pub mod schema;
 mod validate;
 mod values;
 pub mod versions;
@@ -44,6 +45,7 @@ pub struct Config {
     pub replication: ReplicationConfig,
     pub storage: StorageConfig,
     pub topics: TopicsConfig,
+    pub transaction_max_timeout_ms: i32,
     pub producer_id_expiration_ms: i32,
     pub producer_id_expiration_check_interval_ms: i32,
     /// The broker's values of all topic-level settings, under their topic-level names.

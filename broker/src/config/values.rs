@@ -137,6 +137,12 @@ impl Values {
         }
     }
 
+    /// Sets what the file left to its synonym.
+    pub fn populate(&mut self, name: &str, value: String) {
+        let file = self.file.clone();
+        self.settings.entry(name.to_owned()).or_insert(Setting { value, file, line: None });
+    }
+
     /// What was set, without what is default.
     pub fn explicit(&self, name: &str) -> Option<&str> {
         self.settings.get(name).map(|s| s.value.trim())

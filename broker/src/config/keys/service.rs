@@ -57,7 +57,7 @@ keys! { SERVICE
         "Acknowledgements that a committed offset needs."
     "transactional.id.expiration.ms": Int = "604800000", at_least(1), fixed, no_effect(TXN);
         "Idle time after which a transactional id is forgotten."
-    "transaction.max.timeout.ms": Int = "900000", at_least(1), fixed, no_effect(TXN);
+    "transaction.max.timeout.ms": Int = "900000", at_least(1), fixed, acts;
         "Largest transaction timeout that a producer may ask for."
     "transaction.state.log.min.isr": Int = "2", at_least(1), fixed, acts;
         "min.insync.replicas of __transaction_state."

@@ -1,0 +1,134 @@
+//! DescribeCluster, on both kinds of listeners, and the brokers that a listener shows.
+
+use jackdaw_metadata::MetadataImage;
+use jackdaw_wire::ErrorCode;
+use jackdaw_wire::messages::describe_cluster_response::DescribeClusterBroker;
+use jackdaw_wire::messages::{BrokerId, DescribeClusterRequest, DescribeClusterResponse};
+use jackdaw_wire::protocol::StrBytes;
+use rand::RngExt;
+
+use super::operations;
+use crate::dispatch::RequestContext;
+use crate::errors;
+
+/// `EndpointType`
+const BROKERS: i8 = 1;
+const CONTROLLERS: i8 = 2;
+
+/// A node as a listener shows it.
+pub struct Shown {
+    pub id: i32,
+    pub host: StrBytes,
+    pub port: i32,
+    pub rack: Option<StrBytes>,
+}
+
+/// Brokers that are not fenced and have this listener.
+pub fn alive_brokers(image: &MetadataImage, listener: &str) -> Vec<Shown> {
+    let alive = image.brokers.values().filter(|broker| !broker.fenced);
+    let shown = alive.filter_map(|broker| {
+        let endpoint = broker.endpoint(listener)?;
+        Some(Shown {
+            id: broker.id,
+            host: StrBytes::from_string(endpoint.host.clone()),
+            port: i32::from(endpoint.port),
+            rack: broker.rack.as_ref().map(|rack| StrBytes::from_string(rack.to_string())),
+        })
+    });
+    shown.collect()
+}
+
+/// Who is told to be the controller: any broker that lives, as clients reach the real one through any (KIP-590).
+pub fn shown_controller(image: &MetadataImage) -> i32 {
+    let alive: Vec<i32> = image.brokers.values().filter(|b| !b.fenced).map(|b| b.id).collect();
+    if alive.is_empty() { -1 } else { alive[rand::rng().random_range(0..alive.len())] }
+}
+
+/// The reply on a broker listener.
+pub fn broker(
+    context: &RequestContext,
+    cluster_id: &str,
+    image: &MetadataImage,
+    request: &DescribeClusterRequest,
+) -> DescribeClusterResponse {
+    let nodes = alive_brokers(image, &context.listener);
+    respond(context, BROKERS, cluster_id, request, nodes, shown_controller(image))
+}
+
+/// The reply on a controller listener.
+pub fn controller(
+    context: &RequestContext,
+    cluster_id: &str,
+    image: &MetadataImage,
+    leader: Option<i32>,
+    request: &DescribeClusterRequest,
+) -> DescribeClusterResponse {
+    if !image.metadata_version().has_controller_registration() {
+        let why = "Direct-to-controller communication is not supported with the current MetadataVersion.";
+        return refuse(ErrorCode::UnsupportedVersion, why.to_owned());
+    }
+    let shown = image.controllers.values().filter_map(|controller| {
+        let endpoint = controller.listeners.get(&*context.listener)?;
+        Some(Shown {
+            id: controller.id,
+            host: StrBytes::from_string(endpoint.host.clone()),
+            port: i32::from(endpoint.port),
+            rack: None,
+        })
+    });
+    respond(context, CONTROLLERS, cluster_id, request, shown.collect(), leader.unwrap_or(-1))
+}
+
+fn respond(
+    context: &RequestContext,
+    here: i8,
+    cluster_id: &str,
+    request: &DescribeClusterRequest,
+    nodes: Vec<Shown>,
+    controller_id: i32,
+) -> DescribeClusterResponse {
+    let asked = request.endpoint_type;
+    let coded = |code| if context.api_version == 0 { ErrorCode::InvalidRequest } else { code };
+    if !matches!(asked, BROKERS | CONTROLLERS) {
+        return refuse(
+            coded(errors::UNSUPPORTED_ENDPOINT_TYPE),
+            format!("Unsupported endpoint type {asked}"),
+        );
+    }
+    if asked != here {
+        let name = |kind| if kind == BROKERS { "BROKER" } else { "CONTROLLER" };
+        let why = format!(
+            "The request was sent to an endpoint of type {}, but we wanted an endpoint of type {}",
+            name(here),
+            name(asked)
+        );
+        return refuse(coded(errors::MISMATCHED_ENDPOINT_TYPE), why);
+    }
+    let allowed = match request.include_cluster_authorized_operations {
+        true => operations::CLUSTER,
+        false => operations::NOT_TOLD,
+    };
+    let controller_id = if nodes.iter().any(|n| n.id == controller_id) { controller_id } else { -1 };
+    let brokers = nodes.into_iter().map(|node| {
+        DescribeClusterBroker::default()
+            .with_broker_id(BrokerId(node.id))
+            .with_host(node.host)
+            .with_port(node.port)
+            .with_rack(node.rack)
+    });
+    DescribeClusterResponse::default()
+        .with_error_message(None)
+        .with_endpoint_type(here)
+        .with_cluster_id(StrBytes::from_string(cluster_id.to_owned()))
+        .with_controller_id(BrokerId(controller_id))
+        .with_brokers(brokers.collect())
+        .with_cluster_authorized_operations(allowed)
+}
+
+fn refuse(code: ErrorCode, why: String) -> DescribeClusterResponse {
+    DescribeClusterResponse::default()
+        .with_error_code(code.code())
+        .with_error_message(Some(StrBytes::from_string(why)))
+        .with_controller_id(BrokerId(-1))
+        .with_cluster_authorized_operations(operations::NOT_TOLD)
+}

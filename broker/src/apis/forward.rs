@@ -1,0 +1,123 @@
+//! Requests that only the active controller can answer: wrapped into an Envelope with who sent them (KIP-590), their
+//! replies passed back as they came.
+
+use std::time::Duration;
+
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use futures_util::future::BoxFuture;
+use jackdaw_wire::api;
+use jackdaw_wire::messages::{
+    DefaultPrincipalData, EnvelopeRequest, EnvelopeResponse, RequestHeader, ResponseHeader,
+};
+use jackdaw_wire::protocol::{Decodable, Encodable, Request, StrBytes};
+use jackdaw_wire::{ErrorCode, segment::Segment};
+
+use crate::dispatch::{RequestContext, Response};
+use crate::errors;
+
+/// How long a request may look for an active controller before its sender is told to try again.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The way to whoever is the active controller. It finds it, tries again where it has moved, and gives up in time.
+pub trait ControllerLink: Send + Sync {
+    /// Sends an encoded request body; the reply's body comes back.
+    fn send(
+        &self,
+        api_key: i16,
+        api_version: i16,
+        body: Bytes,
+        timeout: Duration,
+    ) -> BoxFuture<'_, Result<Bytes, LinkError>>;
+}
+
+/// Why the controller's answer is not there.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LinkError {
+    #[error("no active controller answered in time")]
+    Timeout,
+    #[error("{0}")]
+    Codec(String),
+    #[error("the controller refused the envelope: {0:?}")]
+    Refused(ErrorCode),
+    #[error("this node is stopping")]
+    Stopped,
+}
+
+/// Asks the controller something in this broker's own name.
+pub async fn ask<R: Request>(
+    controller: &dyn ControllerLink,
+    api_version: i16,
+    request: &R,
+    timeout: Duration,
+) -> Result<R::Response, LinkError> {
+    let codec = |e: &dyn std::fmt::Display| LinkError::Codec(e.to_string());
+    let mut body = BytesMut::new();
+    request.encode(&mut body, api_version).map_err(|e| codec(&e))?;
+    let mut reply = controller.send(R::KEY, api_version, body.freeze(), timeout).await?;
+    R::Response::decode(&mut reply, api_version).map_err(|e| codec(&e))
+}
+
+/// Passes a client's request on, and the reply back.
+pub(super) async fn forward(
+    context: &RequestContext,
+    body: Bytes,
+    controller: &dyn ControllerLink,
+) -> Response {
+    match envelope(context, body.clone(), controller).await {
+        Ok(reply) => Response::Body(vec![Segment::Bytes(reply)]),
+        Err(error) => refuse(context, body, &error),
+    }
+}
+
+/// The reply to a request that no controller answered.
+fn refuse(context: &RequestContext, _body: Bytes, error: &LinkError) -> Response {
+    let code = errors::of_link(error);
+    Response::Close(format!("API {}: {error} ({code:?})", context.api_key))
+}
+
+/// The reply's body, its inner header taken off.
+pub(super) async fn envelope(
+    context: &RequestContext,
+    body: Bytes,
+    controller: &dyn ControllerLink,
+) -> Result<Bytes, LinkError> {
+    let codec = |e: &dyn std::fmt::Display| LinkError::Codec(e.to_string());
+    let row = api::find(context.api_key).ok_or_else(|| codec(&"unknown API"))?;
+    let header = RequestHeader::default()
+        .with_request_api_key(context.api_key)
+        .with_request_api_version(context.api_version)
+        .with_correlation_id(context.correlation_id)
+        .with_client_id(context.client_id.clone());
+    let mut inner = BytesMut::with_capacity(body.len() + 64);
+    let header_version = row.request_header_version(context.api_version);
+    header.encode(&mut inner, header_version).map_err(|e| codec(&e))?;
+    inner.put_slice(&body);
+    let request = EnvelopeRequest::default()
+        .with_request_data(inner.freeze())
+        .with_request_principal(Some(anonymous().map_err(|e| codec(&e))?))
+        .with_client_host_address(match context.peer.ip() {
+            std::net::IpAddr::V4(ip) => Bytes::copy_from_slice(&ip.octets()),
+            std::net::IpAddr::V6(ip) => Bytes::copy_from_slice(&ip.octets()),
+        });
+    let reply: EnvelopeResponse = ask(controller, 0, &request, PATIENCE).await?;
+    match (ErrorCode::try_from_code(reply.error_code), reply.response_data) {
+        (None, Some(mut data)) if data.has_remaining() => {
+            let version = row.response_header_version(context.api_version);
+            ResponseHeader::decode(&mut data, version).map_err(|e| codec(&e))?;
+            Ok(data)
+        }
+        (Some(code), _) => Err(LinkError::Refused(code)),
+        (None, _) => Err(codec(&"an envelope without a reply")),
+    }
+}
+
+/// `User:ANONYMOUS`, as `DefaultKafkaPrincipalBuilder` serializes who came over PLAINTEXT: a version, then the data.
+fn anonymous() -> Result<Bytes, String> {
+    let principal = DefaultPrincipalData::default()
+        .with_type(StrBytes::from_static_str("User"))
+        .with_name(StrBytes::from_static_str("ANONYMOUS"));
+    let mut bytes = BytesMut::new();
+    bytes.put_i16(0);
+    principal.encode(&mut bytes, 0).map_err(|e| e.to_string())?;
+    Ok(bytes.freeze())
+}

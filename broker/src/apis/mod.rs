@@ -1,0 +1,169 @@
+//! What a broker listener answers itself, and what it passes on.
+//!
+//! Answers come from the newest image and from this broker's configuration; records and replication are the replica
+//! manager's, and whatever changes the cluster is the active controller's.
+
+pub mod api_versions;
+mod auto_topics;
+pub mod cluster;
+pub mod configs;
+mod coordinators;
+pub mod forward;
+mod metadata;
+mod producer_ids;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use jackdaw_metadata::MetadataImage;
+use jackdaw_wire::api;
+use jackdaw_wire::messages::*;
+use tokio::sync::watch;
+
+use crate::config::Config;
+use crate::dispatch::{RequestContext, Response, decode};
+use crate::net::Handler;
+use crate::replicas::ReplicaManager;
+
+pub use forward::{ControllerLink, LinkError};
+
+/// Operations that a client without an authorizer in its way may do, as bits of Kafka's `AclOperation`.
+mod operations {
+    pub const CLUSTER: i32 = 0b1_1111_1010_0000;
+    pub const TOPIC: i32 = 0b1101_1111_1000;
+    /// Not asked for.
+    pub const NOT_TOLD: i32 = i32::MIN;
+}
+
+/// The answers of a broker listener.
+pub struct BrokerApis {
+    inner: Arc<Inner>,
+}
+
+/// What the answers are made from.
+pub struct Parts {
+    pub config: Arc<Config>,
+    pub cluster_id: String,
+    pub image: watch::Receiver<Arc<MetadataImage>>,
+    pub replicas: Arc<ReplicaManager>,
+    pub controller: Arc<dyn ControllerLink>,
+    /// This broker's epoch, -1 before it is registered.
+    pub broker_epoch: Arc<std::sync::atomic::AtomicI64>,
+}
+
+struct Inner {
+    parts: Parts,
+    auto_topics: auto_topics::AutoTopics,
+    producer_ids: producer_ids::ProducerIds,
+}
+
+impl Inner {
+    fn image(&self) -> Arc<MetadataImage> {
+        Arc::clone(&self.parts.image.borrow())
+    }
+}
+
+impl BrokerApis {
+    pub fn new(parts: Parts) -> Self {
+        let auto_topics =
+            auto_topics::AutoTopics::new(Arc::clone(&parts.config), Arc::clone(&parts.controller));
+        let producer_ids = producer_ids::ProducerIds::new(
+            parts.config.node_id,
+            Arc::clone(&parts.broker_epoch),
+            Arc::clone(&parts.controller),
+        );
+        Self { inner: Arc::new(Inner { parts, auto_topics, producer_ids }) }
+    }
+}
+
+impl Handler for BrokerApis {
+    fn handle(&self, context: RequestContext, body: Bytes) -> BoxFuture<'static, Response> {
+        if context.api_key == ApiKey::Produce as i16 {
+            return self.produce(&context, body);
+        }
+        let inner = Arc::clone(&self.inner);
+        async move { inner.answer(context, body).await.unwrap_or_else(|close| close) }.boxed()
+    }
+}
+
+impl BrokerApis {
+    /// The append happens before this returns; only the wait for acknowledgements is left to the future.
+    fn produce(&self, context: &RequestContext, body: Bytes) -> BoxFuture<'static, Response> {
+        let request: ProduceRequest = match decode(context, body) {
+            Ok(request) => request,
+            Err(close) => return std::future::ready(close).boxed(),
+        };
+        let wants_reply = request.acks != 0;
+        let produced = self.inner.parts.replicas.produce(context, request);
+        let context = context.clone();
+        async move {
+            let produced = produced.await;
+            match (wants_reply, produced.failed) {
+                (true, _) => Response::encode(&context, &produced.response),
+                (false, false) => Response::None,
+                // The only way left to tell the producer (`KafkaApis.handleProduceRequest`).
+                (false, true) => Response::Close(
+                    "a Produce request with acks=0 failed, so the client has to refresh its metadata"
+                        .to_owned(),
+                ),
+            }
+        }
+        .boxed()
+    }
+}
+
+impl Inner {
+    /// `Err` closes the connection.
+    async fn answer(self: Arc<Self>, context: RequestContext, body: Bytes) -> Result<Response, Response> {
+        let image = self.image();
+        let (config, replicas) = (&self.parts.config, &self.parts.replicas);
+        let Ok(key) = ApiKey::try_from(context.api_key) else {
+            return Err(Response::Close(format!("Unknown API key {}", context.api_key)));
+        };
+        Ok(match key {
+            ApiKey::ApiVersions => api_versions::answer(&context, body, &image),
+            ApiKey::Metadata => {
+                let reply = self.metadata(&context, &image, decode(&context, body)?)?;
+                Response::encode(&context, &reply)
+            }
+            ApiKey::DescribeCluster => {
+                let request = decode(&context, body)?;
+                Response::encode(
+                    &context,
+                    &cluster::broker(&context, &self.parts.cluster_id, &image, &request),
+                )
+            }
+            ApiKey::DescribeConfigs => {
+                Response::encode(&context, &configs::describe(config, &image, &decode(&context, body)?))
+            }
+            ApiKey::FindCoordinator => {
+                Response::encode(&context, &coordinators::find(&context, &decode(&context, body)?))
+            }
+            ApiKey::InitProducerId => {
+                let request = decode(&context, body)?;
+                Response::encode(&context, &self.init_producer_id(&request).await)
+            }
+            ApiKey::Fetch => replicas.fetch(&context, decode(&context, body)?).await,
+            ApiKey::ListOffsets => {
+                Response::encode(&context, &replicas.list_offsets(&context, decode(&context, body)?).await)
+            }
+            ApiKey::OffsetForLeaderEpoch => {
+                let request = decode(&context, body)?;
+                Response::encode(&context, &replicas.offset_for_leader_epoch(&context, request).await)
+            }
+            key if api::of(key).is_some_and(|row| row.forwarded) => {
+                forward::forward(&context, body, self.parts.controller.as_ref()).await
+            }
+            other => Response::Close(format!("{other:?} is advertised and not served")),
+        })
+    }
+
+    async fn init_producer_id(&self, request: &InitProducerIdRequest) -> InitProducerIdResponse {
+        match producer_ids::check(request, self.parts.config.transaction_max_timeout_ms) {
+            Ok(()) => self.producer_ids.reply().await,
+            Err(code) => producer_ids::refusal(code),
+        }
+    }
+}
