@@ -7,9 +7,14 @@ mod common;
 
 use bytes::Bytes;
 use common::{Dice, golden_batches};
+use jackdaw_wire::api;
 use jackdaw_wire::batch::{BatchRef, complete_batches};
 use jackdaw_wire::control_record::ControlRecord;
+use jackdaw_wire::frame::{LENGTH_BYTES, decode_request, decode_request_header, encode_request};
+use jackdaw_wire::legacy;
+use jackdaw_wire::messages::*;
 use jackdaw_wire::metadata_record::MetadataRecord;
+use jackdaw_wire::protocol::{Request, StrBytes};
 
 fn read_batches(bytes: &Bytes) {
     let mut scratch = Vec::new();
@@ -64,5 +69,76 @@ fn damaged_metadata_records_are_survived() {
                 }
             }
         }
+    }
+}
+
+#[test]
+fn damaged_message_sets_are_survived() {
+    let mut dice = Dice::new();
+    let originals = golden_batches();
+    for _ in 0..10_000 {
+        let (_, original) = &originals[dice.below(originals.len())];
+        let damaged = dice.damaged(original);
+        for message in legacy::messages(&damaged).flatten() {
+            let _ = (message.check_crc(), message.unpack(1 << 20));
+        }
+        let _ = legacy::down_convert(&damaged, dice.below(2) as i8, 0, 1 << 20);
+    }
+}
+
+/// Requests of one kind in every version: whole ones, damaged ones, and garbage behind a good header.
+fn requests<R: Request + Default + PartialEq>(dice: &mut Dice) {
+    let api = api::find(R::KEY).unwrap();
+    for version in api.min_version..=api.max_version {
+        // A default request cannot always be written in every version; where not, garbage has to do.
+        let whole = encode_request(version, 1, &StrBytes::from_static_str("fuzz"), &R::default());
+        for round in 0..150 {
+            let mut body = match &whole {
+                Ok(frame) if round == 0 => frame.slice(LENGTH_BYTES..),
+                Ok(frame) if round % 2 == 0 => dice.damaged(&frame[LENGTH_BYTES..]),
+                _ => {
+                    let length = dice.below(60);
+                    let mut bytes =
+                        [&R::KEY.to_be_bytes()[..], &version.to_be_bytes(), &[0, 0, 0, 9, 0, 0]].concat();
+                    bytes.extend(dice.bytes(length).into_iter().map(|byte| match byte % 4 {
+                        0 => 0x7f,
+                        1 => 0xff,
+                        2 => 0,
+                        _ => byte,
+                    }));
+                    bytes.into()
+                }
+            };
+            if let Ok(header) = decode_request_header(&mut body) {
+                let read = decode_request::<R>(header.api_version, &mut body);
+                assert!(
+                    round > 0 || whole.is_err() || read.is_ok(),
+                    "{} {version}: {:?}",
+                    api.name,
+                    read.err()
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn damaged_requests_are_survived() {
+    let mut dice = Dice::new();
+    macro_rules! all {
+        ($($request:ident)*) => { $(requests::<$request>(&mut dice);)* };
+    }
+    all! {
+        ProduceRequest FetchRequest ListOffsetsRequest MetadataRequest OffsetCommitRequest OffsetFetchRequest
+        FindCoordinatorRequest JoinGroupRequest HeartbeatRequest LeaveGroupRequest SyncGroupRequest
+        DescribeGroupsRequest ListGroupsRequest SaslHandshakeRequest ApiVersionsRequest CreateTopicsRequest
+        DeleteTopicsRequest DeleteRecordsRequest InitProducerIdRequest OffsetForLeaderEpochRequest
+        AddPartitionsToTxnRequest AddOffsetsToTxnRequest EndTxnRequest WriteTxnMarkersRequest TxnOffsetCommitRequest
+        DescribeConfigsRequest AlterConfigsRequest DescribeLogDirsRequest SaslAuthenticateRequest
+        CreatePartitionsRequest DeleteGroupsRequest ElectLeadersRequest IncrementalAlterConfigsRequest
+        AlterPartitionReassignmentsRequest VoteRequest BeginQuorumEpochRequest EndQuorumEpochRequest
+        DescribeQuorumRequest AlterPartitionRequest UpdateFeaturesRequest EnvelopeRequest FetchSnapshotRequest
+        DescribeClusterRequest BrokerRegistrationRequest BrokerHeartbeatRequest UnregisterBrokerRequest
+        AllocateProducerIdsRequest ControllerRegistrationRequest AssignReplicasToDirsRequest
     }
 }
