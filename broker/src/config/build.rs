@@ -78,6 +78,7 @@ fn build(values: &mut Values) -> Option<Config> {
         },
     );
     let log_dirs = log_dirs(values);
+    let (topic_defaults, topic_overrides) = topic_defaults(values);
     Some(Config {
         node_id,
         roles,
@@ -99,7 +100,8 @@ fn build(values: &mut Values) -> Option<Config> {
         transaction_max_timeout_ms: values.number("transaction.max.timeout.ms"),
         producer_id_expiration_ms: values.number("producer.id.expiration.ms"),
         producer_id_expiration_check_interval_ms: values.number("producer.id.expiration.check.interval.ms"),
-        topic_defaults: topic_defaults(values),
+        topic_defaults,
+        topic_overrides,
         bootstrap_metadata_version: bootstrap_metadata_version(values),
         values: Arc::default(),
     })
@@ -337,7 +339,7 @@ fn topics(values: &Values) -> TopicsConfig {
 }
 
 /// `KafkaConfig.extractLogConfigMap`: what the broker's settings make of the topic-level ones.
-fn topic_defaults(values: &mut Values) -> TopicConfigs {
+fn topic_defaults(values: &mut Values) -> (TopicConfigs, BTreeMap<String, String>) {
     let mut set: Vec<(&'static str, &'static str, String)> = Vec::new();
     // Kafka ignores message.format.version since inter.broker.protocol.version 3.0, below which no KRaft node starts.
     for def in TOPIC_CONFIGS.iter().filter(|def| def.name != "message.format.version") {
@@ -356,13 +358,13 @@ fn topic_defaults(values: &mut Values) -> TopicConfigs {
     }
     let defaults = TopicConfigs::default();
     match defaults.with(set.iter().map(|(name, _, text)| (*name, text.as_str()))) {
-        Ok(configs) => configs,
+        Ok(configs) => (configs, set.into_iter().map(|(name, _, text)| (name.to_owned(), text)).collect()),
         Err(refusal) => {
             let refusal = refusal.to_string();
             let culprit =
                 set.iter().find(|(name, ..)| refusal.contains(name)).map_or("log.dirs", |(_, b, _)| b);
             values.error(culprit, refusal);
-            defaults
+            (defaults, BTreeMap::new())
         }
     }
 }

@@ -50,6 +50,8 @@ pub struct Config {
     pub producer_id_expiration_check_interval_ms: i32,
     /// The broker's values of all topic-level settings, under their topic-level names.
     pub topic_defaults: TopicConfigs,
+    /// Of these, what the file sets.
+    pub topic_overrides: BTreeMap<String, String>,
     /// Feature level of metadata.version for a cluster that is started for the first time.
     pub bootstrap_metadata_version: i16,
     /// The settings as they were read, for DescribeConfigs.

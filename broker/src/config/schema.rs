@@ -1,10 +1,9 @@
-//! Settings of topics and brokers as they are told to clients and checked for the controller: value, source, and the
-//! names a value could have come from (`ConfigHelper`, `KafkaConfigSchema`).
+//! Settings of topics and brokers as they are told to clients: value, source, and the names a value could have come
+//! from (`ConfigHelper`).
 //!
 //! Must not decide what a setting does.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use jackdaw_log::{TOPIC_CONFIGS, TopicConfigs, ValueType, lookup};
 
@@ -246,17 +245,6 @@ fn broker_type(kind: Kind) -> Type {
         Kind::List => Type::List,
         Kind::Password => Type::Password,
         Kind::Class => Type::Class,
-    }
-}
-
-/// The rules of settings for the controller.
-pub struct Schema {
-    config: Arc<Config>,
-}
-
-impl Schema {
-    pub fn new(config: Arc<Config>) -> Self {
-        Self { config }
     }
 }
 
