@@ -103,8 +103,8 @@ impl Log {
         now_ms: i64,
     ) -> Result<AppendInfo, AppendError> {
         let Some(first) = incoming.first() else { return Ok(self.nothing_appended()) };
-        let updates = match self.check_producers(incoming, origin)? {
-            Checked::New(updates) => updates,
+        let mut checked = match self.check_producers(incoming, origin)? {
+            Checked::New(updates) => Some(updates),
             Checked::Duplicate(batch) => {
                 return Ok(AppendInfo {
                     first_offset: batch.first_offset(),
@@ -121,11 +121,17 @@ impl Log {
         let mut rest = incoming;
         while !rest.is_empty() {
             let (run, behind) = rest.split_at(self.run_length(rest));
+            // A roll takes a snapshot: it has to know the producers of the runs before, and of no later ones.
+            let updates = match checked.take().filter(|_| run.len() == incoming.len()) {
+                Some(updates) => updates,
+                None => self.updates_of(run)?,
+            };
             info.rolled |= self.roll_for(run, now_ms)?;
             if info.size_bytes == 0 {
                 info.position = self.end_position(first.meta.base_offset);
             }
             self.append_run(run, now_ms)?;
+            self.apply_producers(updates)?;
             info.size_bytes += run.iter().map(|batch| batch.meta.size_bytes).sum::<usize>();
             rest = behind;
         }
@@ -136,9 +142,16 @@ impl Log {
             }
         }
         info.last_offset = self.log_end_offset - 1;
-        self.apply_producers(updates)?;
         self.publish();
         Ok(info)
+    }
+
+    /// The effect of a part of an append whose whole was checked: only a follower's comes in parts.
+    fn updates_of(&self, run: &[Incoming<'_>]) -> Result<Updates, AppendError> {
+        match self.check_producers(run, Origin::Replication)? {
+            Checked::New(updates) => Ok(updates),
+            Checked::Duplicate(_) => Ok(Updates::default()),
+        }
     }
 
     fn nothing_appended(&self) -> AppendInfo {

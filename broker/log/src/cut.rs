@@ -13,6 +13,9 @@ use crate::segment::Segment;
 impl Log {
     /// Cuts everything from `offset` on; whether anything went. Durable on return: what was cut cannot come back
     /// between later records after a crash.
+    ///
+    /// The caller writes the directory's recovery point checkpoint before it appends again
+    /// (`LogManager.truncateTo`): one that is ahead of the cut would let recovery skip records that are not synced.
     pub fn truncate_to(&mut self, offset: i64, now_ms: i64) -> Result<bool, StorageError> {
         let offset = offset.max(0);
         if offset >= self.log_end_offset {
@@ -38,6 +41,7 @@ impl Log {
             published.log_end_offset = published.log_end_offset.min(offset);
         });
         self.doom(&removed, now_ms)?;
+        self.snapshots.remove_beyond(offset)?;
         self.place.sync_folder()?;
         active.truncate_to(offset, now_ms)?;
         active.truncate_aborted(offset)?;
@@ -53,7 +57,8 @@ impl Log {
     }
 
     /// Throws all records away and goes on at `offset`, as a follower does whose log ends before the leader's
-    /// begins, or a voter that takes over a snapshot.
+    /// begins, or a voter that takes over a snapshot. As for [`Log::truncate_to`], the recovery point checkpoint is
+    /// written before the next append.
     pub fn truncate_fully_and_start_at(&mut self, offset: i64, now_ms: i64) -> Result<(), StorageError> {
         self.truncations += 1;
         let removed = std::mem::take(Arc::make_mut(&mut self.segments));

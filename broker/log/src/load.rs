@@ -81,6 +81,10 @@ pub(crate) fn load(
         partition: &place.partition,
     };
     rebuild.run(&mut producers, &mut snapshots, state.clean_shutdown)?;
+    if !state.clean_shutdown {
+        // What recovery removed must not come back beside what is appended from now on.
+        place.sync_folder()?;
+    }
     let tail = tail_of(active)?;
     // A loaded log is idle until someone writes or reads; its files open again then.
     for segment in &segments {

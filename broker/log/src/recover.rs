@@ -60,6 +60,10 @@ impl Recovery<'_> {
                 tracing::warn!("Rebuilding the indexes of {}", segment.path(names::LOG_SUFFIX).display());
                 let mut producers = self.producers_before(segments, *base_offset)?;
                 self.recover(segment, &mut producers)?;
+                // It lies before the recovery point: no later flush would think of it.
+                for (path, file) in segment.files_to_sync(true)? {
+                    file.sync().at("syncing", &path)?;
+                }
             }
         }
         Ok(())

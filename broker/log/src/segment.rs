@@ -513,9 +513,11 @@ impl Segment {
         let grows =
             positions.is_sorted_by(|a, b| a.relative_offset < b.relative_offset && a.position < b.position);
         let time_grows = moments.is_sorted_by(|a, b| a.timestamp_ms < b.timestamp_ms);
-        // A closed segment notes its largest timestamp; none at all means that the entries are lost.
-        let is_closed_properly = !moments.is_empty() || size == 0;
-        Ok(grows && time_grows && is_closed_properly)
+        if !grows || !time_grows {
+            return Ok(false);
+        }
+        // A closed segment notes its largest timestamp last.
+        Ok(self.scan_max_timestamp()?.timestamp_ms <= self.last_time_entry()?.timestamp_ms)
     }
 
     /// The largest timestamp of the first batch, for rolling by time.

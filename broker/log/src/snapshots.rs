@@ -66,6 +66,13 @@ impl Snapshots {
         remove_if_exists(&*self.place.disk, &path).at("removing", &path).map(|_| ())
     }
 
+    /// Removes those of records that are about to be cut off. The folder has to be synced before other records take
+    /// their place: a snapshot of the old ones would be believed after a crash.
+    pub fn remove_beyond(&mut self, log_end_offset: i64) -> Result<(), StorageError> {
+        let gone = self.offsets.split_off(&log_end_offset.saturating_add(1));
+        gone.into_iter().try_for_each(|offset| self.remove(offset))
+    }
+
     /// Takes one out of the log and gives its name a suffix; the path to remove later.
     pub fn mark_deleted(&mut self, offset: i64) -> Result<Option<PathBuf>, StorageError> {
         if !self.offsets.remove(&offset) {
