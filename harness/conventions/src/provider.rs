@@ -10,7 +10,7 @@ pub enum Provider {
     Bitnami,
     /// `apache/kafka`, `apache/kafka-native`.
     Apache,
-    /// `confluentinc/cp-kafka`, `confluentinc/cp-server`, `confluentinc/confluent-local`.
+    /// `confluentinc/cp-kafka`, `confluentinc/cp-server`.
     Confluent,
 }
 
@@ -55,7 +55,7 @@ impl Provider {
         match (parts.next()?, repository) {
             ("bitnami" | "bitnamilegacy" | "bitnamisecure", "kafka") => Some(Provider::Bitnami),
             ("apache", "kafka" | "kafka-native") => Some(Provider::Apache),
-            ("confluentinc", "cp-kafka" | "cp-server" | "confluent-local") => Some(Provider::Confluent),
+            ("confluentinc", "cp-kafka" | "cp-server") => Some(Provider::Confluent),
             _ => None,
         }
     }

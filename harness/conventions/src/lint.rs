@@ -1,0 +1,112 @@
+//! The nodes of a project against each other and against its ports, networks and volumes: every trap that can
+//! be seen before anything starts. Only what surely fails is an error.
+//! It must not change a plan or read a file.
+
+mod addresses;
+mod quorum;
+mod storage;
+
+use jackdaw_compose::{Code, Condition, Diagnostic, HealthTest, Project, Service};
+
+use crate::Provider;
+use crate::plan::NodePlan;
+
+/// Everything that the checks look at.
+pub(crate) struct View<'a> {
+    pub(crate) project: &'a Project,
+    pub(crate) nodes: &'a [NodePlan],
+}
+
+impl<'a> View<'a> {
+    /// The service that runs a node.
+    pub(crate) fn service(&self, node: &NodePlan) -> Option<&'a Service> {
+        self.project.service(&node.service)
+    }
+
+    /// Services that `host` names on some network that they share with `from`.
+    pub(crate) fn reached(&self, from: &Service, host: &str) -> Option<&'a Service> {
+        self.project.services.iter().find(|service| {
+            let shared = service.networks.iter().filter(|n| from.networks.iter().any(|own| own.key == n.key));
+            shared.into_iter().any(|n| service.names_on(&n.key).contains(&host))
+        })
+    }
+
+    /// Whether a name may be resolved by something that the file does not show.
+    pub(crate) fn may_be_elsewhere(&self, from: &Service) -> bool {
+        let external = from.networks.iter().any(|n| self.project.network(&n.key).is_some_and(|n| n.external));
+        external || from.networks.is_empty()
+    }
+}
+
+/// Runs every check.
+pub(crate) fn lint(project: &Project, nodes: &[NodePlan], quorums: &[Vec<usize>], out: &mut Vec<Diagnostic>) {
+    let view = View { project, nodes };
+    for quorum in quorums {
+        let members: Vec<&NodePlan> = quorum.iter().map(|at| &nodes[*at]).collect();
+        quorum::check(&view, &members, out);
+        storage::replication(&members, out);
+    }
+    for node in nodes {
+        let Some(service) = view.service(node) else { continue };
+        addresses::check(&view, node, service, out);
+        storage::volumes(node, service, out);
+        health(&view, service, out);
+        version(node, service, out);
+        replicas(service, out);
+    }
+    addresses::duplicates(&view, out);
+    addresses::clients(&view, out);
+    storage::shared(&view, out);
+}
+
+/// Whether a host is the machine that says it.
+pub(crate) fn is_loopback(host: &str) -> bool {
+    host == "localhost" || host == "::1" || host.starts_with("127.")
+}
+
+fn health(view: &View<'_>, service: &Service, out: &mut Vec<Diagnostic>) {
+    let Some(check) = &service.healthcheck else { return };
+    let is_waited_for = view.project.services.iter().flat_map(|s| &s.depends_on).any(|dependency| {
+        dependency.service.value == service.name.value && dependency.condition == Condition::Healthy
+    });
+    if is_waited_for && check.start_period.is_none() && check.test != HealthTest::Disabled {
+        let message = "the healthcheck has no start period: failures while the broker starts count";
+        let place = Diagnostic::new(Code::NoStartPeriod, message, &first_line(&check.span));
+        out.push(place.label("no start_period").help("add `start_period: 30s`"));
+    }
+}
+
+/// The first line of a span.
+pub(crate) fn first_line(span: &jackdaw_compose::Span) -> jackdaw_compose::Span {
+    let line = span.text().lines().next().unwrap_or_default().trim_end().to_owned();
+    span.narrowed(&line)
+}
+
+fn version(node: &NodePlan, service: &Service, out: &mut Vec<Diagnostic>) {
+    let Some(image) = &service.image else { return };
+    let tag = image.value.split('@').next().and_then(|name| name.rsplit('/').next()?.split_once(':'));
+    let Some((_, tag)) = tag else { return };
+    let mut numbers = tag.split(['.', '-']).map(str::parse::<u32>);
+    let (Some(Ok(major)), Some(Ok(minor))) = (numbers.next(), numbers.next()) else { return };
+    let same = match node.provider {
+        Provider::Bitnami | Provider::Apache => (major, minor) == (3, 7),
+        Provider::Confluent => (major, minor) == (7, 7),
+    };
+    if !same {
+        let message = format!("{} is another version of Kafka: what runs behaves as Kafka 3.7", image.value);
+        let place = image.span.narrowed(tag);
+        out.push(Diagnostic::new(Code::OtherVersion, message, &place).label("another version"));
+    }
+}
+
+fn replicas(service: &Service, out: &mut Vec<Diagnostic>) {
+    if service.replicas > 1 {
+        let message =
+            format!("`{}` would start the same node {} times", service.name.value, service.replicas);
+        out.push(
+            Diagnostic::new(Code::Replicas, message, &service.name.span)
+                .label("several replicas")
+                .help("write one service for each node, with a node.id of its own"),
+        );
+    }
+}
