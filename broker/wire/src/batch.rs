@@ -34,6 +34,8 @@ const TIMESTAMP_TYPE_BIT: i16 = 0x08;
 const TRANSACTIONAL_BIT: i16 = 0x10;
 const CONTROL_BIT: i16 = 0x20;
 const DELETE_HORIZON_BIT: i16 = 0x40;
+/// What the reference keeps of the attributes when it writes them anew (`DefaultRecordBatch.computeAttributes`).
+const KNOWN_ATTRIBUTES: i16 = 0x7f;
 
 /// Why bytes are no batch.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -167,7 +169,9 @@ impl BatchHeader {
         }
     }
 
+    /// Writes the attributes anew; bits without a meaning are lost. The checksum is not touched.
     pub fn set_timestamp_type(&mut self, timestamp_type: TimestampType) {
+        self.attributes &= KNOWN_ATTRIBUTES;
         match timestamp_type {
             TimestampType::CreateTime => self.attributes &= !TIMESTAMP_TYPE_BIT,
             TimestampType::LogAppendTime => self.attributes |= TIMESTAMP_TYPE_BIT,
@@ -224,16 +228,18 @@ pub fn increment_sequence(sequence: i32, increment: i32) -> i32 {
 /// # Errors
 /// `Truncated` with fewer than 17 bytes; lengths and magics that do not exist.
 pub fn size_of_next(bytes: &[u8]) -> Result<usize, BatchError> {
-    let Some(start) = bytes.first_chunk::<HEADER_UP_TO_MAGIC_BYTES>() else {
-        return Err(BatchError::Truncated { needed: HEADER_UP_TO_MAGIC_BYTES, available: bytes.len() });
+    let cut_off = BatchError::Truncated { needed: HEADER_UP_TO_MAGIC_BYTES, available: bytes.len() };
+    let Some(&[_, _, _, _, _, _, _, _, length @ ..]) = bytes.first_chunk::<LOG_OVERHEAD_BYTES>() else {
+        return Err(cut_off);
     };
-    let length = i32::from_be_bytes([start[8], start[9], start[10], start[11]]);
+    let length = i32::from_be_bytes(length);
     if length < SMALLEST_MESSAGE_BYTES {
         return Err(BatchError::TooSmall(length));
     }
-    match start[MAGIC_AT] as i8 {
-        0..=MAGIC_V2 => Ok(LOG_OVERHEAD_BYTES + length as usize),
-        unknown => Err(BatchError::UnknownMagic(unknown)),
+    match magic_of_next(bytes) {
+        None => Err(cut_off),
+        Some(0..=MAGIC_V2) => Ok(LOG_OVERHEAD_BYTES + length as usize),
+        Some(unknown) => Err(BatchError::UnknownMagic(unknown)),
     }
 }
 
@@ -349,6 +355,7 @@ impl Iterator for Batches {
 #[derive(Debug)]
 pub struct BatchBuilder {
     header: BatchHeader,
+    log_append_time_ms: Option<i64>,
     body: BytesMut,
 }
 
@@ -370,6 +377,7 @@ impl BatchBuilder {
                 base_sequence: NO_SEQUENCE,
                 record_count: 0,
             },
+            log_append_time_ms: None,
             body: BytesMut::new(),
         }
     }
@@ -392,8 +400,10 @@ impl BatchBuilder {
         self
     }
 
-    pub fn timestamp_type(mut self, timestamp_type: TimestampType) -> Self {
-        self.header.set_timestamp_type(timestamp_type);
+    /// Stamps the batch with the broker's time. The records keep theirs, which readers of such a batch pass over.
+    pub fn log_append_time(mut self, now_ms: i64) -> Self {
+        self.header.set_timestamp_type(TimestampType::LogAppendTime);
+        self.log_append_time_ms = Some(now_ms);
         self
     }
 
@@ -433,7 +443,7 @@ impl BatchBuilder {
         if self.header.record_count == 0 {
             self.header.base_timestamp = timestamp_ms;
         }
-        let timestamp_delta_ms = timestamp_ms - self.header.base_timestamp;
+        let timestamp_delta_ms = timestamp_ms.wrapping_sub(self.header.base_timestamp);
         let record = RecordRef { timestamp_delta_ms, offset_delta, key, value, headers, size_bytes: 0 };
         records::put_record(&mut self.body, &record);
         self.header.max_timestamp = self.header.max_timestamp.max(timestamp_ms);
@@ -442,7 +452,8 @@ impl BatchBuilder {
     }
 
     /// The batch, uncompressed.
-    pub fn build(self) -> Bytes {
+    pub fn build(mut self) -> Bytes {
+        self.header.max_timestamp = self.log_append_time_ms.unwrap_or(self.header.max_timestamp);
         let body = self.body.freeze();
         finish(self.header, &body)
     }
@@ -451,6 +462,7 @@ impl BatchBuilder {
     pub fn build_compressed(mut self, codec: Compression) -> Result<Bytes, CompressionError> {
         let body = compression::compress(codec, &self.body)?;
         self.header.attributes |= i16::from(codec.id());
+        self.header.max_timestamp = self.log_append_time_ms.unwrap_or(self.header.max_timestamp);
         Ok(finish(self.header, &body))
     }
 }

@@ -34,7 +34,7 @@ impl Compression {
         self as u8
     }
 
-    /// The name in configurations.
+    /// The name in `compression.type` of clients. A topic's `compression.type` says `uncompressed` for `none`.
     pub const fn name(self) -> &'static str {
         match self {
             Self::None => "none",
@@ -45,7 +45,7 @@ impl Compression {
         }
     }
 
-    /// From the name in configurations.
+    /// From [`Compression::name`].
     pub fn from_name(name: &str) -> Option<Self> {
         [Self::None, Self::Gzip, Self::Snappy, Self::Lz4, Self::Zstd]
             .into_iter()

@@ -29,7 +29,7 @@ pub struct ValidateOptions<'a> {
     /// Named in errors.
     pub topic_partition: &'a TopicPartition,
     pub origin: AppendOrigin,
-    /// `compression.type`; none for `producer`: as it comes.
+    /// `compression.type`: none for `producer`, as it comes; `Some(Compression::None)` for `uncompressed`.
     pub compression: Option<Compression>,
     /// `cleanup.policy` contains `compact`: every record needs a key.
     pub compacted: bool,
@@ -279,6 +279,7 @@ pub fn validate_for_append(
         batch.check_crc().map_err(|error| {
             ValidateError::Corrupt(format!("{error} in topic partition {}", options.topic_partition))
         })?;
+        batch.header.compression()?;
         if whole_batch(rest)?.is_some() {
             return Err(ValidateError::InvalidRecord(
                 "Compressed outer record has more than one batch".into(),
@@ -358,7 +359,8 @@ fn validate_batch(
     let visit = |index: i32, record: RecordShape| {
         let offset = header.base_offset + i64::from(record.offset_delta);
         let is_valid = checks.record(index, offset, header.timestamp_of(record.timestamp_delta_ms), record);
-        // The reference looks at offsets only where it may have to compress anyway.
+        // As in the reference, offsets count only where records are unpacked: old clients got them wrong inside of
+        // compressed sets. (3.7 then fails, as its iterator has skipped what it must copy; here the copy is made.)
         offsets_are_true &= !is_valid || record.offset_delta == index;
     };
     if source == Compression::None {
@@ -442,11 +444,6 @@ impl<'a> Checks<'a> {
             return false;
         }
         true
-    }
-
-    /// For messages of magic 0 and 1, each of which is a batch of its own.
-    pub(crate) fn set_batch_timestamp_type(&mut self, timestamp_type: TimestampType) {
-        self.batch_timestamp_type = timestamp_type;
     }
 
     pub(crate) fn refuse(&mut self, batch_index: i32, message: String) {

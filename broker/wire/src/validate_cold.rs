@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 
-use crate::batch::{BatchBuilder, BatchError, BatchRef, TimestampType};
+use crate::batch::{BatchBuilder, BatchError, BatchRef, NO_TIMESTAMP, TimestampType};
 use crate::compression::Compression;
 use crate::legacy::{self, LegacyError, Message};
 use crate::records::{HeadersRef, RecordShape, StructureError};
@@ -25,13 +25,10 @@ impl From<LegacyError> for ValidateError {
 
 /// An empty batch at the place of the append.
 fn builder(options: &ValidateOptions<'_>, stamp: Stamp) -> BatchBuilder {
-    BatchBuilder::new(stamp.offset, stamp.leader_epoch).timestamp_type(options.timestamp_type)
-}
-
-fn appended_at(options: &ValidateOptions<'_>, stamp: Stamp, timestamp_ms: i64) -> i64 {
+    let builder = BatchBuilder::new(stamp.offset, stamp.leader_epoch);
     match options.timestamp_type {
-        TimestampType::CreateTime => timestamp_ms,
-        TimestampType::LogAppendTime => stamp.now_ms,
+        TimestampType::CreateTime => builder,
+        TimestampType::LogAppendTime => builder.log_append_time(stamp.now_ms),
     }
 }
 
@@ -70,7 +67,10 @@ pub(crate) fn rebuild(
     let mut scratch = Vec::new();
     for (delta, record) in batch.records(UNPACKED_LIMIT_BYTES, &mut scratch)?.enumerate() {
         let record = record?;
-        let timestamp_ms = appended_at(options, stamp, header.timestamp_of(record.timestamp_delta_ms));
+        let timestamp_ms = header.timestamp_of(record.timestamp_delta_ms);
+        if timestamp_ms < NO_TIMESTAMP {
+            return Err(ValidateError::Unpackable(format!("Invalid negative timestamp {timestamp_ms}")));
+        }
         rebuilt.append_at(delta as i32, timestamp_ms, record.key, record.value, record.headers);
     }
     finish(rebuilt, target, options)
@@ -103,12 +103,12 @@ pub(crate) fn convert_legacy(
     }
     let target = options.compression.unwrap_or(source);
     let mut converted = builder(options, stamp);
-    let mut checks = Checks::new(options, stamp.now_ms, first.timestamp_type());
     if source == Compression::None {
+        // Each message is a batch of its own here: the first bad one decides.
         for message in &outer {
-            // Each message is a batch of its own here, with its own count of records.
-            checks.set_batch_timestamp_type(message.timestamp_type());
-            append(&mut converted, &mut checks, 0, message, message.timestamp_ms, options, stamp);
+            let mut checks = Checks::new(options, stamp.now_ms, message.timestamp_type());
+            append(&mut converted, &mut checks, 0, message, message.timestamp_ms);
+            checks.finish()?;
         }
     } else {
         if outer.len() > 1 {
@@ -116,6 +116,7 @@ pub(crate) fn convert_legacy(
                 "Compressed outer record has more than one batch".into(),
             ));
         }
+        let mut checks = Checks::new(options, stamp.now_ms, first.timestamp_type());
         let unpacked = first.unpack(UNPACKED_LIMIT_BYTES)?;
         for (index, inner) in legacy::messages(&unpacked).enumerate() {
             let (inner, index) = (inner?, index as i32);
@@ -128,10 +129,10 @@ pub(crate) fn convert_legacy(
                 TimestampType::LogAppendTime => first.timestamp_ms,
                 TimestampType::CreateTime => inner.timestamp_ms,
             };
-            append(&mut converted, &mut checks, index, &inner, timestamp_ms, options, stamp);
+            append(&mut converted, &mut checks, index, &inner, timestamp_ms);
         }
+        checks.finish()?;
     }
-    checks.finish()?;
     if converted.is_empty() {
         return Err(ValidateError::Corrupt(StructureError::PrematureEnd.to_string()));
     }
@@ -163,8 +164,6 @@ fn append(
     index: i32,
     message: &Message<'_>,
     timestamp_ms: i64,
-    options: &ValidateOptions<'_>,
-    stamp: Stamp,
 ) {
     let shape = RecordShape {
         timestamp_delta_ms: 0,
@@ -173,7 +172,6 @@ fn append(
         value_size_bytes: message.value.map_or(-1, |value| value.len() as i32),
     };
     if checks.record(index, message.offset, timestamp_ms, shape) {
-        let timestamp_ms = appended_at(options, stamp, timestamp_ms);
         converted.append_at(
             converted.record_count(),
             timestamp_ms,

@@ -414,3 +414,88 @@ fn whatever_is_let_in_can_be_read() {
     }
     assert!(let_in > 100, "{let_in} of 30000 is no test of what is let in");
 }
+
+/// The error's name, as the reference would answer.
+fn answer(error: &ValidateError) -> &'static str {
+    match error {
+        ValidateError::Corrupt(_) => "CORRUPT_MESSAGE",
+        ValidateError::InvalidRecord(_) | ValidateError::InvalidRecords { .. } => "INVALID_RECORD",
+        ValidateError::InvalidTimestamps { .. } => "INVALID_TIMESTAMP",
+        ValidateError::TooLarge { .. } => "MESSAGE_TOO_LARGE",
+        ValidateError::UnsupportedCompression(_) => "UNSUPPORTED_COMPRESSION_TYPE",
+        ValidateError::Unpackable(_) => "UNKNOWN_SERVER_ERROR",
+    }
+}
+
+/// What an append came to, in the words of the fixture.
+fn outcome(result: Result<ValidatedBatches, ValidateError>) -> String {
+    let hex = |bytes: Option<&[u8]>| match bytes {
+        Some(bytes) => bytes.iter().map(|byte| format!("{byte:02x}")).collect(),
+        None => "null".to_owned(),
+    };
+    let validated = match result {
+        Ok(validated) => validated,
+        Err(error) => {
+            let refused =
+                error.record_errors().iter().map(|error| format!("{}:{}", error.batch_index, error.message));
+            let refused: Vec<_> = refused.collect();
+            return format!("err {} {}", answer(&error), refused.join(";")).trim_end().to_owned();
+        }
+    };
+    let Some(stamped) = validated.batches.first() else { return "empty".to_owned() };
+    let batch = BatchRef::parse(&stamped.to_bytes()).unwrap();
+    batch.check_crc().unwrap();
+    let header = batch.header;
+    let mut scratch = Vec::new();
+    let records = batch.records(1 << 26, &mut scratch).unwrap().map(|record| {
+        let record = record.unwrap();
+        let offset = header.base_offset + i64::from(record.offset_delta);
+        let timestamp_ms = header.timestamp_of(record.timestamp_delta_ms);
+        format!("{offset}/{timestamp_ms}/{}/{}", hex(record.key), hex(record.value))
+    });
+    let records: Vec<_> = records.collect();
+    format!(
+        "ok base={} last={} epoch={} attr={} basets={} maxts={} pid={} pe={} seq={} n={} offts={} [{}]",
+        header.base_offset,
+        header.last_offset(),
+        header.partition_leader_epoch,
+        header.attributes,
+        header.base_timestamp,
+        header.max_timestamp,
+        header.producer_id,
+        header.producer_epoch,
+        header.base_sequence,
+        header.record_count,
+        stamped.info.offset_of_max_ts,
+        records.join(",")
+    )
+}
+
+#[test]
+fn verdicts_are_those_of_the_references_validator() {
+    let topic_partition = TopicPartition::new("t", 0);
+    let fixture = include_str!("data/validator-3.7.0.txt").lines().filter(|line| !line.starts_with('#'));
+    for line in fixture {
+        let (input, expected) = line.split_once('\t').unwrap();
+        let fields: Vec<&str> = input.split(' ').collect();
+        let [compression, compacted, log_append_time, window_ms, hex] = fields[..] else { panic!("{input}") };
+        let window_ms = window_ms.parse().unwrap();
+        let options = ValidateOptions {
+            compression: match compression {
+                "producer" => None,
+                "uncompressed" => Some(Compression::None),
+                codec => Some(Compression::from_name(codec).unwrap()),
+            },
+            compacted: compacted == "true",
+            timestamp_type: match log_append_time {
+                "true" => TimestampType::LogAppendTime,
+                _ => TimestampType::CreateTime,
+            },
+            timestamp_before_max_ms: window_ms,
+            timestamp_after_max_ms: window_ms,
+            ..options(&topic_partition)
+        };
+        let result = validate_for_append(common::unhex(hex), &options, 500, 7, NOW_MS);
+        assert_eq!(outcome(result), expected, "{input}");
+    }
+}
