@@ -3,9 +3,13 @@
 //! The handle only passes messages to the driver task; it holds no state of the quorum itself.
 
 pub use jackdaw_quorum::{LeaderAndEpoch, Request as RaftRequest, Response as RaftResponse};
+use std::sync::Arc;
+
 use jackdaw_wire::metadata_record::MetadataRecord;
 use jackdaw_wire::types::OffsetAndEpoch;
 use tokio::sync::{mpsc, oneshot, watch};
+
+use super::error::RaftError;
 
 /// The committed metadata log as it is told to subscribers, in log order and without gaps.
 #[derive(Debug, Clone)]
@@ -94,6 +98,7 @@ pub(super) enum Command {
 pub struct RaftHandle {
     pub(super) commands: mpsc::Sender<Command>,
     pub(super) leader: watch::Receiver<LeaderAndEpoch>,
+    pub(super) outcome: watch::Receiver<Option<Result<(), Arc<RaftError>>>>,
     pub(super) node_id: i32,
 }
 
@@ -157,6 +162,17 @@ impl RaftHandle {
             Command::WriteSnapshot { id, last_contained_log_time_ms, metadata_version, records, reply };
         self.commands.send(command).await.map_err(|_| SnapshotError::Stopped)?;
         answer.await.unwrap_or(Err(SnapshotError::Stopped))
+    }
+
+    /// Waits until the quorum has stopped: as asked, or because of what no node can go on from; then the node must
+    /// stop too.
+    pub async fn stopped(&self) -> Result<(), Arc<RaftError>> {
+        let mut outcome = self.outcome.clone();
+        match outcome.wait_for(Option::is_some).await {
+            Ok(ended) => ended.clone().unwrap_or(Ok(())),
+            // The thread died without a word: a panic, which the log tells of.
+            Err(_) => Err(Arc::new(RaftError::Thread(std::io::Error::other("the quorum's thread panicked")))),
+        }
     }
 
     /// Hands leadership over where it can (EndQuorumEpoch, for a few seconds at most), flushes and stops.

@@ -1,0 +1,318 @@
+//! Whole quorums of three shells over real sockets on loopback and real files.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use jackdaw_log::RealDisk;
+use jackdaw_wire::OffsetAndEpoch;
+use jackdaw_wire::api::{self, Scope};
+use jackdaw_wire::messages::api_versions_response::ApiVersion;
+use jackdaw_wire::messages::{
+    ApiVersionsRequest, ApiVersionsResponse, DescribeQuorumRequest, TopicName, describe_quorum_request,
+};
+use jackdaw_wire::metadata_record::{ConfigRecord, MetadataRecord, NoOpRecord};
+use jackdaw_wire::protocol::{Request, StrBytes};
+use tokio::sync::mpsc;
+
+use super::*;
+use crate::config::{Config, Listener};
+use crate::dispatch::{RequestContext, Response};
+use crate::net::{Handler, HostPort, Limits, Server, server};
+
+const SOON: Duration = Duration::from_secs(20);
+const METADATA_VERSION: i16 = 19;
+const CLUSTER_ID: &str = "AAAAAAAAQACAAAAAAAAAAQ";
+
+/// A controller listener that serves the quorum's requests and nothing else.
+#[derive(Default)]
+struct Listening {
+    raft: OnceLock<RaftHandle>,
+}
+
+impl Handler for Arc<Listening> {
+    fn handle(&self, context: RequestContext, body: Bytes) -> BoxFuture<'static, Response> {
+        let raft = self.raft.get().cloned();
+        Box::pin(async move {
+            if context.api_key == ApiVersionsRequest::KEY {
+                let keys = api::advertised(Scope::Controller).map(|row| {
+                    ApiVersion::default()
+                        .with_api_key(row.key as i16)
+                        .with_min_version(row.min_version)
+                        .with_max_version(row.max_version)
+                });
+                return Response::encode(
+                    &context,
+                    &ApiVersionsResponse::default().with_api_keys(keys.collect()),
+                );
+            }
+            let Some(raft) = raft else { return Response::Close("not started yet".to_owned()) };
+            let answer = raft.serve(&context, &body).await;
+            answer.unwrap_or_else(|| Response::Close("not for this test".to_owned()))
+        })
+    }
+}
+
+struct Node {
+    raft: RaftHandle,
+    server: Option<Server>,
+    events: mpsc::Receiver<RaftEvent>,
+}
+
+/// Ports first, so that everybody can be told of everybody.
+async fn listen() -> (Server, HostPort, Arc<Listening>) {
+    let text = "process.roles=broker\nnode.id=1\ncontroller.quorum.voters=2@k:1\ncontroller.listener.names=C\n\
+                listeners=PLAINTEXT://127.0.0.1:0\n";
+    let (config, _) = Config::parse("s", text.as_bytes(), &[]).unwrap();
+    let limits = Limits::new(&config.network);
+    let listener = Listener { port: 0, ..config.listeners[0].clone() };
+    let bound = server::bind(&listener, Scope::Controller, true, &Resolver::system(), &limits).await.unwrap();
+    let address = HostPort::new(bound.address.ip().to_string(), bound.address.port());
+    let server = Server::new(1, limits);
+    let listening = Arc::new(Listening::default());
+    server.serve(bound, Arc::new(Arc::clone(&listening)));
+    (server, address, listening)
+}
+
+fn options(id: i32, voters: &[VoterAddress], folder: &Path) -> RaftOptions {
+    RaftOptions::new(id, CLUSTER_ID, voters.to_vec(), folder.join(id.to_string()))
+}
+
+async fn join(options: RaftOptions) -> (RaftHandle, mpsc::Receiver<RaftEvent>) {
+    let raft = start(options, Arc::new(RealDisk), Arc::new(Resolver::system())).await.unwrap();
+    let (sender, events) = mpsc::channel(16);
+    raft.subscribe(sender).await;
+    (raft, events)
+}
+
+async fn three_voters(folder: &Path) -> (BTreeMap<i32, Node>, Vec<VoterAddress>) {
+    let mut ports = Vec::new();
+    for id in 1..=3 {
+        ports.push((id, listen().await));
+    }
+    let voters: Vec<VoterAddress> = ports
+        .iter()
+        .map(|(id, (_, address, _))| VoterAddress { id: *id, host: address.host.clone(), port: address.port })
+        .collect();
+    let mut nodes = BTreeMap::new();
+    for (id, (server, _, listening)) in ports {
+        let (raft, events) = join(options(id, &voters, folder)).await;
+        assert!(listening.raft.set(raft.clone()).is_ok());
+        nodes.insert(id, Node { raft, server: Some(server), events });
+    }
+    (nodes, voters)
+}
+
+async fn leader_of(nodes: &BTreeMap<i32, Node>, not: Option<i32>) -> LeaderAndEpoch {
+    let (&any, node) = nodes.iter().find(|&(&id, _)| Some(id) != not).unwrap();
+    let mut leader = node.raft.leader();
+    let found = leader.wait_for(|current| current.leader.is_some() && current.leader != not);
+    match tokio::time::timeout(SOON, found).await {
+        Ok(found) => *found.unwrap(),
+        Err(_) => panic!("node {any} knows no leader"),
+    }
+}
+
+fn record(value: &str) -> MetadataRecord {
+    MetadataRecord::Config(ConfigRecord {
+        resource_type: 2,
+        resource_name: "topic".into(),
+        name: "retention.ms".into(),
+        value: Some(value.into()),
+        ..ConfigRecord::default()
+    })
+}
+
+async fn next(events: &mut mpsc::Receiver<RaftEvent>) -> RaftEvent {
+    tokio::time::timeout(SOON, events.recv())
+        .await
+        .expect("no event in time")
+        .expect("the quorum has stopped")
+}
+
+/// Reads on until a batch with records comes.
+async fn next_records(events: &mut mpsc::Receiver<RaftEvent>) -> Vec<(i64, MetadataRecord)> {
+    loop {
+        if let RaftEvent::Committed { records, .. } = next(events).await
+            && !records.is_empty()
+        {
+            return records;
+        }
+    }
+}
+
+async fn told_to_lead(node: &mut Node) -> i32 {
+    loop {
+        if let RaftEvent::Leader(current) = next(&mut node.events).await
+            && current.is_leader(node.raft.node_id())
+        {
+            return current.epoch;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn three_voters_elect_commit_and_tell_everybody() {
+    let folder = tempfile::tempdir().unwrap();
+    let started = Instant::now();
+    let (mut nodes, voters) = three_voters(folder.path()).await;
+    let leader = leader_of(&nodes, None).await.leader.unwrap();
+    let elected = started.elapsed();
+    let (observer, mut observed) = join(options(9, &voters, folder.path())).await;
+    let epoch = told_to_lead(nodes.get_mut(&leader).unwrap()).await;
+    let raft = nodes[&leader].raft.clone();
+    let last = raft.append(epoch, METADATA_VERSION, vec![record("1"), record("2")]).await.unwrap();
+    assert_eq!(last, 2, "after the LEADER_CHANGE at 0");
+    let expected = vec![(1, record("1")), (2, record("2"))];
+    for node in nodes.values_mut() {
+        assert_eq!(next_records(&mut node.events).await, expected);
+    }
+    assert_eq!(next_records(&mut observed).await, expected);
+
+    let mut slowest = Duration::ZERO;
+    for round in 0..50 {
+        let asked = Instant::now();
+        raft.append(epoch, METADATA_VERSION, vec![record(&round.to_string())]).await.unwrap();
+        next_records(&mut nodes.get_mut(&leader).unwrap().events).await;
+        slowest = slowest.max(asked.elapsed());
+    }
+    eprintln!("elected after {elected:?}; slowest of 50 commits {slowest:?}");
+    let stale = raft.append(epoch - 1, METADATA_VERSION, vec![record("late")]).await;
+    assert!(matches!(stale, Err(AppendError::NotLeader { .. })), "{stale:?}");
+
+    let follower = nodes.keys().copied().find(|&id| id != leader).unwrap();
+    let refused = nodes[&follower].raft.append(epoch, METADATA_VERSION, vec![record("no")]).await;
+    let current = LeaderAndEpoch { leader: Some(leader), epoch };
+    assert_eq!(refused, Err(AppendError::NotLeader { epoch, current }));
+    observer.shutdown().await;
+    assert!(observer.stopped().await.is_ok());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_killed_leader_is_replaced_long_before_the_fetch_timeout() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut nodes, _) = three_voters(folder.path()).await;
+    let old = leader_of(&nodes, None).await.leader.unwrap();
+    let epoch = told_to_lead(nodes.get_mut(&old).unwrap()).await;
+    nodes[&old].raft.append(epoch, METADATA_VERSION, vec![record("kept")]).await.unwrap();
+    for node in nodes.values_mut() {
+        assert_eq!(next_records(&mut node.events).await, [(1, record("kept"))]);
+    }
+    // As a kill: its port closes, nothing is handed over.
+    let killed = Instant::now();
+    nodes[&old].server.as_ref().unwrap().close(Duration::ZERO).await;
+    let new = leader_of(&nodes, Some(old)).await;
+    let replaced = killed.elapsed();
+    eprintln!("replaced after {replaced:?}");
+    assert!(replaced < Duration::from_millis(1_900), "only the timer found out: {replaced:?}");
+    let leader = nodes.get_mut(&new.leader.unwrap()).unwrap();
+    assert_eq!(told_to_lead(leader).await, new.epoch);
+    leader.raft.append(new.epoch, METADATA_VERSION, vec![record("more")]).await.unwrap();
+    let (_, told) = next_records(&mut leader.events).await.remove(0);
+    assert_eq!(told, record("more"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stopped_leader_hands_over_and_everything_is_there_again_after_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut nodes, voters) = three_voters(folder.path()).await;
+    let old = leader_of(&nodes, None).await.leader.unwrap();
+    let epoch = told_to_lead(nodes.get_mut(&old).unwrap()).await;
+    nodes[&old].raft.append(epoch, METADATA_VERSION, vec![record("kept")]).await.unwrap();
+    next_records(&mut nodes.get_mut(&old).unwrap().events).await;
+    let stopping = Instant::now();
+    nodes[&old].raft.shutdown().await;
+    eprintln!("handed over after {:?}", stopping.elapsed());
+    let new = leader_of(&nodes, Some(old)).await;
+    assert!(new.epoch > epoch);
+    assert!(nodes[&old].raft.stopped().await.is_ok());
+    // Its port is not served by the new shell: as a follower it only asks.
+    let (_again, mut events) = join(options(old, &voters, folder.path())).await;
+    assert_eq!(next_records(&mut events).await, [(1, record("kept"))]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lone_voter_snapshots_restarts_from_it_and_serves_it_to_a_late_observer() {
+    let folder = tempfile::tempdir().unwrap();
+    let (server, address, listening) = listen().await;
+    let voters = [VoterAddress { id: 1, host: address.host.clone(), port: address.port }];
+    let small = RaftOptions {
+        max_bytes_between_snapshots: 500,
+        retention_bytes: 1,
+        ..options(1, &voters, folder.path())
+    };
+    let (raft, events) = join(small.clone()).await;
+    let mut node = Node { raft, server: Some(server), events };
+    let epoch = told_to_lead(&mut node).await;
+    let mut written = Vec::new();
+    while written.len() < 3 {
+        node.raft
+            .append(epoch, METADATA_VERSION, vec![record("x"), MetadataRecord::NoOp(NoOpRecord::default())])
+            .await
+            .unwrap();
+        while let Ok(event) = node.events.try_recv() {
+            if let RaftEvent::SnapshotWanted { id, last_contained_log_time_ms } = event {
+                let records = vec![record(&id.offset.to_string())];
+                node.raft
+                    .write_snapshot(id, last_contained_log_time_ms, METADATA_VERSION, records)
+                    .await
+                    .unwrap();
+                written.push(id);
+            }
+        }
+        tokio::task::yield_now().await;
+    }
+    let newest = *written.last().unwrap();
+    let beyond = OffsetAndEpoch::new(newest.offset + 1_000_000, epoch);
+    let refused = node.raft.write_snapshot(beyond, 0, METADATA_VERSION, Vec::new()).await;
+    assert!(matches!(refused, Err(SnapshotError::Uncommitted { .. })), "{refused:?}");
+    node.raft.shutdown().await;
+
+    let (raft, mut events) = join(small).await;
+    assert!(listening.raft.set(raft.clone()).is_ok());
+    let is_newest = |event: RaftEvent| match event {
+        RaftEvent::Snapshot { id, records, .. } => {
+            assert_eq!((id, records), (newest, vec![record(&newest.offset.to_string())]));
+        }
+        other => panic!("{other:?} before the snapshot"),
+    };
+    let mut first = next(&mut events).await;
+    while matches!(first, RaftEvent::Leader(_)) {
+        first = next(&mut events).await;
+    }
+    is_newest(first);
+    let (observer, mut observed) = join(options(9, &voters, folder.path())).await;
+    let mut first = next(&mut observed).await;
+    while matches!(first, RaftEvent::Leader(_)) {
+        first = next(&mut observed).await;
+    }
+    is_newest(first);
+    observer.shutdown().await;
+    let kept = std::fs::read_dir(storage::metadata_folder(&folder.path().join("1"))).unwrap();
+    let kept =
+        kept.filter(|file| file.as_ref().unwrap().file_name().to_string_lossy().ends_with(".checkpoint"));
+    assert!(kept.count() <= 2, "old snapshots go");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_leader_describes_the_quorum() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut nodes, _) = three_voters(folder.path()).await;
+    let leader = leader_of(&nodes, None).await.leader.unwrap();
+    told_to_lead(nodes.get_mut(&leader).unwrap()).await;
+    let topic = describe_quorum_request::TopicData::default()
+        .with_topic_name(TopicName(StrBytes::from_static_str("__cluster_metadata")))
+        .with_partitions(vec![describe_quorum_request::PartitionData::default()]);
+    let request = RaftRequest::DescribeQuorum(DescribeQuorumRequest::default().with_topics(vec![topic]));
+    let Some(RaftResponse::DescribeQuorum(response)) = nodes[&leader].raft.handle_request(request).await
+    else {
+        panic!("another kind of answer");
+    };
+    let partition = &response.topics[0].partitions[0];
+    assert_eq!((partition.error_code, partition.leader_id.0), (0, leader));
+    assert_eq!(partition.current_voters.len(), 3);
+    assert!(partition.high_watermark >= 1);
+}
