@@ -6,8 +6,11 @@
 
 pub mod apis;
 pub mod config;
+pub mod controller;
 pub mod dispatch;
 pub mod errors;
+pub mod lifecycle;
+pub mod loader;
 pub mod logging;
 pub mod net;
 pub mod node;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use crate::image::{ConfigResource, TopicImage};
+use crate::image::{ConfigResource, MetadataImage, TopicImage};
 use crate::partition::PartitionRegistration;
 use crate::registration::BrokerRegistration;
 
@@ -42,6 +42,44 @@ impl MetadataDelta {
             && !self.features_changed
             && !self.producer_ids_changed
     }
+}
+
+impl MetadataDelta {
+    /// What a publisher that knows `old` must be told when a snapshot put `new` in its place.
+    pub fn between(old: &MetadataImage, new: &MetadataImage) -> Self {
+        let mut delta = Self { from_snapshot: true, ..Self::default() };
+        for topic in old.topics.iter().filter(|topic| new.topics.by_id(&topic.id).is_none()) {
+            delta.deleted_topics.insert(topic.id, Arc::clone(topic));
+        }
+        for topic in new.topics.iter() {
+            let before = old.topics.by_id(&topic.id);
+            let partitions: BTreeMap<i32, PartitionDelta> = topic
+                .partitions
+                .iter()
+                .filter_map(|(id, current)| {
+                    let previous = before.and_then(|topic| topic.partitions.get(id)).cloned();
+                    let changed = previous.as_ref() != Some(current);
+                    changed.then(|| (*id, PartitionDelta { previous, current: Arc::clone(current) }))
+                })
+                .collect();
+            if before.is_none() || !partitions.is_empty() {
+                let (name, created) = (Arc::clone(&topic.name), before.is_none());
+                delta.changed_topics.insert(topic.id, TopicDelta { name, created, partitions });
+            }
+        }
+        for id in changed_keys(&old.brokers, &new.brokers) {
+            delta.changed_brokers.insert(id, old.brokers.get(&id).cloned());
+        }
+        delta.changed_controllers = changed_keys(&old.controllers, &new.controllers);
+        delta.changed_configs = changed_keys(&old.configs, &new.configs);
+        delta.features_changed = old.features != new.features;
+        delta.producer_ids_changed = old.next_producer_id != new.next_producer_id;
+        delta
+    }
+}
+
+fn changed_keys<K: Ord + Clone, V: PartialEq>(old: &BTreeMap<K, V>, new: &BTreeMap<K, V>) -> BTreeSet<K> {
+    old.keys().chain(new.keys()).filter(|key| old.get(key) != new.get(key)).cloned().collect()
 }
 
 /// Changes of one topic.

@@ -1,0 +1,266 @@
+//! The committed metadata log becomes images, and images reach those who act on them (Kafka's `MetadataLoader`).
+//!
+//! Nothing is published before the first high watermark is reached: a replica manager that believed an old image
+//! would put partitions aside that are its own. Records are applied as they come; publishers get what has gathered
+//! since they were last done, one call at a time and in log order. It decides nothing and keeps no state but the
+//! image.
+
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+use jackdaw_metadata::controller::LogStart;
+use jackdaw_metadata::{ApplyError, MetadataDelta, MetadataImage, Provenance};
+use jackdaw_wire::MetadataRecord;
+use jackdaw_wire::types::OffsetAndEpoch;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+
+use crate::controller::LogEvent;
+use crate::raft::{RaftEvent, RaftHandle};
+
+/// Events that the quorum may be ahead of the loader.
+const EVENT_QUEUE: usize = 256;
+
+/// Someone who acts on new images.
+pub trait Publisher: Send + Sync {
+    /// Brings what it looks after in line with the image. Awaited before the next call; `delta` is never empty, and
+    /// tells everything since the image of the call before.
+    fn publish<'a>(&'a self, image: &'a Arc<MetadataImage>, delta: &'a MetadataDelta) -> BoxFuture<'a, ()>;
+}
+
+/// Why the loader stopped. The node must stop too: its image is no longer the cluster's.
+#[derive(Debug, thiserror::Error)]
+pub enum LoaderError {
+    #[error("the record at offset {offset} cannot be applied: {source}")]
+    Apply { offset: i64, source: ApplyError },
+    #[error("the record at offset {offset} breaks a metadata transaction: {what}")]
+    Transaction { offset: i64, what: &'static str },
+}
+
+/// The loader, running.
+pub struct LoaderHandle {
+    /// The newest image that every publisher has seen. Its provenance tells the offset.
+    pub images: watch::Receiver<Arc<MetadataImage>>,
+    /// Ends without an error when the quorum stops.
+    pub task: JoinHandle<Result<(), LoaderError>>,
+}
+
+/// Starts to follow the log. On a controller, `controller` hears of commits and leaders in log order, and without
+/// waiting for publishers.
+pub async fn start(
+    raft: RaftHandle,
+    controller: Option<mpsc::Sender<LogEvent>>,
+    publishers: Vec<Arc<dyn Publisher>>,
+) -> LoaderHandle {
+    let (events, queue) = mpsc::channel(EVENT_QUEUE);
+    raft.subscribe(events).await;
+    let (sender, images) = watch::channel(Arc::default());
+    let loader = Loader { raft, controller, log: LogState::default(), ready: false };
+    let task = tokio::spawn(loader.run(queue, publishers.into(), sender));
+    LoaderHandle { images, task }
+}
+
+/// What the log says so far, apart from who is told.
+#[derive(Default)]
+struct LogState {
+    image: MetadataImage,
+    /// What changed since publishers were last told.
+    delta: MetadataDelta,
+    /// Whether the image, be it by its offset alone, is newer than what was published last.
+    dirty: bool,
+    /// Records of an open transaction, held back until it ends (`MetadataBatchLoader`).
+    transaction: Option<Vec<(i64, MetadataRecord)>>,
+    /// Some record took effect.
+    has_records: bool,
+}
+
+impl LogState {
+    fn record(&mut self, offset: i64, record: MetadataRecord) -> Result<(), LoaderError> {
+        match record {
+            MetadataRecord::BeginTransaction(_) if self.transaction.is_some() => {
+                Err(LoaderError::Transaction { offset, what: "one is open already" })
+            }
+            MetadataRecord::BeginTransaction(_) => {
+                self.transaction = Some(Vec::new());
+                Ok(())
+            }
+            MetadataRecord::EndTransaction(_) => {
+                let what = "none is open";
+                let held = self.transaction.take().ok_or(LoaderError::Transaction { offset, what })?;
+                held.iter().try_for_each(|(offset, record)| self.apply(*offset, record))
+            }
+            MetadataRecord::AbortTransaction(_) => {
+                let what = "none is open";
+                self.transaction.take().map(drop).ok_or(LoaderError::Transaction { offset, what })
+            }
+            record => match &mut self.transaction {
+                Some(held) => {
+                    held.push((offset, record));
+                    Ok(())
+                }
+                None => self.apply(offset, &record),
+            },
+        }
+    }
+
+    fn apply(&mut self, offset: i64, record: &MetadataRecord) -> Result<(), LoaderError> {
+        self.has_records = true;
+        self.image
+            .apply(offset, record, &mut self.delta)
+            .map_err(|source| LoaderError::Apply { offset, source })
+    }
+
+    fn batch(
+        &mut self,
+        provenance: Provenance,
+        records: Vec<(i64, MetadataRecord)>,
+    ) -> Result<(), LoaderError> {
+        for (offset, record) in records {
+            self.record(offset, record)?;
+        }
+        self.image.provenance = provenance;
+        self.dirty = true;
+        Ok(())
+    }
+
+    /// Begins again from a snapshot. Publishers are told the difference to what they know.
+    fn snapshot(
+        &mut self,
+        provenance: Provenance,
+        records: &[MetadataRecord],
+        published: &MetadataImage,
+    ) -> Result<(), LoaderError> {
+        let mut image = MetadataImage::default();
+        for record in records {
+            image
+                .apply(provenance.offset, record, &mut MetadataDelta::default())
+                .map_err(|source| LoaderError::Apply { offset: provenance.offset, source })?;
+        }
+        image.provenance = provenance;
+        let delta = MetadataDelta::between(published, &image);
+        *self = Self { image, delta, dirty: true, transaction: None, has_records: true };
+        Ok(())
+    }
+
+    fn log_start(&self) -> LogStart {
+        LogStart {
+            image: self.image.clone(),
+            next_offset: self.image.provenance.offset + 1,
+            is_empty: !self.has_records,
+            open_transaction: self.transaction.is_some(),
+        }
+    }
+}
+
+struct Loader {
+    raft: RaftHandle,
+    controller: Option<mpsc::Sender<LogEvent>>,
+    log: LogState,
+    /// The first high watermark was reached.
+    ready: bool,
+}
+
+impl Loader {
+    async fn run(
+        mut self,
+        mut queue: mpsc::Receiver<RaftEvent>,
+        publishers: Arc<[Arc<dyn Publisher>]>,
+        images: watch::Sender<Arc<MetadataImage>>,
+    ) -> Result<(), LoaderError> {
+        let mut publishing: Option<BoxFuture<'static, Arc<MetadataImage>>> = None;
+        let mut published = Arc::<MetadataImage>::default();
+        loop {
+            let published_now = async {
+                match &mut publishing {
+                    Some(publishing) => publishing.await,
+                    None => std::future::pending().await,
+                }
+            };
+            // Events first: what has gathered is published at once, however many events it came in.
+            tokio::select! {
+                biased;
+                event = queue.recv() => match event {
+                    Some(event) => self.event(event, &published).await?,
+                    None => return Ok(()),
+                },
+                image = published_now => {
+                    publishing = None;
+                    images.send_replace(image);
+                }
+            }
+            if publishing.is_none() && self.ready && self.log.dirty && queue.is_empty() {
+                self.log.dirty = false;
+                published = Arc::new(self.log.image.clone());
+                let delta = std::mem::take(&mut self.log.delta);
+                publishing = Some(Box::pin(publish(Arc::clone(&publishers), Arc::clone(&published), delta)));
+            }
+        }
+    }
+
+    async fn event(&mut self, event: RaftEvent, published: &MetadataImage) -> Result<(), LoaderError> {
+        match event {
+            RaftEvent::Committed { last_offset, epoch, append_time_ms, records, .. } => {
+                self.log.batch(Provenance { offset: last_offset, epoch, append_time_ms }, records)?;
+                self.tell_controller(LogEvent::Committed(last_offset)).await;
+            }
+            RaftEvent::Snapshot { id, last_contained_log_time_ms, records } => {
+                let (offset, epoch) = (id.offset - 1, id.epoch);
+                let provenance = Provenance { offset, epoch, append_time_ms: last_contained_log_time_ms };
+                self.log.snapshot(provenance, &records, published)?;
+            }
+            RaftEvent::HighWatermark(offset) => {
+                if !self.ready && self.log.image.provenance.offset + 1 >= offset {
+                    self.ready = true;
+                    self.log.dirty = true;
+                    self.log.delta.from_snapshot = true;
+                }
+            }
+            RaftEvent::Leader(leader) => {
+                let log = leader.is_leader(self.raft.node_id()).then(|| Box::new(self.log.log_start()));
+                self.tell_controller(LogEvent::Leader { leader, log }).await;
+            }
+            RaftEvent::SnapshotWanted { id, last_contained_log_time_ms } => {
+                self.write_snapshot(id, last_contained_log_time_ms);
+            }
+        }
+        Ok(())
+    }
+
+    async fn tell_controller(&self, event: LogEvent) {
+        if let Some(controller) = &self.controller {
+            // A controller that has stopped needs to hear nothing.
+            let _ = controller.send(event).await;
+        }
+    }
+
+    /// Writes the image of this moment, unless a transaction is open, whose records the image does not have.
+    fn write_snapshot(&self, id: OffsetAndEpoch, last_contained_log_time_ms: i64) {
+        if self.log.transaction.is_some() {
+            return;
+        }
+        let (raft, image) = (self.raft.clone(), self.log.image.clone());
+        tokio::spawn(async move {
+            let version = image.metadata_version().0;
+            let records = image.to_records();
+            if let Err(error) = raft.write_snapshot(id, last_contained_log_time_ms, version, records).await {
+                tracing::error!(
+                    target: "org.apache.kafka.image.publisher.SnapshotGenerator",
+                    "Snapshot {id:?} was not written: {error}"
+                );
+            }
+        });
+    }
+}
+
+async fn publish(
+    publishers: Arc<[Arc<dyn Publisher>]>,
+    image: Arc<MetadataImage>,
+    delta: MetadataDelta,
+) -> Arc<MetadataImage> {
+    if !delta.is_empty() {
+        for publisher in publishers.iter() {
+            publisher.publish(&image, &delta).await;
+        }
+    }
+    image
+}
