@@ -90,16 +90,13 @@ pub fn decode_request<R: Request>(version: i16, body: &mut Bytes) -> Result<R, F
     }
     let limit =
         if guard::HAS_NO_ARRAYS.contains(&R::KEY) { guard::Limit::Remaining } else { guard::Limit::Elements };
-    guard::decode(version, body, limit).map_err(malformed)
+    guard::decode(version, is_flexible::<R>(version), body, limit).map_err(malformed)
 }
 
 /// Reads a response behind its header. Peers are trusted with the size of what they send, and with nothing else.
 pub fn decode_response<R: Request>(version: i16, body: &mut Bytes) -> Result<R::Response, FrameError> {
-    guard::decode(version, body, guard::Limit::Remaining).map_err(|reason| FrameError::Malformed {
-        api: name_of::<R>(),
-        version,
-        reason,
-    })
+    guard::decode(version, is_flexible::<R>(version), body, guard::Limit::Remaining)
+        .map_err(|reason| FrameError::Malformed { api: name_of::<R>(), version, reason })
 }
 
 /// Takes the response header off the front of a frame (without its length) and gives the correlation id.
@@ -158,6 +155,10 @@ fn encode<H: Encodable, M: Encodable>(
     message.encode(&mut out, version).map_err(|error| error.to_string())?;
     debug_assert_eq!(out.len(), LENGTH_BYTES + bytes);
     Ok(out.freeze())
+}
+
+fn is_flexible<R: Request>(version: i16) -> bool {
+    api::find(R::KEY).is_some_and(|api| api.is_flexible(version))
 }
 
 fn name_of<R: Request>() -> &'static str {

@@ -36,8 +36,14 @@ pub(crate) enum Limit {
 ///
 /// Where a message is not flexible, a length looks like any other 32-bit number. So it is decoded once with every
 /// large number replaced: if that succeeds, none of them was a length, and it can be decoded as it stands.
-pub(crate) fn decode<M: Decodable>(version: i16, body: &mut Bytes, limit: Limit) -> Result<M, String> {
-    let mut guarded = Guarded { bytes: body.clone(), limit, replace: true, replaced: false, varint_left: 0 };
+pub(crate) fn decode<M: Decodable>(
+    version: i16,
+    is_flexible: bool,
+    body: &mut Bytes,
+    limit: Limit,
+) -> Result<M, String> {
+    let replace = !is_flexible;
+    let mut guarded = Guarded { bytes: body.clone(), limit, replace, replaced: false, varint_left: 0 };
     let first = M::decode(&mut guarded, version).map_err(|error| error.to_string())?;
     if !guarded.replaced {
         *body = guarded.bytes;
