@@ -185,7 +185,7 @@ impl Log {
         for batch in incoming {
             changed |= epochs.assign(batch.meta.leader_epoch, batch.meta.base_offset);
         }
-        if changed { self.write_epochs(true) } else { Ok(()) }
+        if changed { self.write_epochs() } else { Ok(()) }
     }
 
     /// How many of the batches go into one segment together: as many as fit into a segment, one at least.

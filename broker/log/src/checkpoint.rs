@@ -85,20 +85,18 @@ pub(crate) fn read<T: Line>(disk: &dyn Disk, path: &Path) -> Result<Vec<T>, Stor
     Ok(entries)
 }
 
-/// Replaces the file. `sync` as in Kafka: some rewrites may be lost to a crash, because what they say can be
-/// derived again.
+/// Replaces the file; durable on return.
 pub(crate) fn write<'a, T: Line + 'a>(
     disk: &dyn Disk,
     path: &Path,
     entries: impl ExactSizeIterator<Item = &'a T>,
-    sync: bool,
 ) -> Result<(), StorageError> {
     let mut text = format!("{VERSION}\n{}\n", entries.len());
     for entry in entries {
         entry.write(&mut text);
         text.push('\n');
     }
-    replace_file(disk, path, text.as_bytes(), sync).at("writing the checkpoint", path)
+    replace_file(disk, path, text.as_bytes()).at("writing the checkpoint", path)
 }
 
 /// An offset per partition, for a whole log directory (`OffsetCheckpointFile`). Partitions of one name are one
@@ -118,7 +116,7 @@ pub(crate) fn write_offsets<'a>(
 ) -> Result<(), StorageError> {
     let entries: Vec<_> =
         offsets.into_iter().map(|(partition, offset)| PartitionOffset(partition.clone(), offset)).collect();
-    write(disk, path, entries.iter(), true)
+    write(disk, path, entries.iter())
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ impl Log {
         let offset = offset.max(0);
         if offset >= self.log_end_offset {
             if Arc::make_mut(&mut self.epochs).truncate_from_end(self.log_end_offset) {
-                self.write_epochs(true)?;
+                self.write_epochs()?;
                 self.publish();
             }
             return Ok(false);
@@ -48,7 +48,7 @@ impl Log {
         self.tail = load::tail_of(&active)?;
         self.unsynced_closed.retain(|closed| closed.base_offset < active.base_offset);
         if Arc::make_mut(&mut self.epochs).truncate_from_end(offset) {
-            self.write_epochs(true)?;
+            self.write_epochs()?;
         }
         self.log_start_offset = self.log_start_offset.min(offset);
         self.rebuild_producers(now_ms)?;
@@ -67,7 +67,7 @@ impl Log {
         Arc::make_mut(&mut self.segments).push(segment);
         self.unsynced_closed.clear();
         Arc::make_mut(&mut self.epochs).clear();
-        self.write_epochs(true)?;
+        self.write_epochs()?;
         self.snapshots.remove_all()?;
         self.producers.clear(offset);
         self.log_start_offset = offset;
@@ -102,7 +102,7 @@ impl Log {
         self.log_start_offset = offset;
         self.recovery_point = self.recovery_point.max(offset);
         if Arc::make_mut(&mut self.epochs).truncate_from_start(offset) {
-            self.write_epochs(false)?;
+            self.write_epochs()?;
         }
         self.snapshots.log_start_moved(&mut self.producers, offset);
         self.publish();

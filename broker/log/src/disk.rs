@@ -95,19 +95,17 @@ pub(crate) fn read_file(disk: &dyn Disk, path: &Path) -> io::Result<Option<Vec<u
 
 /// Replaces a small file in one step: written to `<path>.tmp`, synced, renamed, and the folder synced. A crash
 /// leaves the old contents or the new, nothing between (`Utils.atomicMoveWithFallback`).
-pub(crate) fn replace_file(disk: &dyn Disk, path: &Path, contents: &[u8], sync: bool) -> io::Result<()> {
+pub(crate) fn replace_file(disk: &dyn Disk, path: &Path, contents: &[u8]) -> io::Result<()> {
     let mut temporary = path.as_os_str().to_owned();
     temporary.push(".tmp");
     let temporary = PathBuf::from(temporary);
     let file = disk.open(&temporary, OpenMode::Truncate)?;
     file.write_at(0, &mut [IoSlice::new(contents)])?;
-    if sync {
-        file.sync()?;
-    }
+    file.sync()?;
     disk.rename(&temporary, path)?;
     match path.parent() {
-        Some(parent) if sync => disk.sync_dir(parent),
-        _ => Ok(()),
+        Some(parent) => disk.sync_dir(parent),
+        None => Ok(()),
     }
 }
 

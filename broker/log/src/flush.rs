@@ -131,7 +131,7 @@ impl Log {
         for (path, file) in active.files_to_sync(true)? {
             file.sync().at("syncing", &path)?;
         }
-        self.write_epochs(true)?;
+        self.write_epochs()?;
         self.place.sync_folder()?;
         self.close_idle_files();
         Ok(())

@@ -66,9 +66,12 @@ pub(crate) fn load(
     active.trim_indexes()?;
     let log_start_offset = state.log_start_offset.max(segments[0].base_offset);
     epochs.truncate_from_end(end);
+    if !state.clean_shutdown {
+        epochs = with_missing_epochs(epochs, &segments, log_start_offset, end)?;
+    }
     epochs.truncate_from_start(state.log_start_offset);
     if epochs.entries() != on_disk {
-        checkpoint::write(&*place.disk, &path, epochs.entries().iter(), true)?;
+        checkpoint::write(&*place.disk, &path, epochs.entries().iter())?;
     }
     let mut producers = ProducerState::default();
     snapshots.remove_strays(&segments.iter().map(|segment| segment.base_offset).collect())?;
@@ -101,6 +104,35 @@ pub(crate) fn load(
         doomed,
         segments,
     })
+}
+
+/// Adds the epochs of records before the first noted one. A crash may undo the removal of old segments, but not that
+/// of their epochs.
+fn with_missing_epochs(
+    noted: EpochCache,
+    segments: &[Arc<Segment>],
+    log_start_offset: i64,
+    log_end_offset: i64,
+) -> Result<EpochCache, StorageError> {
+    let noted_from = noted.earliest().map_or(log_end_offset, |entry| entry.start_offset);
+    if noted_from <= log_start_offset {
+        return Ok(noted);
+    }
+    let mut epochs = EpochCache::default();
+    for segment in segments.iter().take_while(|segment| segment.base_offset < noted_from) {
+        let path = segment.path(names::LOG_SUFFIX);
+        let file = segment.log_file()?;
+        let mut walk = HeaderWalk::new(&*file, &path, 0, segment.size_bytes());
+        while let Some(Ok(found)) = walk.next()? {
+            if found.meta.last_offset >= log_start_offset && found.meta.base_offset < noted_from {
+                epochs.assign_if_newer(found.meta.leader_epoch, found.meta.base_offset.max(log_start_offset));
+            }
+        }
+    }
+    for entry in noted.entries() {
+        epochs.assign_if_newer(entry.epoch, entry.start_offset);
+    }
+    Ok(epochs)
 }
 
 /// What the writer has to know of a segment that it goes on with.

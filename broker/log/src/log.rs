@@ -243,7 +243,7 @@ impl Log {
     /// Notes where a leader epoch starts, as a leader does when it is elected; durable on return.
     pub fn assign_epoch_start(&mut self, epoch: i32, start_offset: i64) -> Result<(), StorageError> {
         if Arc::make_mut(&mut self.epochs).assign(epoch, start_offset) {
-            self.write_epochs(true)?;
+            self.write_epochs()?;
             self.publish();
         }
         Ok(())
@@ -296,9 +296,11 @@ impl Log {
         self.segments.last().expect("a log always has a segment: load and truncation make one")
     }
 
-    pub(crate) fn write_epochs(&self, sync: bool) -> Result<(), StorageError> {
+    /// Durable on return. Kafka leaves some rewrites to the page cache; a crash may then empty the file, and the
+    /// epochs of what lies before the recovery point are nowhere else.
+    pub(crate) fn write_epochs(&self) -> Result<(), StorageError> {
         let path = self.place.path(names::LEADER_EPOCH_CHECKPOINT);
-        checkpoint::write(&*self.place.disk, &path, self.epochs.entries().iter(), sync)
+        checkpoint::write(&*self.place.disk, &path, self.epochs.entries().iter())
     }
 
     /// Shows readers the log as it is now.

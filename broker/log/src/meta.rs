@@ -92,7 +92,7 @@ impl MetaProperties {
         }
         put("version", &self.version);
         let path = log_dir.join(names::META_PROPERTIES);
-        replace_file(disk, &path, text.as_bytes(), true).at("writing", &path)
+        replace_file(disk, &path, text.as_bytes()).at("writing", &path)
     }
 }
 
@@ -188,7 +188,7 @@ pub fn read_topic_id(disk: &dyn Disk, folder: &Path) -> Result<Option<Uuid>, Sto
 pub fn write_topic_id(disk: &dyn Disk, folder: &Path, topic_id: Uuid) -> Result<(), StorageError> {
     let path = folder.join(names::PARTITION_METADATA);
     let text = format!("version: 0\ntopic_id: {}", kafka_base64(&topic_id));
-    replace_file(disk, &path, text.as_bytes(), true).at("writing", &path)
+    replace_file(disk, &path, text.as_bytes()).at("writing", &path)
 }
 
 /// What a node has promised in the quorum (`ElectionState`), kept in `quorum-state`.
@@ -273,7 +273,7 @@ impl QuorumStateStore {
             data_version: 0,
         };
         let text = serde_json::to_vec(&json).map_err(std::io::Error::from).at(OPERATION, &self.path)?;
-        replace_file(&*self.disk, &self.path, &text, true).at(OPERATION, &self.path)
+        replace_file(&*self.disk, &self.path, &text).at(OPERATION, &self.path)
     }
 
     /// Removes the file, as a node does whose metadata log is gone.

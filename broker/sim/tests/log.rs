@@ -113,7 +113,12 @@ impl Model {
 
     fn choose_producer(&mut self) -> Option<(i64, i32)> {
         let id = self.rng.between(0, 5);
-        (id < 4).then(|| (id, self.sequences.get(&id).copied().unwrap_or(0)))
+        if id >= 4 {
+            return None;
+        }
+        // A producer may be remembered longer than its records are kept.
+        let remembered = self.log().producers().get(id).map_or(0, |entry| entry.last_sequence() + 1);
+        Some((id, self.sequences.get(&id).copied().unwrap_or(remembered)))
     }
 
     fn remember(&mut self, batch: ModelBatch) {
