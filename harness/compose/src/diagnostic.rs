@@ -8,6 +8,9 @@ use miette::{GraphicalReportHandler, GraphicalTheme, LabeledSpan, NamedSource, S
 use crate::codes::Code;
 use crate::source::{Position, Span};
 
+/// Related places further away than this are listed instead of drawn.
+const MAX_DRAWN_LINES: usize = 12;
+
 /// How sure it is that the file will not do what its author wants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
@@ -151,7 +154,8 @@ impl Report {
     fn of(diagnostic: &Diagnostic) -> Self {
         let source = diagnostic.span.source();
         let mut labels = Vec::new();
-        let mut elsewhere = Vec::new();
+        let mut elsewhere: Vec<(String, Vec<String>)> = Vec::new();
+        let line = diagnostic.position().map_or(0, |at| at.line);
         if source.is_some() {
             let span = &diagnostic.span;
             labels.push(LabeledSpan::new_primary_with_span(
@@ -160,13 +164,19 @@ impl Report {
             ));
         }
         for (span, label) in &diagnostic.related {
-            if source.is_some() && span.source() == source {
+            let Some(place) = span.position() else { continue };
+            if span.source() == source && place.line.abs_diff(line) <= MAX_DRAWN_LINES {
                 let at = (span.offset_bytes(), span.len_bytes());
                 labels.push(LabeledSpan::new_with_span(Some(label.clone()), at));
-            } else if let Some(at) = span.position() {
-                elsewhere.push(format!("{label}: {at}"));
+                continue;
+            }
+            match elsewhere.iter_mut().find(|(said, _)| said == label) {
+                Some((_, places)) => places.push(place.to_string()),
+                None => elsewhere.push((label.clone(), vec![place.to_string()])),
             }
         }
+        let elsewhere =
+            elsewhere.into_iter().map(|(label, places)| format!("{label}: {}", places.join(", ")));
         let help = diagnostic.help.clone().into_iter().chain(elsewhere).collect::<Vec<_>>().join("\n");
         Self {
             message: diagnostic.message.clone(),

@@ -315,7 +315,7 @@ impl<'a> Builder<'a> {
     fn event(&mut self, event: Event<'_>, at: saphyr_parser::Span, diagnostics: &mut Vec<Diagnostic>) {
         match event {
             Event::Scalar(text, style, anchor, tag) => {
-                let span = self.span(at);
+                let span = quoted_part(self.span(at), style);
                 let mut node = scalar(&text, style, tag.as_deref(), &span);
                 self.tag(tag.as_deref(), &mut node, diagnostics);
                 self.value(node, anchor, diagnostics);
@@ -433,6 +433,32 @@ impl<'a> Builder<'a> {
             },
             _ => {}
         }
+    }
+}
+
+/// A quoted scalar's span ends at its closing quote; the parser's goes on over a comment behind it.
+fn quoted_part(span: Span, style: ScalarStyle) -> Span {
+    let quote = match style {
+        ScalarStyle::SingleQuoted => '\'',
+        ScalarStyle::DoubleQuoted => '"',
+        _ => return span,
+    };
+    let text = span.text();
+    let mut escaped = false;
+    let mut closed = None;
+    for (at, c) in text.char_indices().skip(1) {
+        match closed {
+            // Two single quotes are one quote that is meant.
+            Some(end) if c == '\'' && quote == c && at == end => closed = None,
+            Some(_) => break,
+            None if c == quote && !escaped => closed = Some(at + 1),
+            None => {}
+        }
+        escaped = c == '\\' && quote == '"' && !escaped;
+    }
+    match (closed, span.source()) {
+        (Some(len), Some(source)) => Span::new(source, span.offset_bytes(), len),
+        _ => span,
     }
 }
 

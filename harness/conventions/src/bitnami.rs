@@ -128,6 +128,7 @@ pub(crate) fn draft(mut input: Input<'_>) -> Draft {
     for (key, value) in DEFAULTS {
         draft.properties.set(key, value, Origin::Image);
     }
+    older_defaults(&input, &mut draft);
     for variable in input.variables() {
         if let Some(suffix) = variable.name.value.strip_prefix("KAFKA_CFG_") {
             draft.set_from(&property(suffix), variable);
@@ -135,6 +136,36 @@ pub(crate) fn draft(mut input: Input<'_>) -> Draft {
     }
     sasl(&input, &mut draft);
     draft
+}
+
+/// The images of Kafka 3.3 to 3.5 ran in KRaft mode where nothing was said, as a node of its own.
+const OLDER_DEFAULTS: [(&str, &str); 7] = [
+    ("process.roles", "controller,broker"),
+    ("node.id", "1"),
+    ("listeners", "PLAINTEXT://:9092,CONTROLLER://:9093"),
+    ("advertised.listeners", "PLAINTEXT://:9092"),
+    ("listener.security.protocol.map", "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT"),
+    ("controller.listener.names", "CONTROLLER"),
+    ("controller.quorum.voters", "1@127.0.0.1:9093"),
+];
+
+fn older_defaults(input: &Input<'_>, draft: &mut Draft) {
+    let is_older = input.version.is_some_and(|version| ((3, 3)..(3, 6)).contains(&version));
+    let switched_off = input.text("KAFKA_ENABLE_KRAFT").is_some_and(|v| matches!(v, "no" | "false"));
+    let says_mode = ["KAFKA_CFG_PROCESS_ROLES", "KAFKA_CFG_ZOOKEEPER_CONNECT"]
+        .iter()
+        .any(|name| input.get(name).is_some());
+    if !is_older || switched_off || says_mode {
+        return;
+    }
+    for (key, value) in OLDER_DEFAULTS {
+        draft.properties.set(key, value, Origin::Image);
+    }
+    // A bare broker.id is the node's id, too, and the only voter's.
+    if let (None, Some(id)) = (input.get("KAFKA_CFG_NODE_ID"), input.text("KAFKA_CFG_BROKER_ID")) {
+        draft.properties.set("node.id", id, Origin::Image);
+        draft.properties.set("controller.quorum.voters", format!("{id}@127.0.0.1:9093"), Origin::Image);
+    }
 }
 
 /// `NAME_FILE` names a file with the value of NAME; an unreadable one is passed over by the image, with a warning.

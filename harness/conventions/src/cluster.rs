@@ -8,7 +8,8 @@ use crate::plan::{ClusterId, ClusterIdOrigin, NodePlan};
 use crate::{Provider, apache, bitnami, cluster_id, confluent, lint, node, variables};
 
 /// Codes whose findings are gathered into one, whatever their words.
-const SAID_ONCE: [Code; 5] = [
+const SAID_ONCE: [Code; 6] = [
+    Code::ForeignVariable,
     Code::MeaninglessVariable,
     Code::OtherVersion,
     Code::NoStartPeriod,
@@ -17,8 +18,7 @@ const SAID_ONCE: [Code; 5] = [
 ];
 
 /// Codes whose findings are gathered where the words are the same.
-const GATHERED: [Code; 4] =
-    [Code::NearMissVariable, Code::ForeignVariable, Code::InvalidClusterId, Code::EnvironmentIgnored];
+const GATHERED: [Code; 3] = [Code::NearMissVariable, Code::InvalidClusterId, Code::EnvironmentIgnored];
 
 /// All Kafka nodes of a project, and what is to be said about them together.
 #[derive(Clone, Debug)]
@@ -42,7 +42,11 @@ impl Cluster {
                 continue;
             }
             let files = MountedFiles { project, service };
-            let plan = plan(provider, Input::new(variables_of(service), &files), service);
+            let plan = plan(
+                provider,
+                Input::new(variables_of(service), &files).of_version(lint::version_of(service)),
+                service,
+            );
             diagnostics.extend(plan.diagnostics.iter().cloned());
             diagnostics.extend(variables::check(provider, service));
             nodes.push(plan);

@@ -83,11 +83,17 @@ pub(crate) fn below<'a>(path: &'a str, dir: &str) -> Option<&'a str> {
 pub(crate) struct Input<'a> {
     variables: Vec<Variable>,
     pub(crate) files: &'a dyn Files,
+    /// Major and minor version of the image's tag, where it has one.
+    pub(crate) version: Option<(u32, u32)>,
 }
 
 impl<'a> Input<'a> {
     pub(crate) fn new(variables: Vec<Variable>, files: &'a dyn Files) -> Self {
-        Self { variables, files }
+        Self { variables, files, version: None }
+    }
+
+    pub(crate) fn of_version(self, version: Option<(u32, u32)>) -> Self {
+        Self { version, ..self }
     }
 
     /// A variable that is set and not empty: the images' scripts treat an empty one as absent.

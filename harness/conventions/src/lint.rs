@@ -82,18 +82,34 @@ pub(crate) fn first_line(span: &jackdaw_compose::Span) -> jackdaw_compose::Span 
     span.narrowed(&line)
 }
 
+/// The tag of a service's image.
+fn tag_of(service: &Service) -> Option<&str> {
+    let image = service.image.as_ref()?.value.as_str();
+    let name = image.split('@').next()?.rsplit('/').next()?;
+    name.split_once(':').map(|(_, tag)| tag)
+}
+
+/// Major and minor version in the tag of a service's image.
+pub(crate) fn version_of(service: &Service) -> Option<(u32, u32)> {
+    let mut numbers = tag_of(service)?.split(['.', '-']).map(str::parse::<u32>);
+    match (numbers.next(), numbers.next()) {
+        (Some(Ok(major)), Some(Ok(minor))) => Some((major, minor)),
+        _ => None,
+    }
+}
+
 fn version(node: &NodePlan, service: &Service, out: &mut Vec<Diagnostic>) {
-    let Some(image) = &service.image else { return };
-    let tag = image.value.split('@').next().and_then(|name| name.rsplit('/').next()?.split_once(':'));
-    let Some((_, tag)) = tag else { return };
-    let mut numbers = tag.split(['.', '-']).map(str::parse::<u32>);
-    let (Some(Ok(major)), Some(Ok(minor))) = (numbers.next(), numbers.next()) else { return };
+    let (Some(image), Some(tag), Some(version)) = (&service.image, tag_of(service), version_of(service))
+    else {
+        return;
+    };
     let same = match node.provider {
-        Provider::Bitnami | Provider::Apache => (major, minor) == (3, 7),
-        Provider::Confluent => (major, minor) == (7, 7),
+        Provider::Bitnami | Provider::Apache => version == (3, 7),
+        Provider::Confluent => version == (7, 7),
     };
     if !same {
-        let message = format!("{} is another version of Kafka: what runs behaves as Kafka 3.7", image.value);
+        let name = image.value.split('@').next().unwrap_or_default();
+        let message = format!("{name} is of another version of Kafka: what runs behaves as Kafka 3.7");
         let place = image.span.narrowed(tag);
         out.push(Diagnostic::new(Code::OtherVersion, message, &place).label("another version"));
     }

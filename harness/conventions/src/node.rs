@@ -103,6 +103,7 @@ impl Maker<'_> {
             return None;
         };
         let mut roles = Roles::default();
+        let mut understood = true;
         for role in text.split(',').map(str::trim).filter(|role| !role.is_empty()) {
             match role {
                 "broker" => roles.broker = true,
@@ -112,10 +113,11 @@ impl Maker<'_> {
                     let span = self.span("process.roles").narrowed_word(other);
                     self.diagnostics
                         .push(Diagnostic::new(Code::InvalidSetting, message, &span).label("no such role"));
+                    understood = false;
                 }
             }
         }
-        Some(roles)
+        understood.then_some(roles)
     }
 
     fn zookeeper(&mut self) {

@@ -6,7 +6,7 @@ use jackdaw_compose::{Code, Diagnostic, Service, nearest};
 use crate::{Provider, apache, bitnami, confluent, settings};
 
 /// What tunes the Java virtual machine or the image's own scripts.
-const MEANINGLESS: [&str; 16] = [
+const MEANINGLESS: [&str; 17] = [
     "JMX_PORT",
     "KAFKA_DEBUG",
     "KAFKA_EXTRA_FLAGS",
@@ -16,6 +16,7 @@ const MEANINGLESS: [&str; 16] = [
     "KAFKA_JMX_HOSTNAME",
     "KAFKA_JMX_OPTS",
     "KAFKA_JMX_PORT",
+    "KAFKA_JVM_OPTS",
     "KAFKA_JVM_PERFORMANCE_OPTS",
     "KAFKA_LOG4J_LOGGERS",
     "KAFKA_LOG4J_OPTS",

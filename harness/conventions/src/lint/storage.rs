@@ -108,14 +108,17 @@ pub(super) fn replication(members: &[&NodePlan], out: &mut Vec<Diagnostic>) {
         };
         let factor = number(node, key, default).unwrap_or(default);
         let written = node.properties.get(key).is_some();
-        let brokers = if count == 1 { String::from("one broker") } else { format!("{count} brokers") };
-        let (message, span) = if written {
-            (format!("`{key}` is {factor}, and there is {brokers}"), node.properties.span(key))
+        let brokers = if count == 1 {
+            String::from("there is one broker")
         } else {
-            let message = format!("`{key}` is {factor} unless it is set, and there is {brokers}");
+            format!("there are {count} brokers")
+        };
+        let (message, span) = if written {
+            (format!("`{key}` is {factor}, and {brokers}"), node.properties.span(key))
+        } else {
+            let message = format!("`{key}` is {factor} unless it is set, and {brokers}");
             (message, node.properties.span("process.roles"))
         };
-        let message = message.replace("there is 2 brokers", "there are 2 brokers");
         let help = format!("set {}={count}", variable(first.provider, key));
         let label = if written { "too many" } else { "not set on this node" };
         out.push(Diagnostic::new(Code::ReplicationFactor, message, &span).label(label).help(help));
@@ -128,7 +131,8 @@ pub(super) fn replication(members: &[&NodePlan], out: &mut Vec<Diagnostic>) {
                 && matches!((least, factor), (Some(least), Some(factor)) if least > factor)
         };
         if let Some(node) = brokers.iter().find(too_high) {
-            let message = format!("`{key}` is above `{of}`: no write with acks=all would succeed");
+            let message =
+                format!("`{key}` is above `{of}`: no write with acks=all to such a topic would succeed");
             let place = Diagnostic::new(Code::MinIsr, message, &node.properties.span(key)).label("too many");
             out.push(place.related(&node.properties.span(of), "replicas"));
         }
