@@ -284,6 +284,7 @@ impl Log {
             parts.push(IoSlice::new(batch.header));
             parts.push(IoSlice::new(batch.body));
         }
+        self.active_indexes_synced = false;
         let interval = self.config.index_interval_bytes as u64;
         let active = Arc::clone(self.active());
         active.append(&mut self.tail, &metas, &mut parts, interval, now_ms)?;

@@ -43,6 +43,7 @@ impl Log {
         self.doom(&removed, now_ms)?;
         self.snapshots.remove_beyond(offset)?;
         self.place.sync_folder()?;
+        self.active_indexes_synced = false;
         active.truncate_to(offset, now_ms)?;
         active.truncate_aborted(offset)?;
         self.tail = load::tail_of(&active)?;

@@ -131,6 +131,7 @@ impl Log {
         for (path, file) in active.files_to_sync(true)? {
             file.sync().at("syncing", &path)?;
         }
+        self.active_indexes_synced = true;
         self.write_epochs()?;
         self.place.sync_folder()?;
         self.close_idle_files();

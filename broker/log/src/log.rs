@@ -96,6 +96,8 @@ pub struct Log {
     /// How often names in the folder changed, and up to which of these it is synced.
     pub(crate) folder_changes: u64,
     pub(crate) folder_synced: u64,
+    /// So they are after a clean stop, until the next append.
+    pub(crate) active_indexes_synced: bool,
     /// How often the end was cut: a flush begun before says nothing of what was written after.
     pub(crate) truncations: u64,
     pub(crate) producer_expiration_ms: i64,
@@ -157,6 +159,7 @@ impl Log {
             unsynced_closed: Vec::new(),
             folder_changes: 1,
             folder_synced: 0,
+            active_indexes_synced: state.clean_shutdown,
             truncations: 0,
             producer_expiration_ms: state.producer_expiration_ms,
             topic_id,
@@ -197,8 +200,22 @@ impl Log {
     }
 
     /// Everything before this offset is on disk for good.
-    pub fn recovery_point(&self) -> i64 {
+    pub fn flushed_offset(&self) -> i64 {
         self.recovery_point
+    }
+
+    /// What the directory's recovery point checkpoint has to say: from the segment of this offset on, a start after a
+    /// crash recovers. Not behind a segment whose records are synced, but whose indexes may be torn.
+    pub fn recovery_point(&self) -> i64 {
+        let active = self.active();
+        let mut limit = self.log_end_offset;
+        if !self.active_indexes_synced && active.size_bytes() > 0 {
+            limit -= 1;
+        }
+        if let Some(closed) = self.unsynced_closed.first() {
+            limit = limit.min(closed.base_offset);
+        }
+        self.recovery_point.min(limit)
     }
 
     pub fn epochs(&self) -> &EpochCache {

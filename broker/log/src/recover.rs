@@ -42,21 +42,18 @@ pub(crate) struct Recovery<'a> {
 const CHUNK_BYTES: usize = 1 << 20;
 
 impl Recovery<'_> {
-    /// Rebuilds indexes that are missing or cannot be right. After an unclean stop also looks at those right before
-    /// the recovery point: their segment may have been closed without its indexes being synced.
+    /// Rebuilds indexes that are missing or cannot be right, of segments that are not recovered anyway.
     pub fn repair_indexes(
         &mut self,
         segments: &BTreeMap<i64, Arc<Segment>>,
         missing: &BTreeSet<i64>,
     ) -> Result<(), OpenError> {
         let recovered_from = self.recovered_from(segments);
-        let last_before = segments.range(..recovered_from).next_back().map(|(base, _)| *base);
         for (base_offset, segment) in segments {
             if !self.state.clean_shutdown && *base_offset >= recovered_from {
                 break;
             }
-            let is_suspect = !self.state.clean_shutdown && Some(*base_offset) == last_before;
-            if missing.contains(base_offset) || !segment.indexes_look_right(is_suspect)? {
+            if missing.contains(base_offset) || !segment.indexes_look_right()? {
                 tracing::warn!("Rebuilding the indexes of {}", segment.path(names::LOG_SUFFIX).display());
                 let mut producers = self.producers_before(segments, *base_offset)?;
                 self.recover(segment, &mut producers)?;

@@ -221,7 +221,7 @@ impl Model {
         }
         self.log().flushed(&ticket);
         self.durable_end = self.durable_end.max(up_to);
-        assert!(self.log().recovery_point() >= up_to);
+        assert!(self.log().flushed_offset() >= up_to);
         if self.rng.chance(50) {
             self.recovery_point = self.log().recovery_point();
         }
