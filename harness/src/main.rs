@@ -1,3 +1,40 @@
-//! The command line of Jackdaw.
+//! The command line of Jackdaw: parses, calls, and turns the outcome into an exit code.
 
-fn main() {}
+mod cli;
+mod commands;
+mod exit;
+mod project;
+mod terminal;
+
+use clap::Parser as _;
+use exit::Stop;
+use std::process::ExitCode;
+use terminal::Terminal;
+
+fn main() -> ExitCode {
+    let words = cli::arguments(std::env::args_os().map(|word| word.to_string_lossy().into_owned()));
+    // Before any thread: the death signal belongs to the thread that asks for it.
+    if words.get(1).is_some_and(|word| word == commands::guard::WORD) {
+        return commands::guard::run(&words[2..]);
+    }
+    let cli = cli::Cli::parse_from(words);
+    let terminal = Terminal::detect(cli.global.no_color);
+    match commands::run(&cli.global, cli.command, terminal) {
+        Ok(exit) => exit.into(),
+        Err(Stop { exit, message }) => {
+            if !message.is_empty() {
+                terminal.say(&format!("{} {message}", terminal.narrated("31", "error:")));
+            }
+            exit.into()
+        }
+    }
+}
+
+/// Runs a command's future on a runtime of its own.
+fn block_on<T>(work: impl Future<Output = exit::Result<T>>) -> exit::Result<T> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let done = runtime.block_on(work);
+    // A blocked read of the terminal must not keep the program from ending.
+    runtime.shutdown_background();
+    done
+}

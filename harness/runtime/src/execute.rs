@@ -96,7 +96,10 @@ async fn wait(
         let looks = crate::ready::looks(spec, &[service]);
         let timeout_ms = WAIT_TIMEOUT.as_millis() as u64;
         let findings = runtime.look_from(spec, service, looks, timeout_ms).await?;
-        return findings.into_iter().collect::<std::result::Result<(), String>>().map_err(RuntimeError::Failed);
+        return findings
+            .into_iter()
+            .collect::<std::result::Result<(), String>>()
+            .map_err(RuntimeError::Failed);
     }
     loop {
         let observed = runtime.observe(project, spec).await?;
@@ -106,7 +109,9 @@ async fn wait(
             ("service_completed_successfully", State::Exited, Some(0), _) => return Ok(()),
             (_, State::Exited, Some(code), _) => return failed(format!("exited with code {code}")),
             ("service_healthy", State::Running, _, Some("healthy")) => return Ok(()),
-            ("service_healthy", State::Running, _, Some("unhealthy")) => return failed("is unhealthy".into()),
+            ("service_healthy", State::Running, _, Some("unhealthy")) => {
+                return failed("is unhealthy".into());
+            }
             ("service_healthy", State::Running, _, None) => return failed("has no healthcheck".into()),
             _ if Instant::now() > deadline => return failed("took too long".into()),
             _ => tokio::time::sleep(WAIT_REST).await,

@@ -74,7 +74,12 @@ impl Connection {
         Ok(brokers)
     }
 
-    async fn ask<R: Request, A: Decodable>(&mut self, key: ApiKey, version: i16, request: &R) -> io::Result<A> {
+    async fn ask<R: Request, A: Decodable>(
+        &mut self,
+        key: ApiKey,
+        version: i16,
+        request: &R,
+    ) -> io::Result<A> {
         self.correlation_id += 1;
         let header = RequestHeader::default()
             .with_request_api_key(key as i16)
@@ -89,8 +94,8 @@ impl Connection {
         frame[..4].copy_from_slice(&length.to_be_bytes());
         self.stream.write_all(&frame).await?;
         let mut answer = self.receive().await?;
-        let header =
-            ResponseHeader::decode(&mut answer, key.response_header_version(version)).map_err(io::Error::other)?;
+        let header = ResponseHeader::decode(&mut answer, key.response_header_version(version))
+            .map_err(io::Error::other)?;
         if header.correlation_id != self.correlation_id {
             return Err(io::Error::other("the answer belongs to another question"));
         }

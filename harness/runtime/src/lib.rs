@@ -5,6 +5,7 @@
 
 pub mod clock;
 pub mod digest;
+pub mod docker;
 pub mod execute;
 pub mod kafka;
 pub mod logline;

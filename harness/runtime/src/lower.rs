@@ -59,8 +59,10 @@ fn why_left_out(service: &Service, node: Option<&NodePlan>) -> Option<String> {
 
 fn lower_service(project: &Project, service: &Service, node: Option<&NodePlan>, build: &str) -> ServiceSpec {
     let name = service.name.value.clone();
-    let container =
-        service.container_name.as_ref().map_or_else(|| format!("{}-{name}-1", *project.name), |n| n.value.clone());
+    let container = service
+        .container_name
+        .as_ref()
+        .map_or_else(|| format!("{}-{name}-1", *project.name), |n| n.value.clone());
     ServiceSpec {
         image: service.image.as_ref().map(|image| image.value.clone()).unwrap_or_default(),
         node: node.cloned(),
@@ -161,7 +163,11 @@ fn in_dependency_order(project: &Project) -> Vec<&Service> {
 ///
 /// # Errors
 /// The first name that the file does not have.
-pub fn select<'a>(spec: &'a ProjectSpec, names: &[String], alone: bool) -> Result<Vec<&'a ServiceSpec>, String> {
+pub fn select<'a>(
+    spec: &'a ProjectSpec,
+    names: &[String],
+    alone: bool,
+) -> Result<Vec<&'a ServiceSpec>, String> {
     if names.is_empty() {
         return Ok(spec.services.iter().collect());
     }
@@ -175,7 +181,9 @@ pub fn select<'a>(spec: &'a ProjectSpec, names: &[String], alone: bool) -> Resul
             continue;
         };
         if wanted.insert(&service.name) && !alone {
-            open.extend(service.compose.depends_on.iter().map(|dependency| dependency.service.value.as_str()));
+            open.extend(
+                service.compose.depends_on.iter().map(|dependency| dependency.service.value.as_str()),
+            );
         }
     }
     Ok(spec.services.iter().filter(|service| wanted.contains(service.name.as_str())).collect())

@@ -173,7 +173,9 @@ impl fmt::Display for Step {
                 let with = if *volumes { ", with its unnamed volumes" } else { "" };
                 write!(f, "remove     container {container} ({reason}{with})")
             }
-            Step::Create { container, summary, .. } => write!(f, "create     container {container} ({summary})"),
+            Step::Create { container, summary, .. } => {
+                write!(f, "create     container {container} ({summary})")
+            }
             Step::Wait { service, dependency, condition, .. } => {
                 write!(f, "wait       {dependency}: {condition}, for {service}")
             }
@@ -480,7 +482,9 @@ pub fn down(
 
 fn with_grace(step: Step, grace_ms: Option<u64>) -> Step {
     match (step, grace_ms) {
-        (Step::Stop { service, container, .. }, Some(grace_ms)) => Step::Stop { service, container, grace_ms },
+        (Step::Stop { service, container, .. }, Some(grace_ms)) => {
+            Step::Stop { service, container, grace_ms }
+        }
         (step, _) => step,
     }
 }

@@ -63,8 +63,11 @@ pub type Findings = Vec<std::result::Result<(), String>>;
 
 /// All looks that the given services ask for.
 pub fn looks(spec: &ProjectSpec, services: &[&ServiceSpec]) -> Vec<Look> {
-    let brokers: Vec<&NodePlan> =
-        services.iter().filter_map(|service| service.node.as_ref()).filter(|node| node.roles.broker).collect();
+    let brokers: Vec<&NodePlan> = services
+        .iter()
+        .filter_map(|service| service.node.as_ref())
+        .filter(|node| node.roles.broker)
+        .collect();
     let mut looks = Vec::new();
     for service in services {
         let Some(node) = &service.node else { continue };
@@ -137,8 +140,10 @@ fn vantage(spec: &ProjectSpec, service: &ServiceSpec, node: &NodePlan, advertise
     let is_local = matches!(advertised.host.as_str(), "localhost" | "127.0.0.1" | "::1");
     let on_host = service.compose.network_mode.as_ref().is_some_and(|mode| mode.value == "host");
     let target = node.listeners.iter().find(|listener| listener.name == advertised.name).map(|l| l.port);
-    let published =
-        service.ports.iter().any(|port| port.published == Some(advertised.port) && Some(port.target) == target);
+    let published = service
+        .ports
+        .iter()
+        .any(|port| port.published == Some(advertised.port) && Some(port.target) == target);
     if is_local && !on_host && !published { Vantage::Itself } else { Vantage::Host }
 }
 
@@ -173,7 +178,8 @@ async fn watch(
 /// What is wrong, in a sentence.
 pub async fn once(look: &Look, names: &BTreeMap<String, IpAddr>) -> std::result::Result<(), String> {
     let address = look.address();
-    let candidates = resolve(&look.host, look.port, names).await.map_err(|why| format!("{address}: {why}"))?;
+    let candidates =
+        resolve(&look.host, look.port, names).await.map_err(|why| format!("{address}: {why}"))?;
     let mut refused = format!("{address}: no address");
     for candidate in candidates {
         match Connection::open(candidate).await {

@@ -7,6 +7,8 @@ use crate::process::protocol::Event;
 use crate::ready::{Findings, Look};
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
+use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 /// Why something was not done. The message is for the user.
@@ -85,7 +87,11 @@ pub trait Runtime: Send + Sync {
     fn means(&self) -> Means;
 
     /// What is there of a project. `spec` tells which images are of interest.
-    fn observe<'a>(&'a self, project: &'a str, spec: Option<&'a ProjectSpec>) -> BoxFuture<'a, Result<Observed>>;
+    fn observe<'a>(
+        &'a self,
+        project: &'a str,
+        spec: Option<&'a ProjectSpec>,
+    ) -> BoxFuture<'a, Result<Observed>>;
 
     /// Looks for what would fail later: taken ports, folders that cannot be written, volumes of another
     /// cluster. `starting` are the services that will be made or started.
@@ -108,13 +114,29 @@ pub trait Runtime: Send + Sync {
     fn finish<'a>(&'a self, project: &'a str) -> BoxFuture<'a, Result<()>>;
 
     /// An instance's log.
-    fn logs<'a>(&'a self, project: &'a str, instance: &'a Instance, options: LogOptions) -> BoxStream<'static, LogLine>;
+    fn logs<'a>(
+        &'a self,
+        project: &'a str,
+        instance: &'a Instance,
+        options: LogOptions,
+    ) -> BoxStream<'static, LogLine>;
 
     /// What happens to the project's instances from now on.
     fn events<'a>(&'a self, project: &'a str) -> BoxFuture<'a, Result<BoxStream<'static, Event>>>;
 
     /// Runs a command beside a service; its exit code.
-    fn exec<'a>(&'a self, project: &'a str, instance: &'a Instance, exec: ExecSpec) -> BoxFuture<'a, Result<i32>>;
+    fn exec<'a>(
+        &'a self,
+        project: &'a str,
+        instance: &'a Instance,
+        exec: ExecSpec,
+    ) -> BoxFuture<'a, Result<i32>>;
+
+    /// Runs a command beside a service and gives what it printed.
+    fn capture<'a>(&'a self, instance: &'a Instance, command: Vec<String>) -> BoxFuture<'a, Result<String>>;
+
+    /// Names that a service resolves and this program's system does not.
+    fn names(&self, spec: &ProjectSpec, service: &ServiceSpec) -> BTreeMap<String, IpAddr>;
 
     /// Looks at advertised addresses from inside the network, from where `from` stands, until all answer
     /// as they should or the time is over.

@@ -40,7 +40,9 @@ mod tests {
 
     #[test]
     fn signals_are_known_by_name_and_number() {
-        for (name, wanted) in [("SIGKILL", Some(9)), ("term", Some(15)), ("9", Some(9)), ("SIGNONE", None), ("99", None)] {
+        for (name, wanted) in
+            [("SIGKILL", Some(9)), ("term", Some(15)), ("9", Some(9)), ("SIGNONE", None), ("99", None)]
+        {
             assert_eq!(number(name), wanted, "{name}");
         }
     }

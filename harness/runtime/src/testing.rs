@@ -28,7 +28,9 @@ pub fn seed() -> ProjectSpec {
 
 /// The compose text of [`seed`].
 pub fn seed_text() -> String {
-    let mut text = String::from("networks:\n  kafka_network:\nvolumes:\n  Kafka00:\n  Kafka01:\n  Kafka02:\nservices:\n");
+    let mut text = String::from(
+        "networks:\n  kafka_network:\nvolumes:\n  Kafka00:\n  Kafka01:\n  Kafka02:\nservices:\n",
+    );
     for id in 0..3 {
         text += &format!(
             "  Kafka0{id}Service:

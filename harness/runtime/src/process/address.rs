@@ -51,8 +51,11 @@ pub fn assign(
         if running(&service.name) && book.contains_key(&service.name) {
             continue;
         }
-        let ports: Vec<u16> =
-            service.node.iter().flat_map(|node| node.listeners.iter().map(|listener| listener.port)).collect();
+        let ports: Vec<u16> = service
+            .node
+            .iter()
+            .flat_map(|node| node.listeners.iter().map(|listener| listener.port))
+            .collect();
         let fits = |ip: IpAddr| ports.iter().all(|port| is_free(SocketAddr::new(ip, *port)));
         if book.get(&service.name).is_some_and(|ip| fits(*ip)) {
             continue;
@@ -75,7 +78,10 @@ fn no_address(service: &ServiceSpec, third: u8, ports: &[u16]) -> String {
     let held = ports.iter().find_map(|port| Some((port, holder::of(SocketAddr::new(anywhere, *port))?)));
     match held {
         Some((port, holder)) => {
-            format!("{} needs port {port} on an address of its own, but {holder} holds it on all of them", service.name)
+            format!(
+                "{} needs port {port} on an address of its own, but {holder} holds it on all of them",
+                service.name
+            )
         }
         None => format!("{}: no address in 127.0.{third}.0/24 has its ports free", service.name),
     }

@@ -18,7 +18,10 @@ use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 const END_TIMEOUT: Duration = Duration::from_secs(60);
 const END_REST: Duration = Duration::from_millis(10);
 
-async fn send(dir: &ProjectDir, request: &Request) -> std::io::Result<(Lines<BufReader<OwnedReadHalf>>, OwnedWriteHalf)> {
+async fn send(
+    dir: &ProjectDir,
+    request: &Request,
+) -> std::io::Result<(Lines<BufReader<OwnedReadHalf>>, OwnedWriteHalf)> {
     let (_folder, socket) = short_socket(&dir.socket())?;
     let (read, mut write) = UnixStream::connect(socket).await?.into_split();
     let mut line = serde_json::to_vec(request)?;

@@ -1,6 +1,6 @@
 //! The process runtime as commands see it: files are written here, processes are the supervisor's.
 
-use super::address::{self, AddressBook};
+use super::address;
 use super::client;
 use super::holder;
 use super::layout;
@@ -44,9 +44,8 @@ impl ProcessRuntime {
     /// # Errors
     /// When there is no folder to keep things in, or this program cannot be found.
     pub fn new() -> Result<Self> {
-        let no_home = || {
-            RuntimeError::Unavailable("no folder to keep volumes in: set JACKDAW_HOME, or HOME".into())
-        };
+        let no_home =
+            || RuntimeError::Unavailable("no folder to keep volumes in: set JACKDAW_HOME, or HOME".into());
         let home = paths::home().ok_or_else(no_home)?;
         let program = std::env::current_exe().map_err(RuntimeError::io("/proc/self/exe"))?;
         let broker = match std::env::var("JACKDAW_BROKER") {
@@ -87,7 +86,8 @@ impl ProcessRuntime {
         let service = spec.service(name).ok_or_else(no_node)?;
         let node = service.node.as_ref().ok_or_else(no_node)?;
         let book = address::read(&dir);
-        let own = book.get(name).copied().ok_or_else(|| RuntimeError::Failed(format!("{name} has no address")))?;
+        let own =
+            book.get(name).copied().ok_or_else(|| RuntimeError::Failed(format!("{name} has no address")))?;
         let folder = dir.instance(&service.container);
         let write = |file: &str, text: String| -> Result<PathBuf> {
             let path = folder.join(file);
@@ -137,12 +137,7 @@ impl ProcessRuntime {
         folders.find_map(|folder| layout::cluster_id_on(&folder)).or_else(|| Some(id.value.clone()))
     }
 
-    async fn check_ports(
-        &self,
-        starting: &[&ServiceSpec],
-        observed: &Observed,
-        found: &mut Preflight,
-    ) {
+    async fn check_ports(&self, starting: &[&ServiceSpec], observed: &Observed, found: &mut Preflight) {
         let ours: Vec<SocketAddr> = observed
             .instances
             .iter()
@@ -154,7 +149,9 @@ impl ProcessRuntime {
             for (port, published) in service.ports.iter().filter_map(|port| Some((port, port.published?))) {
                 if port.protocol != "tcp" {
                     let target = port.target;
-                    found.warnings.push(format!("{}: {target}/{} is not forwarded", service.name, port.protocol));
+                    found
+                        .warnings
+                        .push(format!("{}: {target}/{} is not forwarded", service.name, port.protocol));
                     continue;
                 }
                 let sockets = layout::sockets(port, published, &all);
@@ -175,9 +172,13 @@ impl ProcessRuntime {
             for folder in layout::data_dirs(dir, service, node) {
                 if let Err(error) = writable(&folder) {
                     let shown = folder.display();
-                    found.errors.push(format!("{}: data folder {shown} cannot be written: {error}", service.name));
+                    found
+                        .errors
+                        .push(format!("{}: data folder {shown} cannot be written: {error}", service.name));
                 }
-                let (Some(there), Some(wanted)) = (layout::cluster_id_on(&folder), &node.cluster_id) else { continue };
+                let (Some(there), Some(wanted)) = (layout::cluster_id_on(&folder), &node.cluster_id) else {
+                    continue;
+                };
                 if wanted.origin != ClusterIdOrigin::Derived && there != wanted.value {
                     found.warnings.push(format!(
                         "{}: its volume belongs to cluster {there}, the file says {}; the volume wins, as in Kafka",
@@ -188,8 +189,15 @@ impl ProcessRuntime {
         }
     }
 
-    fn assign(&self, dir: &ProjectDir, spec: &ProjectSpec, observed: &Observed, found: &mut Preflight) -> Result<()> {
-        let nodes: Vec<&ServiceSpec> = spec.services.iter().filter(|service| service.node.is_some()).collect();
+    fn assign(
+        &self,
+        dir: &ProjectDir,
+        spec: &ProjectSpec,
+        observed: &Observed,
+        found: &mut Preflight,
+    ) -> Result<()> {
+        let nodes: Vec<&ServiceSpec> =
+            spec.services.iter().filter(|service| service.node.is_some()).collect();
         let mut book = address::read(dir);
         let running = |name: &str| observed.of(name).is_some_and(|instance| instance.state.is_live());
         let is_free = |at: SocketAddr| holder::probe(at).is_ok();
@@ -335,7 +343,11 @@ impl Runtime for ProcessRuntime {
         Means { kind: Kind::Process, own_image: None }
     }
 
-    fn observe<'a>(&'a self, project: &'a str, _: Option<&'a ProjectSpec>) -> BoxFuture<'a, Result<Observed>> {
+    fn observe<'a>(
+        &'a self,
+        project: &'a str,
+        _: Option<&'a ProjectSpec>,
+    ) -> BoxFuture<'a, Result<Observed>> {
         Box::pin(async move {
             let dir = self.dir(project);
             let volumes = fs::read_dir(dir.volumes()).into_iter().flatten().flatten();
@@ -378,7 +390,12 @@ impl Runtime for ProcessRuntime {
         Box::pin(self.tidy(project))
     }
 
-    fn logs<'a>(&'a self, project: &'a str, instance: &'a Instance, options: LogOptions) -> BoxStream<'static, LogLine> {
+    fn logs<'a>(
+        &'a self,
+        project: &'a str,
+        instance: &'a Instance,
+        options: LogOptions,
+    ) -> BoxStream<'static, LogLine> {
         let path = self.dir(project).log(&instance.name);
         let (reader, lines) = LogReader::open(&path, &options);
         let old = stream::iter(lines);
@@ -407,7 +424,12 @@ impl Runtime for ProcessRuntime {
         Box::pin(async move { client::events(&self.dir(project)).await })
     }
 
-    fn exec<'a>(&'a self, project: &'a str, instance: &'a Instance, exec: ExecSpec) -> BoxFuture<'a, Result<i32>> {
+    fn exec<'a>(
+        &'a self,
+        project: &'a str,
+        instance: &'a Instance,
+        exec: ExecSpec,
+    ) -> BoxFuture<'a, Result<i32>> {
         Box::pin(async move {
             let dir = self.dir(project);
             let kept = supervisor::read_state(&dir);
@@ -431,6 +453,19 @@ impl Runtime for ProcessRuntime {
         })
     }
 
+    fn capture<'a>(&'a self, _: &'a Instance, command: Vec<String>) -> BoxFuture<'a, Result<String>> {
+        Box::pin(async move {
+            let (program, arguments) =
+                command.split_first().ok_or_else(|| RuntimeError::Refused("no command".into()))?;
+            let output = tokio::process::Command::new(program).args(arguments).output().await;
+            Ok(String::from_utf8_lossy(&output.map_err(RuntimeError::io(program))?.stdout).into_owned())
+        })
+    }
+
+    fn names(&self, spec: &ProjectSpec, service: &ServiceSpec) -> BTreeMap<String, IpAddr> {
+        layout::names(spec, service, &address::read(&self.dir(&spec.name)))
+    }
+
     fn look_from<'a>(
         &'a self,
         spec: &'a ProjectSpec,
@@ -439,8 +474,7 @@ impl Runtime for ProcessRuntime {
         timeout_ms: u64,
     ) -> BoxFuture<'a, Result<Findings>> {
         Box::pin(async move {
-            let book: AddressBook = address::read(&self.dir(&spec.name));
-            let names = layout::names(spec, from, &book);
+            let names = self.names(spec, from);
             Ok(until_ready(&looks, &names, Duration::from_millis(timeout_ms)).await)
         })
     }

@@ -83,7 +83,8 @@ pub fn names(spec: &ProjectSpec, service: &ServiceSpec, book: &AddressBook) -> B
     let mut names = BTreeMap::new();
     let own = book.get(&service.name).copied().unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
     for (name, address) in service.compose.extra_hosts.iter().map(|entry| &entry.value) {
-        let address = if address == "host-gateway" { Some(Ipv4Addr::LOCALHOST.into()) } else { address.parse().ok() };
+        let address =
+            if address == "host-gateway" { Some(Ipv4Addr::LOCALHOST.into()) } else { address.parse().ok() };
         names.extend(address.map(|address| (name.clone(), address)));
     }
     for network in &service.compose.networks {

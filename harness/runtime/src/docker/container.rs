@@ -1,0 +1,334 @@
+//! From a service to the engine's words for its container. No I/O.
+
+use super::image::{BINARY, PROPERTIES, file, folder};
+use crate::model::{MountSource, NetworkSpec, ProjectSpec, Restart, ServiceSpec, VolumeSpec};
+use bollard::models::{
+    ContainerCreateBody, EndpointIpamConfig, EndpointSettings, HealthConfig, HostConfig, Ipam, IpamConfig,
+    NetworkCreateRequest, NetworkingConfig, PortBinding, ResourcesUlimits, RestartPolicy,
+    RestartPolicyNameEnum, VolumeCreateRequest,
+};
+use jackdaw_compose::{HealthTest, Healthcheck};
+use jackdaw_conventions::NodePlan;
+use std::collections::HashMap;
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+/// Docker Compose's label of the project.
+pub const PROJECT: &str = "com.docker.compose.project";
+/// Docker Compose's label of the service.
+pub const SERVICE: &str = "com.docker.compose.service";
+/// Docker Compose's label of the configuration's hash.
+pub const CONFIG_HASH: &str = "com.docker.compose.config-hash";
+/// The image that the file names, where another one stands in for it.
+pub const STANDS_IN_FOR: &str = "io.jackdaw.stands-in-for";
+
+fn map<'a>(pairs: impl IntoIterator<Item = &'a (String, String)>) -> HashMap<String, String> {
+    pairs.into_iter().cloned().collect()
+}
+
+fn some<T>(list: Vec<T>) -> Option<Vec<T>> {
+    (!list.is_empty()).then_some(list)
+}
+
+/// Labels that Docker Compose puts on a container, so that it and its friends find it.
+fn labels(spec: &ProjectSpec, service: &ServiceSpec) -> HashMap<String, String> {
+    let files: Vec<String> = spec.config_files.iter().map(|file| file.display().to_string()).collect();
+    let depends: Vec<String> = service
+        .compose
+        .depends_on
+        .iter()
+        .map(|dependency| format!("{}:service_started:false", *dependency.service))
+        .collect();
+    let mut labels = map(&service.compose.labels);
+    let ours = [
+        (PROJECT, spec.name.clone()),
+        (SERVICE, service.name.clone()),
+        (CONFIG_HASH, service.hash.clone()),
+        ("com.docker.compose.container-number", "1".into()),
+        ("com.docker.compose.oneoff", "False".into()),
+        ("com.docker.compose.project.config_files", files.join(",")),
+        ("com.docker.compose.project.working_dir", spec.working_dir.display().to_string()),
+        ("com.docker.compose.depends_on", depends.join(",")),
+        (STANDS_IN_FOR, service.image.clone()),
+    ];
+    labels.extend(ours.map(|(name, value)| (name.to_owned(), value)));
+    labels
+}
+
+/// The container of a service; `own_image` is what nodes run.
+pub fn body(spec: &ProjectSpec, service: &ServiceSpec, own_image: &str) -> ContainerCreateBody {
+    let compose = &service.compose;
+    let words =
+        |list: &Option<jackdaw_compose::Spanned<Vec<String>>>| list.as_ref().map(|words| words.value.clone());
+    let mut body = ContainerCreateBody {
+        image: Some(service.image.clone()),
+        entrypoint: words(&compose.entrypoint),
+        cmd: words(&compose.command),
+        user: compose.user.as_ref().map(|user| user.value.clone()),
+        env: some(environment(service)),
+        labels: Some(labels(spec, service)),
+        hostname: compose.hostname.as_ref().map(|hostname| hostname.value.clone()),
+        domainname: compose.domainname.clone(),
+        working_dir: compose.working_dir.clone(),
+        tty: Some(compose.tty),
+        open_stdin: Some(compose.stdin_open),
+        stop_signal: compose.stop_signal.as_ref().map(|_| service.stop_signal.clone()),
+        stop_timeout: compose.stop_grace_period.map(|grace| grace.as_secs() as i64),
+        healthcheck: compose.healthcheck.as_ref().and_then(health),
+        exposed_ports: some(service.ports.iter().map(|p| format!("{}/{}", p.target, p.protocol)).collect()),
+        host_config: Some(host_config(spec, service)),
+        networking_config: networking(spec, service),
+        ..ContainerCreateBody::default()
+    };
+    if let Some(node) = &service.node {
+        run_node(&mut body, node, own_image);
+    }
+    body
+}
+
+fn run_node(body: &mut ContainerCreateBody, node: &NodePlan, own_image: &str) {
+    let mut words: Vec<String> = vec!["broker".into()];
+    if let Some(id) = &node.cluster_id {
+        words.extend(["--cluster-id".into(), id.value.clone()]);
+    }
+    words.push(PROPERTIES.into());
+    body.image = Some(own_image.to_owned());
+    body.entrypoint = Some(vec![BINARY.into()]);
+    body.cmd = Some(words);
+    body.user = Some(node.user.clone());
+    // The image has no shell: a check in shell words would call a good node unhealthy.
+    body.healthcheck = Some(HealthConfig { test: Some(vec!["NONE".into()]), ..HealthConfig::default() });
+}
+
+fn environment(service: &ServiceSpec) -> Vec<String> {
+    let set = service.compose.environment.iter();
+    set.filter_map(|var| Some(format!("{}={}", var.name.value, var.value.as_ref()?.value))).collect()
+}
+
+fn health(check: &Healthcheck) -> Option<HealthConfig> {
+    let ns = |time: Option<Duration>| time.map(|time| time.as_nanos() as i64);
+    let test = match &check.test {
+        HealthTest::Disabled => vec!["NONE".to_owned()],
+        HealthTest::Inherited => Vec::new(),
+        HealthTest::Command(words) => ["CMD".to_owned()].into_iter().chain(words.clone()).collect(),
+        HealthTest::Shell(line) => vec!["CMD-SHELL".into(), line.clone()],
+    };
+    Some(HealthConfig {
+        test: some(test),
+        interval: ns(check.interval),
+        timeout: ns(check.timeout),
+        retries: check.retries.map(|retries| retries as i64),
+        start_period: ns(check.start_period),
+        start_interval: None,
+    })
+}
+
+fn host_config(spec: &ProjectSpec, service: &ServiceSpec) -> HostConfig {
+    let compose = &service.compose;
+    let mut ports: HashMap<String, Option<Vec<PortBinding>>> = HashMap::new();
+    for port in &service.ports {
+        let binding = PortBinding {
+            host_ip: port.host_ip.map(|ip| ip.to_string()),
+            host_port: port.published.map(|published| published.to_string()),
+        };
+        let key = format!("{}/{}", port.target, port.protocol);
+        ports.entry(key).or_default().get_or_insert_default().push(binding);
+    }
+    let tmpfs: HashMap<String, String> = service
+        .mounts
+        .iter()
+        .filter(|mount| mount.source == MountSource::Tmpfs)
+        .map(|mount| (mount.target.clone(), String::new()))
+        .collect();
+    let ulimits = compose.ulimits.iter().map(|(name, soft, hard)| ResourcesUlimits {
+        name: Some(name.clone()),
+        soft: Some(*soft),
+        hard: Some(*hard),
+    });
+    HostConfig {
+        binds: some(binds(service)),
+        port_bindings: Some(ports),
+        restart_policy: Some(restart(service.restart)),
+        network_mode: network_mode(spec, service),
+        extra_hosts: some(
+            compose.extra_hosts.iter().map(|entry| format!("{}:{}", entry.value.0, entry.value.1)).collect(),
+        ),
+        tmpfs: (!tmpfs.is_empty()).then_some(tmpfs),
+        ulimits: some(ulimits.collect()),
+        sysctls: (!compose.sysctls.is_empty()).then(|| map(&compose.sysctls)),
+        cap_add: some(compose.cap_add.clone()),
+        cap_drop: some(compose.cap_drop.clone()),
+        group_add: some(compose.group_add.clone()),
+        security_opt: some(compose.security_opt.clone()),
+        dns: some(compose.dns.clone()),
+        init: compose.init,
+        privileged: Some(compose.privileged),
+        readonly_rootfs: Some(compose.read_only),
+        shm_size: compose.shm_size_bytes.map(|bytes| bytes as i64),
+        memory: compose.memory_limit_bytes.map(|bytes| bytes as i64),
+        nano_cpus: compose.cpus.map(|cpus| (cpus * 1e9) as i64),
+        ..HostConfig::default()
+    }
+}
+
+fn binds(service: &ServiceSpec) -> Vec<String> {
+    let mode = |read_only: bool| if read_only { ":ro" } else { "" };
+    let bind = |mount: &crate::model::MountSpec| match &mount.source {
+        MountSource::Volume(name) => Some(format!("{name}:{}{}", mount.target, mode(mount.read_only))),
+        MountSource::Bind(source) => {
+            Some(format!("{}:{}{}", source.display(), mount.target, mode(mount.read_only)))
+        }
+        MountSource::Anonymous => Some(mount.target.clone()),
+        MountSource::Tmpfs => None,
+    };
+    service.mounts.iter().filter_map(bind).collect()
+}
+
+fn restart(policy: Restart) -> RestartPolicy {
+    let (name, count) = match policy {
+        Restart::No => (RestartPolicyNameEnum::NO, None),
+        Restart::Always => (RestartPolicyNameEnum::ALWAYS, None),
+        Restart::UnlessStopped => (RestartPolicyNameEnum::UNLESS_STOPPED, None),
+        Restart::OnFailure(limit) => (RestartPolicyNameEnum::ON_FAILURE, Some(i64::from(limit))),
+    };
+    RestartPolicy { name: Some(name), maximum_retry_count: count }
+}
+
+fn network_of<'a>(spec: &'a ProjectSpec, key: &str) -> Option<&'a NetworkSpec> {
+    spec.networks.iter().find(|network| network.key == key)
+}
+
+fn network_mode(spec: &ProjectSpec, service: &ServiceSpec) -> Option<String> {
+    let first = service.compose.networks.first();
+    let mode = service.compose.network_mode.as_ref().map(|mode| mode.value.clone());
+    mode.or_else(|| first.and_then(|on| network_of(spec, &on.key.value)).map(|network| network.name.clone()))
+}
+
+/// A container's place on each of its networks, by the engine's name. The first is given at creation, the
+/// others are connected before the start (engines before API 1.44 take only one).
+pub fn endpoints(spec: &ProjectSpec, service: &ServiceSpec) -> Vec<(String, EndpointSettings)> {
+    let on = service.compose.networks.iter();
+    on.filter_map(|on| {
+        let network = network_of(spec, &on.key.value)?;
+        let mut aliases = vec![service.name.clone(), service.container.clone()];
+        aliases.extend(on.aliases.iter().map(|alias| alias.value.clone()));
+        aliases.dedup();
+        let fixed = on.ipv4_address.is_some() || on.ipv6_address.is_some();
+        let ipam_config = fixed.then(|| EndpointIpamConfig {
+            ipv4_address: on.ipv4_address.clone(),
+            ipv6_address: on.ipv6_address.clone(),
+            ..EndpointIpamConfig::default()
+        });
+        let settings =
+            EndpointSettings { aliases: Some(aliases), ipam_config, ..EndpointSettings::default() };
+        Some((network.name.clone(), settings))
+    })
+    .collect()
+}
+
+fn networking(spec: &ProjectSpec, service: &ServiceSpec) -> Option<NetworkingConfig> {
+    let first = endpoints(spec, service).into_iter().next()?;
+    Some(NetworkingConfig { endpoints_config: Some([first].into()) })
+}
+
+/// A network as the file wants it.
+pub fn network(spec: &ProjectSpec, network: &NetworkSpec) -> NetworkCreateRequest {
+    let compose = &network.compose;
+    let mut labels = map(&compose.labels);
+    labels.insert(PROJECT.into(), spec.name.clone());
+    labels.insert("com.docker.compose.network".into(), network.key.clone());
+    let subnets = compose.subnets.iter().map(|subnet| IpamConfig {
+        subnet: subnet.subnet.clone(),
+        gateway: subnet.gateway.clone(),
+        ip_range: subnet.ip_range.clone(),
+        auxiliary_addresses: None,
+    });
+    let ipam = some(subnets.collect()).map(|config| Ipam { config: Some(config), ..Ipam::default() });
+    NetworkCreateRequest {
+        name: network.name.clone(),
+        driver: Some(compose.driver.clone().unwrap_or_else(|| "bridge".into())),
+        internal: Some(compose.internal),
+        attachable: Some(compose.attachable),
+        enable_ipv6: Some(compose.enable_ipv6),
+        options: Some(map(&compose.driver_opts)),
+        labels: Some(labels),
+        ipam,
+        ..NetworkCreateRequest::default()
+    }
+}
+
+/// A volume as the file wants it.
+pub fn volume(spec: &ProjectSpec, volume: &VolumeSpec) -> VolumeCreateRequest {
+    let mut labels = map(&volume.compose.labels);
+    labels.insert(PROJECT.into(), spec.name.clone());
+    labels.insert("com.docker.compose.volume".into(), volume.key.clone());
+    VolumeCreateRequest {
+        name: Some(volume.name.clone()),
+        driver: Some(volume.compose.driver.clone().unwrap_or_else(|| "local".into())),
+        driver_opts: Some(map(&volume.compose.driver_opts)),
+        labels: Some(labels),
+        cluster_volume_spec: None,
+    }
+}
+
+/// What is put into a node's container before it starts: its configuration, and its data folders with an
+/// owner that may write them. Folders of the host are left as they are.
+///
+/// # Errors
+/// When a path does not fit a tar header.
+pub fn upload(service: &ServiceSpec, node: &NodePlan) -> io::Result<Vec<u8>> {
+    let mut tar = tar::Builder::new(Vec::new());
+    let (uid, gid) = owner(&node.user);
+    let bound = |path: &str| {
+        let is_bind = |mount: &crate::model::MountSpec| matches!(mount.source, MountSource::Bind(_));
+        service.mounts.iter().any(|mount| is_bind(mount) && Path::new(path).starts_with(&mount.target))
+    };
+    let volumes = service.mounts.iter().filter(|mount| !matches!(mount.source, MountSource::Tmpfs));
+    let targets = volumes
+        .map(|mount| mount.target.as_str())
+        .filter(|target| node.data_dirs.iter().any(|data| Path::new(&data.path).starts_with(target)));
+    let folders = targets.chain(node.data_dirs.iter().map(|data| data.path.as_str()));
+    for path in folders.filter(|path| !bound(path)) {
+        folder(&mut tar, path, uid, gid, 0o775)?;
+    }
+    let text = node.properties.to_text();
+    file(&mut tar, Path::new(PROPERTIES.trim_start_matches('/')), text.as_bytes(), 0o644)?;
+    tar.into_inner()
+}
+
+/// `1001:0` as numbers.
+fn owner(user: &str) -> (u64, u64) {
+    let (uid, gid) = user.split_once(':').unwrap_or((user, "0"));
+    (uid.parse().unwrap_or(0), gid.parse().unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::seed;
+
+    #[test]
+    fn a_node_s_container_is_as_docker_compose_would_make_it_but_for_what_it_runs() {
+        let mut spec = seed();
+        spec.working_dir = "/work".into();
+        spec.config_files = vec!["/work/compose.yml".into()];
+        spec.services[0].hash = "HASH".into();
+        let body = body(&spec, &spec.services[0], "jackdaw:test");
+        let sorted: serde_json::Value = serde_json::to_value(&body).unwrap();
+        let mut text = serde_json::to_string_pretty(&sort(sorted)).unwrap();
+        text.push('\n');
+        insta::assert_snapshot!(text);
+    }
+
+    fn sort(value: serde_json::Value) -> serde_json::Value {
+        match value {
+            serde_json::Value::Object(object) => {
+                let mut pairs: Vec<_> = object.into_iter().map(|(key, value)| (key, sort(value))).collect();
+                pairs.sort_by(|a, b| a.0.cmp(&b.0));
+                serde_json::Value::Object(pairs.into_iter().collect())
+            }
+            other => other,
+        }
+    }
+}

@@ -1,0 +1,346 @@
+//! Services as containers of a Docker engine, with Docker Compose's names and labels.
+//!
+//! Nothing is asked of a registry for Kafka images: nodes run an image made of this very program.
+
+pub mod container;
+mod exec;
+pub mod image;
+mod observe;
+mod streams;
+
+use crate::logline::{LogLine, LogOptions};
+use crate::model::{Instance, Observed, ProjectSpec, ServiceSpec};
+use crate::plan::{Kind, Means, Step};
+use crate::process::holder;
+use crate::process::protocol::Event;
+use crate::ready::{Findings, Look};
+use crate::runtime::{ExecSpec, Outcome, Preflight, Result, Runtime, RuntimeError};
+use bollard::Docker;
+use bollard::errors::Error;
+use bollard::models::NetworkConnectRequest;
+use bollard::query_parameters::{
+    CreateContainerOptionsBuilder, CreateImageOptionsBuilder, EventsOptionsBuilder,
+    KillContainerOptionsBuilder, RemoveContainerOptionsBuilder, RemoveVolumeOptions, StartContainerOptions,
+    StopContainerOptionsBuilder, UploadToContainerOptionsBuilder,
+};
+use container::PROJECT;
+use futures_util::future::BoxFuture;
+use futures_util::stream::{BoxStream, StreamExt as _, TryStreamExt as _};
+use image::Content;
+use std::collections::{BTreeMap, HashMap};
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// An engine that is there answers at once.
+const PING_TIMEOUT: Duration = Duration::from_secs(2);
+/// HTTP's "not modified": the container is so already.
+const NOT_MODIFIED: u16 = 304;
+const NOT_FOUND: u16 = 404;
+const CONFLICT: u16 = 409;
+
+/// A Docker engine.
+#[derive(Debug, Clone)]
+pub struct DockerRuntime {
+    docker: Docker,
+    content: Arc<Content>,
+    own_image: String,
+}
+
+/// The engine's own words, without the client library's.
+fn words(error: &Error) -> String {
+    match error {
+        Error::DockerResponseServerError { message, .. } => message.clone(),
+        Error::DockerStreamError { error } => error.clone(),
+        other => other.to_string(),
+    }
+}
+
+fn failed(error: Error) -> RuntimeError {
+    RuntimeError::Failed(words(&error))
+}
+
+fn status(error: &Error) -> u16 {
+    match error {
+        Error::DockerResponseServerError { status_code, .. } => *status_code,
+        _ => 0,
+    }
+}
+
+/// Takes an answer with one of these codes for a success.
+fn unless<T>(done: std::result::Result<T, Error>, codes: &[u16]) -> Result<()> {
+    match done {
+        Err(error) if codes.contains(&status(&error)) => Ok(()),
+        Err(error) => Err(failed(error)),
+        Ok(_) => Ok(()),
+    }
+}
+
+impl DockerRuntime {
+    /// Connects to the engine of DOCKER_HOST, or of the usual socket.
+    ///
+    /// # Errors
+    /// [`RuntimeError::Unavailable`] when none answers.
+    pub async fn connect() -> Result<Self> {
+        let none = |why: String| RuntimeError::Unavailable(format!("no Docker engine answers: {why}"));
+        let docker = Docker::connect_with_defaults().map_err(|error| none(words(&error)))?;
+        let pinged = tokio::time::timeout(PING_TIMEOUT, docker.ping()).await;
+        pinged.map_err(|_| none("no answer in time".into()))?.map_err(|error| none(words(&error)))?;
+        let docker = docker.negotiate_version().await.map_err(|error| none(words(&error)))?;
+        let content = tokio::task::spawn_blocking(Content::of_this_program)
+            .await
+            .map_err(|error| RuntimeError::Failed(error.to_string()))??;
+        let own_image = content.reference();
+        Ok(DockerRuntime { docker, content: Arc::new(content), own_image })
+    }
+
+    async fn import(&self) -> Result<()> {
+        let content = Arc::clone(&self.content);
+        let tar = tokio::task::spawn_blocking(move || content.tar())
+            .await
+            .map_err(|error| RuntimeError::Failed(error.to_string()))?
+            .map_err(RuntimeError::io("the image"))?;
+        let (repo, tag) = self.own_image.split_once(':').unwrap_or((&self.own_image, "latest"));
+        let options = CreateImageOptionsBuilder::default()
+            .from_src("-")
+            .repo(repo)
+            .tag(tag)
+            .changes(image::changes())
+            .build();
+        let told = self.docker.create_image(Some(options), Some(bollard::body_full(tar.into())), None);
+        told.try_for_each(|_| std::future::ready(Ok(()))).await.map_err(failed)
+    }
+
+    async fn pull(&self, image: &str, services: &[String]) -> Outcome {
+        let options = CreateImageOptionsBuilder::default().from_image(&tagged(image)).build();
+        let told = self.docker.create_image(Some(options), None, None);
+        match told.try_for_each(|_| std::future::ready(Ok(()))).await {
+            Ok(()) => Outcome::Done,
+            Err(error) => {
+                Outcome::LeftOut(services.to_vec(), format!("{image} cannot be pulled: {}", words(&error)))
+            }
+        }
+    }
+
+    async fn create(&self, spec: &ProjectSpec, name: &str) -> Result<()> {
+        let service =
+            spec.service(name).ok_or_else(|| RuntimeError::Failed(format!("{name} is not in the file")))?;
+        let body = container::body(spec, service, &self.own_image);
+        let options = CreateContainerOptionsBuilder::default().name(&service.container).build();
+        let created = self.docker.create_container(Some(options), body).await;
+        created.map_err(|error| match status(&error) {
+            CONFLICT => RuntimeError::Refused(format!("{name}: {}", words(&error))),
+            _ => RuntimeError::Failed(format!("{name}: {}", words(&error))),
+        })?;
+        if service.compose.network_mode.is_none() {
+            for (network, settings) in container::endpoints(spec, service).into_iter().skip(1) {
+                let connect = NetworkConnectRequest {
+                    container: service.container.clone(),
+                    endpoint_config: Some(settings),
+                };
+                self.docker.connect_network(&network, connect).await.map_err(failed)?;
+            }
+        }
+        if let Some(node) = &service.node {
+            let tar = container::upload(service, node).map_err(RuntimeError::io(image::PROPERTIES))?;
+            let options = UploadToContainerOptionsBuilder::default().path("/").build();
+            let body = bollard::body_full(tar.into());
+            self.docker.upload_to_container(&service.container, Some(options), body).await.map_err(failed)?;
+        }
+        Ok(())
+    }
+
+    async fn do_step(&self, spec: Option<&ProjectSpec>, step: &Step) -> Result<Outcome> {
+        let no_file = || RuntimeError::Failed("this is made from a file, and there is none".into());
+        match step {
+            Step::ImportImage { .. } => self.import().await?,
+            Step::PullImage { image, services } => return Ok(self.pull(image, services).await),
+            Step::CreateNetwork { network: name } => {
+                let spec = spec.ok_or_else(no_file)?;
+                let wanted =
+                    spec.networks.iter().find(|network| network.name == *name).ok_or_else(no_file)?;
+                self.docker.create_network(container::network(spec, wanted)).await.map_err(failed)?;
+            }
+            Step::CreateVolume { volume: name } => {
+                let spec = spec.ok_or_else(no_file)?;
+                let wanted = spec.volumes.iter().find(|volume| volume.name == *name).ok_or_else(no_file)?;
+                self.docker.create_volume(container::volume(spec, wanted)).await.map_err(failed)?;
+            }
+            Step::Create { service, .. } => self.create(spec.ok_or_else(no_file)?, service).await?,
+            Step::Start { container, .. } => {
+                let started = self.docker.start_container(container, None::<StartContainerOptions>).await;
+                unless(started, &[NOT_MODIFIED])?;
+            }
+            Step::Stop { container, grace_ms, .. } => {
+                let seconds = i32::try_from(grace_ms.div_ceil(1000)).unwrap_or(i32::MAX);
+                let options = StopContainerOptionsBuilder::default().t(seconds).build();
+                unless(
+                    self.docker.stop_container(container, Some(options)).await,
+                    &[NOT_MODIFIED, NOT_FOUND],
+                )?;
+            }
+            Step::Kill { container, signal, .. } => {
+                let options = KillContainerOptionsBuilder::default().signal(signal).build();
+                self.docker.kill_container(container, Some(options)).await.map_err(failed)?;
+            }
+            Step::Remove { container, volumes, .. } => {
+                let options = RemoveContainerOptionsBuilder::default().v(*volumes).force(true).build();
+                unless(self.docker.remove_container(container, Some(options)).await, &[NOT_FOUND])?;
+            }
+            Step::RemoveNetwork { network } => {
+                unless(self.docker.remove_network(network).await, &[NOT_FOUND])?
+            }
+            Step::RemoveVolume { volume } => {
+                unless(self.docker.remove_volume(volume, None::<RemoveVolumeOptions>).await, &[NOT_FOUND])?;
+            }
+            Step::LeaveOut(_) | Step::Wait { .. } => {}
+        }
+        Ok(Outcome::Done)
+    }
+
+    /// Ports of this machine that are taken by somebody else than this project.
+    async fn check_ports(&self, starting: &[&ServiceSpec], observed: &Observed, found: &mut Preflight) {
+        let ours: Vec<u16> =
+            observed.instances.iter().flat_map(|i| i.ports.iter().map(|port| port.published)).collect();
+        let containers = self.published().await;
+        let mut claimed: HashMap<(Option<IpAddr>, u16), &str> = HashMap::new();
+        for service in starting {
+            for (port, published) in service.ports.iter().filter_map(|port| Some((port, port.published?))) {
+                if let Some(other) = claimed.insert((port.host_ip, published), &service.name) {
+                    found.errors.push(format!("{other} and {} both publish {published}", service.name));
+                }
+                if ours.contains(&published) || port.protocol != "tcp" {
+                    continue;
+                }
+                let ip = port.host_ip.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+                let socket = SocketAddr::new(ip, published);
+                let holder = match containers.get(&published) {
+                    Some(container) => Some(format!("container {container}")),
+                    None => taken(socket),
+                };
+                let told =
+                    holder.map(|holder| format!("{}: port {socket} is taken by {holder}", service.name));
+                found.errors.extend(told);
+            }
+        }
+    }
+}
+
+/// Who keeps a socket of this machine from being bound, in words.
+fn taken(socket: SocketAddr) -> Option<String> {
+    let error = holder::probe(socket).err()?;
+    (error.kind() == io::ErrorKind::AddrInUse).then(|| match holder::of(socket) {
+        Some(holder) => holder.to_string(),
+        None => "another user's process".into(),
+    })
+}
+
+/// The reference with a tag: without one the engine would pull every tag there is.
+fn tagged(image: &str) -> String {
+    let name = image.rsplit('/').next().unwrap_or(image);
+    if name.contains(':') || name.contains('@') { image.to_owned() } else { format!("{image}:latest") }
+}
+
+impl Runtime for DockerRuntime {
+    fn means(&self) -> Means {
+        Means { kind: Kind::Docker, own_image: Some(self.own_image.clone()) }
+    }
+
+    fn observe<'a>(
+        &'a self,
+        project: &'a str,
+        spec: Option<&'a ProjectSpec>,
+    ) -> BoxFuture<'a, Result<Observed>> {
+        Box::pin(self.look(project, spec))
+    }
+
+    fn preflight<'a>(
+        &'a self,
+        _: &'a ProjectSpec,
+        starting: &'a [&'a ServiceSpec],
+        observed: &'a Observed,
+    ) -> BoxFuture<'a, Result<Preflight>> {
+        Box::pin(async move {
+            let mut found = Preflight::default();
+            // The engine of another machine has other ports.
+            let is_local = std::env::var("DOCKER_HOST").map_or(true, |host| host.starts_with("unix:"));
+            if is_local {
+                self.check_ports(starting, observed, &mut found).await;
+            }
+            for service in starting.iter().filter(|service| service.node.is_some()) {
+                if service.compose.healthcheck.is_some() {
+                    let name = &service.name;
+                    found.warnings.push(format!(
+                        "{name}: its healthcheck is not run (the image has no shell); ready means that the node answers"
+                    ));
+                }
+            }
+            Ok(found)
+        })
+    }
+
+    fn step<'a>(
+        &'a self,
+        _: &'a str,
+        spec: Option<&'a ProjectSpec>,
+        step: &'a Step,
+    ) -> BoxFuture<'a, Result<Outcome>> {
+        Box::pin(self.do_step(spec, step))
+    }
+
+    fn finish<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<()>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    fn logs<'a>(
+        &'a self,
+        _: &'a str,
+        instance: &'a Instance,
+        options: LogOptions,
+    ) -> BoxStream<'static, LogLine> {
+        streams::logs(&self.docker, &instance.name, options)
+    }
+
+    fn events<'a>(&'a self, project: &'a str) -> BoxFuture<'a, Result<BoxStream<'static, Event>>> {
+        let filters = HashMap::from([
+            ("label", vec![format!("{PROJECT}={project}")]),
+            ("type", vec!["container".to_owned()]),
+        ]);
+        let options = EventsOptionsBuilder::default().filters(&filters).build();
+        let events = self.docker.events(Some(options));
+        let events = events
+            .filter_map(|message| std::future::ready(message.ok().as_ref().and_then(streams::event)))
+            .boxed();
+        Box::pin(std::future::ready(Ok(events)))
+    }
+
+    fn exec<'a>(&'a self, _: &'a str, instance: &'a Instance, exec: ExecSpec) -> BoxFuture<'a, Result<i32>> {
+        Box::pin(exec::run(&self.docker, &instance.name, exec))
+    }
+
+    fn capture<'a>(&'a self, instance: &'a Instance, command: Vec<String>) -> BoxFuture<'a, Result<String>> {
+        Box::pin(exec::capture(&self.docker, &instance.name, command))
+    }
+
+    fn names(&self, _: &ProjectSpec, _: &ServiceSpec) -> BTreeMap<String, IpAddr> {
+        BTreeMap::new()
+    }
+
+    fn look_from<'a>(
+        &'a self,
+        _: &'a ProjectSpec,
+        from: &'a ServiceSpec,
+        looks: Vec<Look>,
+        timeout_ms: u64,
+    ) -> BoxFuture<'a, Result<Findings>> {
+        Box::pin(async move {
+            let question =
+                serde_json::to_string(&looks).map_err(|error| RuntimeError::Failed(error.to_string()))?;
+            let words = vec![image::BINARY.into(), "await".into(), question, timeout_ms.to_string()];
+            let answer = exec::capture(&self.docker, &from.container, words).await?;
+            let unread = |_| RuntimeError::Failed(format!("{}: {}", from.container, answer.trim()));
+            serde_json::from_str(&answer).map_err(unread)
+        })
+    }
+}

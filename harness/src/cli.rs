@@ -1,0 +1,408 @@
+//! The command line: every command and flag once, with its words of help. Docker Compose's words where it
+//! has them.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+const AFTER: &str = "\
+Exit codes:
+  0    done
+  1    not done: a node is not ready, an obligation is broken, the engine or the system failed
+  2    bad input: the file, an argument, a port that is taken, a folder that cannot be written
+  3    no runtime: the chosen one does not answer
+  130  ended by Ctrl-C
+  exec gives the exit code of its command; 126 if it cannot be run, 127 if it is not there.";
+
+/// Brings a Kafka compose file up in seconds: brokers written in Rust, on a Docker engine or as processes.
+#[derive(Debug, Parser)]
+#[command(name = "jackdaw", version, after_help = AFTER, disable_help_subcommand = true)]
+pub struct Cli {
+    /// What is asked for beside the command.
+    #[command(flatten)]
+    pub global: Global,
+    /// The command.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Options that stand before the command or after it.
+#[derive(Debug, Clone, Args)]
+pub struct Global {
+    /// Compose file; may be given more than once, later ones add to earlier ones
+    #[arg(short = 'f', long = "file", global = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// Project name
+    #[arg(short = 'p', long, global = true, value_name = "NAME")]
+    pub project_name: Option<String>,
+    /// Profile to enable; may be given more than once
+    #[arg(long = "profile", global = true, value_name = "NAME")]
+    pub profiles: Vec<String>,
+    /// File of variables, in place of .env
+    #[arg(long = "env-file", global = true, value_name = "FILE")]
+    pub env_files: Vec<PathBuf>,
+    /// Folder that relative paths start from
+    #[arg(long, global = true, value_name = "DIR")]
+    pub project_directory: Option<PathBuf>,
+    /// Where services run; by default (and without JACKDAW_RUNTIME) a Docker engine if one answers, else processes
+    #[arg(long, global = true, value_enum)]
+    pub runtime: Option<RuntimeChoice>,
+    /// Print without colours (so does NO_COLOR)
+    #[arg(long, global = true)]
+    pub no_color: bool,
+}
+
+/// See [`Global::runtime`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum RuntimeChoice {
+    /// Containers of a Docker engine
+    Docker,
+    /// Processes on loopback addresses
+    Process,
+}
+
+/// Text for people, JSON for programs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// A table
+    Table,
+    /// One JSON document
+    Json,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Create and start the services; attached unless -d is given
+    Up(Up),
+    /// Stop and remove what `up` made; volumes only with -v
+    Down(Down),
+    /// List the containers (or the processes that stand for them)
+    Ps(Ps),
+    /// Show what services printed
+    Logs(Logs),
+    /// Stop services
+    Stop(Timed),
+    /// Start stopped services
+    Start(Named),
+    /// Stop and start services
+    Restart(Timed),
+    /// Send a signal to services
+    Kill(Kill),
+    /// Run a command in a service's container (or beside its process)
+    Exec(Exec),
+    /// Print the file as it is understood
+    Config(Config),
+    /// Hold the running cluster to its file, one obligation a line
+    Check(Check),
+    /// Run one broker on a server.properties
+    Broker(Broker),
+    /// Explain a diagnostic's code
+    Explain {
+        /// A code such as JK0012; none lists all of them
+        code: Option<String>,
+    },
+    /// Run the supervisor of a project (the process runtime starts it)
+    #[command(hide = true)]
+    Supervise {
+        /// Folder of the project
+        root: PathBuf,
+    },
+    /// Take one look at an address and print what is seen
+    #[command(hide = true)]
+    Probe {
+        /// The question, as JSON
+        look: String,
+    },
+    /// Look at addresses until all are as they should, and print what is found
+    #[command(hide = true)]
+    Await {
+        /// The looks, as JSON
+        looks: String,
+        /// Time it may take
+        timeout_ms: u64,
+    },
+}
+
+/// `up`
+#[derive(Debug, Args)]
+pub struct Up {
+    /// Return as soon as the cluster is ready, and leave it running
+    #[arg(short, long)]
+    pub detach: bool,
+    /// Print what would be done, and do nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// How the dry run is printed
+    #[arg(long, value_enum, default_value = "table", requires = "dry_run")]
+    pub format: Format,
+    /// Make containers anew even if nothing changed
+    #[arg(long, conflicts_with = "no_recreate")]
+    pub force_recreate: bool,
+    /// Keep containers even if their configuration changed
+    #[arg(long)]
+    pub no_recreate: bool,
+    /// Make containers, start none
+    #[arg(long)]
+    pub no_start: bool,
+    /// Without the services that the named ones depend on
+    #[arg(long)]
+    pub no_deps: bool,
+    /// Remove containers of services that the file does not have
+    #[arg(long)]
+    pub remove_orphans: bool,
+    /// New unnamed volumes in place of those of the last containers
+    #[arg(short = 'V', long)]
+    pub renew_anon_volumes: bool,
+    /// Detach, once ready (`-d` waits as well)
+    #[arg(long)]
+    pub wait: bool,
+    /// Seconds until a cluster that is not ready counts as failed
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    pub wait_timeout: u64,
+    /// Do not wait until the cluster is ready
+    #[arg(long, conflicts_with = "wait")]
+    pub no_wait: bool,
+    /// Seconds that services have to stop when attached `up` ends or they are made anew
+    #[arg(short, long, value_name = "SECONDS")]
+    pub timeout: Option<u64>,
+    /// Who provides a service, as SERVICE=PROVIDER
+    #[arg(long, value_name = "SERVICE=PROVIDER")]
+    pub provider: Vec<String>,
+    /// Print log lines without the service's name
+    #[arg(long)]
+    pub no_log_prefix: bool,
+    /// Services, with what they depend on; all without
+    pub services: Vec<String>,
+}
+
+/// `down`
+#[derive(Debug, Args)]
+pub struct Down {
+    /// Remove the volumes, and with them the data
+    #[arg(short, long)]
+    pub volumes: bool,
+    /// Seconds that services have to stop
+    #[arg(short, long, value_name = "SECONDS")]
+    pub timeout: Option<u64>,
+    /// Remove containers of services that the file does not have
+    #[arg(long)]
+    pub remove_orphans: bool,
+}
+
+/// `ps`
+#[derive(Debug, Args)]
+pub struct Ps {
+    /// Stopped ones too
+    #[arg(short, long)]
+    pub all: bool,
+    /// How it is printed
+    #[arg(long, value_enum, default_value = "table")]
+    pub format: Format,
+    /// Ids only
+    #[arg(short, long)]
+    pub quiet: bool,
+    /// Only these services
+    pub services: Vec<String>,
+}
+
+/// `logs`
+#[derive(Debug, Args)]
+pub struct Logs {
+    /// Go on with what comes (`-f` after `logs` means this)
+    #[arg(long)]
+    pub follow: bool,
+    /// Only so many of the last lines of each
+    #[arg(short = 'n', long, value_name = "LINES")]
+    pub tail: Option<String>,
+    /// With times
+    #[arg(short, long)]
+    pub timestamps: bool,
+    /// Only from this time on (RFC 3339)
+    #[arg(long)]
+    pub since: Option<String>,
+    /// Without the service's name
+    #[arg(long)]
+    pub no_log_prefix: bool,
+    /// Only these services
+    pub services: Vec<String>,
+}
+
+/// Commands with a time to stop.
+#[derive(Debug, Args)]
+pub struct Timed {
+    /// Seconds that services have to stop
+    #[arg(short, long, value_name = "SECONDS")]
+    pub timeout: Option<u64>,
+    /// Only these services
+    pub services: Vec<String>,
+}
+
+/// Commands with nothing but services.
+#[derive(Debug, Args)]
+pub struct Named {
+    /// Only these services
+    pub services: Vec<String>,
+}
+
+/// `kill`
+#[derive(Debug, Args)]
+pub struct Kill {
+    /// The signal
+    #[arg(short, long, default_value = "SIGKILL")]
+    pub signal: String,
+    /// Only these services
+    pub services: Vec<String>,
+}
+
+/// `exec`
+#[derive(Debug, Args)]
+pub struct Exec {
+    /// In the background
+    #[arg(short, long)]
+    pub detach: bool,
+    /// With our standard input (it is given anyway)
+    #[arg(short, long)]
+    pub interactive: bool,
+    /// With a terminal (it is given where we have one)
+    #[arg(short, long)]
+    pub tty: bool,
+    /// Without a terminal
+    #[arg(short = 'T', long = "no-tty", conflicts_with = "tty")]
+    pub no_tty: bool,
+    /// Extra variable
+    #[arg(short, long, value_name = "NAME=VALUE")]
+    pub env: Vec<String>,
+    /// As that user
+    #[arg(short, long)]
+    pub user: Option<String>,
+    /// In that folder
+    #[arg(short, long)]
+    pub workdir: Option<String>,
+    /// The service
+    pub service: String,
+    /// The command and its arguments
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
+    pub command: Vec<String>,
+}
+
+/// `config`
+#[derive(Debug, Args)]
+pub struct Config {
+    /// How it is printed
+    #[arg(long, value_enum, default_value = "yaml")]
+    pub format: ConfigFormat,
+    /// Names of the services only
+    #[arg(long, group = "what")]
+    pub services: bool,
+    /// Names of the volumes only
+    #[arg(long, group = "what")]
+    pub volumes: bool,
+    /// Images only
+    #[arg(long, group = "what")]
+    pub images: bool,
+    /// Say only whether it is valid
+    #[arg(short, long, group = "what")]
+    pub quiet: bool,
+}
+
+/// See [`Config::format`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ConfigFormat {
+    /// YAML
+    Yaml,
+    /// JSON
+    Json,
+}
+
+/// `check`
+#[derive(Debug, Args)]
+pub struct Check {
+    /// How it is printed
+    #[arg(long, value_enum, default_value = "table")]
+    pub format: Format,
+    /// Also kill the leader of a partition and see it come back
+    #[arg(long)]
+    pub disruptive: bool,
+}
+
+/// `broker`
+#[derive(Debug, Args)]
+pub struct Broker {
+    /// Names that are resolved before the system's, as in /etc/hosts
+    #[arg(long, value_name = "FILE")]
+    pub hosts: Option<PathBuf>,
+    /// Format empty log folders for this cluster
+    #[arg(long, value_name = "ID")]
+    pub cluster_id: Option<String>,
+    /// The configuration
+    pub properties: PathBuf,
+    /// A setting that wins over the file's
+    #[arg(long = "override", value_name = "KEY=VALUE")]
+    pub overrides: Vec<String>,
+}
+
+/// The command line of this process, with the one short flag that means two things told apart: `-f` is
+/// `--file`, but after `logs` it is `--follow`, as with Docker Compose.
+pub fn arguments(given: impl IntoIterator<Item = String>) -> Vec<String> {
+    const WITH_VALUE: [&str; 8] = [
+        "-f",
+        "--file",
+        "-p",
+        "--project-name",
+        "--profile",
+        "--env-file",
+        "--project-directory",
+        "--runtime",
+    ];
+    let mut words = Vec::new();
+    let (mut command, mut value_next) = (None::<String>, false);
+    for word in given {
+        let is_first = words.is_empty();
+        let short = word.strip_prefix('-').filter(|rest| !rest.is_empty());
+        match (&command, short) {
+            (Some(name), Some(flags)) if name == "logs" && flags.chars().all(|flag| "ft".contains(flag)) => {
+                let long = |flag| if flag == 'f' { "--follow" } else { "--timestamps" };
+                words.extend(flags.chars().map(|flag| long(flag).to_owned()));
+                continue;
+            }
+            (None, None) if !is_first && !value_next => command = Some(word.clone()),
+            _ => {}
+        }
+        value_next = command.is_none() && WITH_VALUE.contains(&word.as_str());
+        words.push(word);
+    }
+    words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_file_may_stand_before_the_command_or_after_it() {
+        for line in ["jackdaw -f a.yml -p demo ps", "jackdaw ps -f a.yml -p demo"] {
+            let cli = Cli::parse_from(line.split(' '));
+            assert_eq!(cli.global.files, [PathBuf::from("a.yml")], "{line}");
+            assert_eq!(cli.global.project_name.as_deref(), Some("demo"), "{line}");
+        }
+    }
+
+    #[test]
+    fn after_logs_the_short_f_follows() {
+        let line = "jackdaw -f a.yml logs -ft -n 5 Kafka00Service".split(' ').map(str::to_owned);
+        let cli = Cli::parse_from(arguments(line));
+        assert_eq!(cli.global.files, [PathBuf::from("a.yml")]);
+        let Command::Logs(logs) = cli.command else { panic!("{:?}", cli.command) };
+        assert!(logs.follow && logs.timestamps);
+        assert_eq!(
+            (logs.tail.as_deref(), logs.services.as_slice()),
+            (Some("5"), &["Kafka00Service".into()][..])
+        );
+    }
+}

@@ -1,0 +1,41 @@
+//! One file a command, or a few that are alike; this one only hands over.
+
+mod act;
+mod broker;
+mod check;
+mod config;
+mod exec;
+pub mod guard;
+mod hidden;
+mod logs;
+mod ps;
+mod up;
+
+use crate::cli::{Command, Global};
+use crate::exit::Result;
+use crate::terminal::Terminal;
+
+/// Runs one command.
+///
+/// # Errors
+/// What is to be said, and the exit code.
+pub fn run(global: &Global, command: Command, terminal: Terminal) -> Result {
+    match command {
+        Command::Up(up) => crate::block_on(up::run(global, up, terminal)),
+        Command::Down(down) => crate::block_on(act::down(global, down, terminal)),
+        Command::Ps(ps) => crate::block_on(ps::run(global, ps, terminal)),
+        Command::Logs(logs) => crate::block_on(logs::run(global, logs, terminal)),
+        Command::Stop(timed) => crate::block_on(act::stop(global, timed, terminal)),
+        Command::Start(named) => crate::block_on(act::start(global, named, terminal)),
+        Command::Restart(timed) => crate::block_on(act::restart(global, timed, terminal)),
+        Command::Kill(kill) => crate::block_on(act::kill(global, kill, terminal)),
+        Command::Exec(exec) => crate::block_on(exec::run(global, exec, terminal)),
+        Command::Config(wanted) => config::run(global, &wanted, &terminal),
+        Command::Check(check) => crate::block_on(check::run(global, check, terminal)),
+        Command::Broker(broker) => broker::run(broker),
+        Command::Explain { code } => config::explain(code.as_deref()),
+        Command::Supervise { root } => hidden::supervise(&root),
+        Command::Probe { look } => crate::block_on(hidden::probe(look)),
+        Command::Await { looks, timeout_ms } => crate::block_on(hidden::until_ready(looks, timeout_ms)),
+    }
+}
