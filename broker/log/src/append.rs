@@ -9,7 +9,7 @@ use jackdaw_wire::batch::{HEADER_BYTES, complete_batches};
 use jackdaw_wire::validate::{AppendOrigin, StampedBatch};
 
 use crate::batch::BatchMeta;
-use crate::error::{AppendError, StorageError};
+use crate::error::{AppendError, AtPath, StorageError};
 use crate::index::{AbortedTxn, Entry, OffsetEntry, TimeEntry};
 use crate::log::{AppendInfo, Checked, Incoming, Log};
 use crate::producer::{Origin, Updates};
@@ -256,6 +256,12 @@ impl Log {
         }
         active.finish_time_index()?;
         active.trim_log()?;
+        if base_offset <= self.opened_at && !self.active_indexes_synced {
+            // The checkpoint this log was opened with would have recovery begin behind the segment that ends here.
+            for (path, file) in active.files_to_sync(true)? {
+                file.sync().at("syncing", &path)?;
+            }
+        }
         let segment = self.new_segment(base_offset, now_ms)?;
         Arc::make_mut(&mut self.segments).push(segment);
         self.unsynced_closed.push(active);

@@ -98,6 +98,8 @@ pub struct Log {
     pub(crate) folder_synced: u64,
     /// So they are after a clean stop, until the next append.
     pub(crate) active_indexes_synced: bool,
+    /// The recovery point that is on the disk as far as this log knows; the directory may have a later one.
+    pub(crate) opened_at: i64,
     /// How often the end was cut: a flush begun before says nothing of what was written after.
     pub(crate) truncations: u64,
     pub(crate) producer_expiration_ms: i64,
@@ -160,6 +162,7 @@ impl Log {
             folder_changes: 1,
             folder_synced: 0,
             active_indexes_synced: state.clean_shutdown,
+            opened_at: state.recovery_point,
             truncations: 0,
             producer_expiration_ms: state.producer_expiration_ms,
             topic_id,

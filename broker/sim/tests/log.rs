@@ -180,7 +180,7 @@ impl Model {
         let offset = self.rng.between(self.start, self.end());
         let now_ms = self.now_ms;
         self.log().truncate_to(offset, now_ms).unwrap();
-        self.recovery_point = self.recovery_point.min(offset);
+        self.recovery_point = self.recovery_point.min(self.log.as_ref().unwrap().recovery_point());
         self.forget_from(offset);
         // A batch in the middle of which the cut lies goes as a whole, and the log ends where the cut was.
         let end = self.log().log_end_offset();

@@ -1,0 +1,92 @@
+//! Folders that this crate writes, judged by Kafka's own `DumpLogSegments`. Runs where a JVM and the jars of Kafka
+//! 3.7.0 are found (`JACKDAW_KAFKA_LIBS`, a folder of jars); elsewhere it says that it is skipped.
+
+mod common;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use common::{TestLog, batch, end_marker, transactional};
+use jackdaw_log::LogConfig;
+
+/// The jars, if there are any.
+fn kafka_libs() -> Option<PathBuf> {
+    let folder = std::env::var_os("JACKDAW_KAFKA_LIBS").map(PathBuf::from)?;
+    let has_jars = std::fs::read_dir(&folder).ok()?.flatten().any(|file| file.path().extension() == Some("jar".as_ref()));
+    let has_java = Command::new("java").arg("-version").output().is_ok_and(|output| output.status.success());
+    (has_jars && has_java).then_some(folder)
+}
+
+/// What the tool says about the files; standard error holds its complaints.
+fn dump(libs: &Path, files: &[PathBuf], arguments: &[&str]) -> (String, String) {
+    let list: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
+    let output = Command::new("java")
+        .arg("-cp")
+        .arg(libs.join("*"))
+        .args(["-Xmx256m", "kafka.tools.DumpLogSegments", "--files", &list.join(",")])
+        .args(arguments)
+        .output()
+        .unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    let (said, complained) = (text(output.stdout), text(output.stderr));
+    assert!(output.status.success(), "{said}\n{complained}");
+    // Without a configuration the logging library says so; that is no complaint about the files.
+    let complained = complained.lines().filter(|line| !line.starts_with("log4j:") && !line.starts_with("SLF4J"));
+    (said, complained.collect::<Vec<_>>().join("\n"))
+}
+
+fn files_of(folder: &Path, suffix: &str) -> Vec<PathBuf> {
+    let mut files: Vec<PathBuf> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|file| file.unwrap().path())
+        .filter(|path| path.to_string_lossy().ends_with(suffix))
+        .collect();
+    files.sort();
+    files
+}
+
+#[test]
+fn kafkas_own_tool_finds_nothing_wrong_with_our_folders() {
+    let Some(libs) = kafka_libs() else {
+        eprintln!("skipped: no JVM, or JACKDAW_KAFKA_LIBS names no folder of jars");
+        return;
+    };
+    let config = LogConfig { segment_bytes: 20_000, index_interval_bytes: 300, ..LogConfig::default() };
+    let mut log = TestLog::new(config);
+    for number in 0..300 {
+        // Follower appends of several batches and timestamps that go back now and then.
+        let timestamp = 1_700_000_000_000 + number * 10 - (number % 7) * 25;
+        let base = log.end();
+        let first = batch(base, 1, timestamp, 3, None);
+        let second = batch(base + 3, 1, timestamp + 5, 2, Some((number % 4 + 1, (number / 4 * 2) as i32)));
+        log.append_verbatim(&[first, second]);
+        if number % 50 == 49 {
+            log.append_verbatim(&[transactional(log.end(), 2, 99, 0, (number / 50) as i32)]);
+            log.append_verbatim(&[end_marker(log.end(), 2, 99, number % 100 == 49)]);
+        }
+    }
+    log.log.close_clean().unwrap();
+    let folder = log.folder();
+    let logs = files_of(&folder, ".log");
+    assert!(logs.len() > 3, "{logs:?}");
+    let (said, complained) = dump(&libs, &logs, &["--deep-iteration"]);
+    assert_eq!(complained, "");
+    assert!(said.contains("isvalid: true") && !said.contains("isvalid: false"), "{said}");
+    for suffix in [".index", ".timeindex"] {
+        let indexes = files_of(&folder, suffix);
+        let (said, complained) = dump(&libs, &indexes, &[]);
+        assert_eq!(complained, "", "{suffix}");
+        assert!(said.lines().count() > indexes.len() * 10, "{said}");
+        let (said, complained) = dump(&libs, &indexes, &["--index-sanity-check"]);
+        assert_eq!(complained, "", "{suffix}");
+        assert_eq!(said.matches("passed sanity check").count(), indexes.len(), "{said}");
+    }
+    let (said, _) = dump(&libs, &files_of(&folder, ".txnindex"), &[]);
+    assert!(said.contains("producerId: 99"), "{said}");
+    let snapshots = files_of(&folder, ".snapshot");
+    let (said, complained) = dump(&libs, &snapshots[snapshots.len() - 1..], &[]);
+    assert_eq!(complained, "");
+    for producer in [1, 2, 3, 4, 99] {
+        assert!(said.contains(&format!("producerId: {producer} ")), "{said}");
+    }
+}
