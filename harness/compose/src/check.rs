@@ -13,7 +13,7 @@ use crate::yaml::{Entry, Kind, Node};
 /// Checks the completed tree.
 pub(crate) fn check(root: &Node, disabled: &[Spanned<String>], diagnostics: &mut Vec<Diagnostic>) {
     let services = root.get("services").map(Node::entries).unwrap_or_default();
-    if services.is_empty() {
+    if services.is_empty() && !crate::diagnostic::has_errors(diagnostics) {
         let message = if disabled.is_empty() {
             String::from("the file declares no service")
         } else {
@@ -119,21 +119,10 @@ impl Checker<'_> {
     }
 
     fn volumes(&mut self, service: &Node) {
-        let mut targets: HashMap<&str, &Span> = HashMap::new();
         for mount in service.get("volumes").map(Node::items).unwrap_or_default() {
             let kind = mount.get("type").and_then(Node::as_str);
             if let (Some("volume"), Some(source)) = (kind, mount.get("source")) {
                 self.must_be_declared("volumes", Code::UndefinedVolume, source);
-            }
-            if let Some(target) = mount.get("target").and_then(Node::as_str)
-                && let Some(first) = targets.insert(target, &mount.span)
-            {
-                let message = format!("two volumes are mounted at {target}");
-                self.diagnostics.push(
-                    Diagnostic::new(Code::InvalidMount, message, &first_line(&mount.span))
-                        .label("mounted over the other")
-                        .related(&first_line(first), "first one"),
-                );
             }
         }
     }

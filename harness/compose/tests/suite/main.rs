@@ -1,0 +1,5 @@
+//! Loading compose files: what is refused, and what the rest comes to.
+
+mod folder;
+mod projects;
+mod refusals;
