@@ -67,7 +67,8 @@ impl TestLog {
 
 fn open(root: &tempfile::TempDir, config: &Arc<LogConfig>, state: OpenState) -> Log {
     let partition = TopicPartition::new("orders", 0);
-    Log::open(Arc::new(RealDisk), &root.path().join("orders-0"), partition, Arc::clone(config), state, NOW_MS).unwrap()
+    Log::open(Arc::new(RealDisk), &root.path().join("orders-0"), partition, Arc::clone(config), state, NOW_MS)
+        .unwrap()
 }
 
 fn contents(piece: &Piece) -> Vec<u8> {
@@ -100,14 +101,21 @@ fn fill(mut builder: BatchBuilder, timestamp_ms: i64, records: i64) -> Bytes {
 
 /// One record in a transaction.
 pub fn transactional(base: i64, epoch: i32, producer: i64, producer_epoch: i16, sequence: i32) -> Bytes {
-    fill(BatchBuilder::new(base, epoch).transactional().producer(producer, producer_epoch, sequence), NOW_MS, 1)
+    fill(
+        BatchBuilder::new(base, epoch).transactional().producer(producer, producer_epoch, sequence),
+        NOW_MS,
+        1,
+    )
 }
 
 /// The end of a transaction.
 pub fn end_marker(base: i64, epoch: i32, producer: i64, is_abort: bool) -> Bytes {
     let coordinator_epoch = 0;
-    let marker =
-        if is_abort { ControlRecord::Abort { coordinator_epoch } } else { ControlRecord::Commit { coordinator_epoch } };
+    let marker = if is_abort {
+        ControlRecord::Abort { coordinator_epoch }
+    } else {
+        ControlRecord::Commit { coordinator_epoch }
+    };
     let (key, value) = marker.encode().unwrap();
     let mut builder = BatchBuilder::new(base, epoch).transactional().control().producer(producer, 0, -1);
     builder.append(NOW_MS, Some(&key), Some(&value));
