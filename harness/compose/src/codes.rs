@@ -150,9 +150,6 @@ codes! {
     54 ReplicasNeedNames Error "one container name for several replicas"
         "A fixed `container_name` can be given to one container only, so the service cannot have more \
          than one replica."
-    55 NotPortable Warning "no effect here"
-        "The key is part of the compose specification, but it means something only on a Swarm or for an \
-         engine that is not in use here."
     100 NearMissVariable Warning "variable is nearly one that is known"
         "The name is one or two letters away from a variable that the image knows. The image ignores it, \
          so the setting it stands for is not made. For a cluster id that means: each node of the original \
@@ -200,9 +197,6 @@ codes! {
     113 OtherVersion Hint "the image is of another Kafka version"
         "Jackdaw behaves as Apache Kafka 3.7. What the named version added later is absent; what it \
          removed is still there."
-    114 BundledDefaultLost Hint "the image's own configuration is discarded"
-        "The apache image has a configuration of its own that is used only while no variable at all is \
-         set. One variable is enough to discard it whole, so everything it contained must be said again."
     115 SecurityNotBuilt Error "a security protocol that is not built"
         "The listener asks for TLS or SASL. Jackdaw does not serve that protocol yet, and would rather \
          not start than serve it in the clear."

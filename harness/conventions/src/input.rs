@@ -41,7 +41,7 @@ pub(crate) struct MountedFiles<'a> {
 
 impl Files for MountedFiles<'_> {
     fn read(&self, path: &str) -> Option<Arc<Source>> {
-        self.from_objects(path).or_else(|| {
+        self.mounted_object(path).or_else(|| {
             let host = self.host_path(path)?;
             let shown = host.strip_prefix(&self.project.working_dir).unwrap_or(&host).display().to_string();
             std::fs::read_to_string(&host).ok().map(|text| Source::new(shown, text))
@@ -58,7 +58,7 @@ impl MountedFiles<'_> {
         Some(if rest.is_empty() { source.clone() } else { source.join(rest) })
     }
 
-    fn from_objects(&self, path: &str) -> Option<Arc<Source>> {
+    fn mounted_object(&self, path: &str) -> Option<Arc<Source>> {
         let secrets = self.service.secrets.iter().map(|mount| (mount, &self.project.secrets));
         let configs = self.service.configs.iter().map(|mount| (mount, &self.project.configs));
         let (mount, objects) = secrets.chain(configs).find(|(mount, _)| mount.target == path)?;

@@ -9,7 +9,7 @@ mod storage;
 use jackdaw_compose::{Code, Condition, Diagnostic, HealthTest, Project, Service};
 
 use crate::Provider;
-use crate::plan::NodePlan;
+use crate::plan::{NodePlan, Roles};
 
 /// Everything that the checks look at.
 pub(crate) struct View<'a> {
@@ -41,10 +41,15 @@ impl<'a> View<'a> {
 /// Runs every check.
 pub(crate) fn lint(project: &Project, nodes: &[NodePlan], quorums: &[Vec<usize>], out: &mut Vec<Diagnostic>) {
     let view = View { project, nodes };
+    // With a node that was not understood, counting nodes would only find what is missing of it.
+    let is_whole = nodes.iter().all(|node| node.roles != Roles::default() && node.node_id >= 0);
     for quorum in quorums {
         let members: Vec<&NodePlan> = quorum.iter().map(|at| &nodes[*at]).collect();
         quorum::check(&view, &members, out);
-        storage::replication(&members, out);
+        if is_whole {
+            quorum::missing_voters(&view, &members, out);
+            storage::replication(&members, out);
+        }
     }
     for node in nodes {
         let Some(service) = view.service(node) else { continue };

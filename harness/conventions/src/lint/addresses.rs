@@ -26,7 +26,7 @@ pub(super) fn check(view: &View<'_>, node: &NodePlan, service: &Service, out: &m
     }
 }
 
-fn ports_of<'a>(service: &'a Service, target: u16) -> impl Iterator<Item = &'a Port> {
+fn ports_of(service: &Service, target: u16) -> impl Iterator<Item = &Port> {
     service.ports.iter().filter(move |port| port.target == target && port.protocol == Protocol::Tcp)
 }
 

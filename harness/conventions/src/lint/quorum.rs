@@ -18,7 +18,6 @@ pub(super) fn check(view: &View<'_>, members: &[&NodePlan], out: &mut Vec<Diagno
             port(members, voter, out);
         }
     }
-    missing_voters(view, members, out);
 }
 
 fn node_ids(members: &[&NodePlan], out: &mut Vec<Diagnostic>) {
@@ -164,7 +163,8 @@ fn port(members: &[&NodePlan], voter: &Voter, out: &mut Vec<Diagnostic>) {
     );
 }
 
-fn missing_voters(view: &View<'_>, members: &[&NodePlan], out: &mut Vec<Diagnostic>) {
+/// Voters that no node of the project is.
+pub(super) fn missing_voters(view: &View<'_>, members: &[&NodePlan], out: &mut Vec<Diagnostic>) {
     let Some(first) = members.first() else { return };
     let disabled = |host: &str| view.project.disabled_services.iter().any(|name| name.value == host);
     for voter in &first.voters {
