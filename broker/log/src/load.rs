@@ -145,23 +145,25 @@ pub(crate) fn tail_of(active: &Segment) -> Result<Tail, StorageError> {
 }
 
 fn read_listing(place: &Arc<Place>, listing: &[FileInfo]) -> Result<Files, StorageError> {
-    let names: BTreeSet<&str> = listing.iter().map(|file| file.name.as_str()).collect();
+    let sizes: BTreeMap<&str, u64> =
+        listing.iter().map(|file| (file.name.as_str(), file.size_bytes)).collect();
     let mut files =
         Files { segments: BTreeMap::new(), without_index: BTreeSet::new(), snapshots: BTreeSet::new() };
     for file in listing {
         let Some(base_offset) = names::offset_of_file(&file.name) else { continue };
-        let has = |suffix: &str| names.contains(names::segment_file(base_offset, suffix).as_str());
+        let size_of = |suffix: &str| sizes.get(names::segment_file(base_offset, suffix).as_str()).copied();
         if file.name.ends_with(names::LOG_SUFFIX) {
             let segment =
                 Segment::existing(Arc::clone(place), base_offset, file.size_bytes, file.modified_ms);
-            files.segments.insert(base_offset, Arc::new(segment));
-            if !has(names::OFFSET_INDEX_SUFFIX) || !has(names::TIME_INDEX_SUFFIX) {
+            let indexes = size_of(names::OFFSET_INDEX_SUFFIX).zip(size_of(names::TIME_INDEX_SUFFIX));
+            if !indexes.is_some_and(|(offsets, times)| segment.listed_indexes(offsets, times)) {
                 files.without_index.insert(base_offset);
             }
+            files.segments.insert(base_offset, Arc::new(segment));
         } else if file.name.ends_with(names::PRODUCER_SNAPSHOT_SUFFIX) {
             files.snapshots.insert(base_offset);
         } else if names::SEGMENT_SUFFIXES.iter().any(|suffix| file.name.ends_with(suffix))
-            && !has(names::LOG_SUFFIX)
+            && size_of(names::LOG_SUFFIX).is_none()
         {
             let path = place.path(&file.name);
             tracing::warn!(

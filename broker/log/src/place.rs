@@ -71,6 +71,10 @@ impl LazyFile {
         Ok(Arc::clone(locked(&self.handle).get_or_insert(opened)))
     }
 
+    pub fn is_open(&self) -> bool {
+        locked(&self.handle).is_some()
+    }
+
     pub fn close(&self) {
         *locked(&self.handle) = None;
     }

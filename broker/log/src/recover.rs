@@ -190,6 +190,10 @@ impl Recovery<'_> {
     /// into account (`LogSegment.recover`).
     fn recover(&mut self, segment: &Segment, producers: &mut ProducerState) -> Result<Recovered, OpenError> {
         segment.truncate_aborted(i64::MIN)?;
+        if segment.is_known_empty() {
+            // Most partitions of most brokers: nothing to open, nothing to check.
+            return Ok(Recovered { truncated_bytes: 0, next_offset: segment.base_offset });
+        }
         let mut books = Books::new(segment.base_offset, self.config.index_interval_bytes as u64);
         let mut scan = Scan::new(segment)?;
         let mut fault = None;

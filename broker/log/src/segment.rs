@@ -84,6 +84,26 @@ impl Segment {
         }
     }
 
+    /// What a listing says of the index files: what is empty need not be opened to be known. Whether they consist of
+    /// whole entries.
+    pub fn listed_indexes(&self, offset_index_bytes: u64, time_index_bytes: u64) -> bool {
+        let mut state = locked(&self.state);
+        if offset_index_bytes == 0 {
+            state.offset_entries = Some(0);
+        }
+        if time_index_bytes == 0 {
+            state.time_entries = Some(0);
+        }
+        offset_index_bytes.is_multiple_of(OffsetEntry::BYTES as u64)
+            && time_index_bytes.is_multiple_of(TimeEntry::BYTES as u64)
+    }
+
+    /// Neither records nor index entries, by what the listing said.
+    pub fn is_known_empty(&self) -> bool {
+        let state = locked(&self.state);
+        state.size_bytes == 0 && state.offset_entries == Some(0) && state.time_entries == Some(0)
+    }
+
     /// Makes an empty segment; leftovers of the same name go.
     pub fn create(
         place: Arc<Place>,
@@ -181,14 +201,20 @@ impl Segment {
     pub fn trim_indexes(&self) -> Result<(), StorageError> {
         let offsets = u64::from(self.offset_entries()?) * OffsetEntry::BYTES as u64;
         let times = u64::from(self.time_entries()?) * TimeEntry::BYTES as u64;
-        for (file, size, suffix) in [
-            (self.offset_index_file()?, offsets, names::OFFSET_INDEX_SUFFIX),
-            (self.time_index_file()?, times, names::TIME_INDEX_SUFFIX),
-        ] {
-            let path = self.path(suffix);
-            if file.len().at("measuring", &path)? != size {
-                file.set_len(size).at("trimming", &path)?;
-            }
+        // What counts as empty by its listing is empty.
+        if offsets > 0 || self.offset_index.is_open() {
+            self.trim(&self.offset_index_file()?, names::OFFSET_INDEX_SUFFIX, offsets)?;
+        }
+        if times > 0 || self.time_index.is_open() {
+            self.trim(&self.time_index_file()?, names::TIME_INDEX_SUFFIX, times)?;
+        }
+        Ok(())
+    }
+
+    fn trim(&self, file: &Arc<dyn DiskFile>, suffix: &str, size_bytes: u64) -> Result<(), StorageError> {
+        let path = self.path(suffix);
+        if file.len().at("measuring", &path)? != size_bytes {
+            file.set_len(size_bytes).at("trimming", &path)?;
         }
         Ok(())
     }
@@ -459,6 +485,9 @@ impl Segment {
     /// (`readNextOffset`). An end before the file's end means damage.
     pub fn next_offset(&self) -> Result<(i64, u64), StorageError> {
         let size = self.size_bytes();
+        if size == 0 {
+            return Ok((self.base_offset, 0));
+        }
         let file = self.log_file()?;
         let path = self.path(names::LOG_SUFFIX);
         let from = self.indexed_position(&*file, i64::MAX)?;
@@ -481,32 +510,19 @@ impl Segment {
         Ok(next_offset)
     }
 
-    /// Whether the index files can be what they have to be: whole entries, the last within the records.
+    /// Whether the index files can be what they have to be: the last entry lies within the records.
     pub fn indexes_look_right(&self) -> Result<bool, StorageError> {
-        let size = self.size_bytes();
-        let (offsets, times) = (self.offset_index_file()?, self.time_index_file()?);
-        let (offset_path, time_path) =
-            (self.path(names::OFFSET_INDEX_SUFFIX), self.path(names::TIME_INDEX_SUFFIX));
-        let is_whole = |file: &dyn DiskFile, path: &Path, entry: usize| {
-            file.len().at("measuring", path).map(|len| len % entry as u64 == 0)
-        };
-        if !is_whole(&*offsets, &offset_path, OffsetEntry::BYTES)?
-            || !is_whole(&*times, &time_path, TimeEntry::BYTES)?
-        {
-            return Ok(false);
-        }
-        let count = self.offset_entries()?;
-        if let Some(last) = count.checked_sub(1) {
-            let last = index::read_entry::<OffsetEntry>(&*offsets, &offset_path, last)?;
-            if last.is_none_or(|entry| u64::from(entry.position) >= size) {
-                return Ok(false);
-            }
-        }
-        Ok(true)
+        let Some(last) = self.offset_entries()?.checked_sub(1) else { return Ok(true) };
+        let path = self.path(names::OFFSET_INDEX_SUFFIX);
+        let last = index::read_entry::<OffsetEntry>(&*self.offset_index_file()?, &path, last)?;
+        Ok(last.is_some_and(|entry| u64::from(entry.position) < self.size_bytes()))
     }
 
     /// The largest timestamp of the first batch, for rolling by time.
     pub fn first_batch_timestamp_ms(&self) -> Result<Option<i64>, StorageError> {
+        if self.size_bytes() == 0 {
+            return Ok(None);
+        }
         let path = self.path(names::LOG_SUFFIX);
         let first = HeaderWalk::new(&*self.log_file()?, &path, 0, self.size_bytes()).next()?;
         Ok(first.and_then(Result::ok).map(|found| found.meta.max_timestamp_ms))

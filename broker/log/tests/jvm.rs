@@ -1,6 +1,8 @@
 //! Folders that this crate writes, judged by Kafka's own `DumpLogSegments`. Runs where a JVM and the jars of Kafka
 //! 3.7.0 are found (`JACKDAW_KAFKA_LIBS`, a folder of jars); elsewhere it says that it is skipped.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod common;
 
 use std::path::{Path, PathBuf};

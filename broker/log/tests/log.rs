@@ -1,5 +1,7 @@
 //! The log on the machine's disk: rolls, producers, transactions, retention, leftovers, a JVM's files.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod common;
 
 use common::{NOW_MS, TestLog, batch, end_marker, stamped, transactional};

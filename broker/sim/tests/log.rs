@@ -2,6 +2,8 @@
 //! flushed survives, what is read is what was written, and epochs and producers are those of the records that are
 //! left. A failing seed is printed and replays (`JACKDAW_SIM_SEED`).
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;

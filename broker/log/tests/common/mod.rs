@@ -1,5 +1,6 @@
 //! A log in a temporary folder, and batches to put into it.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![allow(dead_code, reason = "every test file uses some of it")]
 
 use std::path::PathBuf;
