@@ -22,8 +22,8 @@ const MAX_RETRY_PAUSE: Duration = Duration::from_millis(500);
 /// Sends requests to the leader of the quorum, and again where it has moved. Cheap to clone.
 #[derive(Clone)]
 pub struct ControllerChannel {
-    leader: watch::Receiver<LeaderAndEpoch>,
-    voters: Arc<HashMap<i32, NodeClient>>,
+    pub(super) leader: watch::Receiver<LeaderAndEpoch>,
+    pub(super) voters: Arc<HashMap<i32, NodeClient>>,
 }
 
 impl ControllerChannel {

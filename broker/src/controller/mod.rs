@@ -14,6 +14,8 @@ mod isr_sender;
 mod requests;
 mod schema;
 mod task;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
@@ -30,6 +32,7 @@ pub use assignments::Assignments;
 pub use channel::ControllerChannel;
 pub use evidence::BrokerWatch;
 pub use isr_sender::IsrSender;
+pub use requests::refuse;
 pub use schema::TopicSchema;
 
 /// Requests that wait for their turn; beyond these, senders wait.

@@ -1,7 +1,7 @@
 //! The controller's requests and replies on the wire.
 
 use bytes::{Bytes, BytesMut};
-use jackdaw_metadata::controller::{Request, Response as Reply};
+use jackdaw_metadata::controller::{ApiError, Request, Response as Reply};
 use jackdaw_wire::frame::decode_request;
 use jackdaw_wire::messages::*;
 use jackdaw_wire::protocol::Encodable;
@@ -55,5 +55,17 @@ pub(super) fn encode(context: &RequestContext, reply: &Reply) -> Response {
             "reply to API {} version {} cannot be encoded: {reason}",
             context.api_key, context.api_version
         )),
+    }
+}
+
+/// The reply to a request that no controller could be asked, with the error wherever the reply has room for it.
+pub fn refuse(context: &RequestContext, body: Bytes, error: &ApiError) -> Response {
+    if context.api_key == ApiKey::DescribeQuorum as i16 {
+        let refusal = DescribeQuorumResponse::default().with_error_code(error.code.code());
+        return Response::encode(context, &refusal);
+    }
+    match decode(context.api_key, context.api_version, body) {
+        Ok(request) => encode(context, &request.refuse(error)),
+        Err(reason) => Response::Close(reason),
     }
 }

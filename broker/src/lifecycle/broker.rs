@@ -27,7 +27,7 @@ const HEARTBEAT_VERSION: i16 = 1;
 const MIN_PAUSE: Duration = Duration::from_millis(50);
 const MAX_PAUSE: Duration = Duration::from_secs(1);
 /// The pause between heartbeats while a controlled shutdown is under way and nothing new is known.
-const SHUTDOWN_PAUSE: Duration = Duration::from_millis(100);
+const SHUTDOWN_PAUSE: Duration = Duration::from_millis(25);
 /// A controlled shutdown without any controller for this long is given up.
 const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(2);
 
@@ -60,7 +60,12 @@ impl Life {
         }
     }
 
-    pub(super) async fn run(mut self, mut commands: mpsc::Receiver<Command>) -> Result<(), LifecycleError> {
+    /// Lives until told to stop. `failure` hears why it ended before that.
+    pub(super) async fn run(
+        mut self,
+        mut commands: mpsc::Receiver<Command>,
+        failure: watch::Sender<Option<LifecycleError>>,
+    ) {
         let id = self.options.node_id;
         tracing::info!(
             target: LOGGER,
@@ -74,11 +79,11 @@ impl Life {
             "[BrokerLifecycleManager id={id}] Transitioning from {} to SHUTTING_DOWN.",
             self.current().name()
         );
+        failure.send_replace(ended.err());
         self.enter(BrokerState::ShuttingDown);
         if let Some(done) = self.shutdown.take() {
             let _ = done.send(());
         }
-        ended
     }
 
     async fn live(&mut self, commands: &mut mpsc::Receiver<Command>) -> Result<(), LifecycleError> {

@@ -100,12 +100,7 @@ impl Lifecycle {
         let (state_sender, state) = watch::channel(BrokerState::Starting);
         let (failure_sender, failure) = watch::channel(None);
         let broker_epoch = Arc::clone(&options.broker_epoch);
-        tokio::spawn(async move {
-            let life = broker::Life::new(options, state_sender);
-            if let Err(error) = life.run(queue).await {
-                failure_sender.send_replace(Some(error));
-            }
-        });
+        tokio::spawn(broker::Life::new(options, state_sender).run(queue, failure_sender));
         Self { commands, state, failure, broker_epoch }
     }
 

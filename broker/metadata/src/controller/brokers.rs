@@ -46,7 +46,14 @@ impl Controller {
         if with_directories {
             self.check_directories(broker, &request.log_dirs)?;
         }
-        let broker_epoch = self.next_offset;
+        if registered.is_some_and(|b| !b.fenced) {
+            // The registration fences the broker, and a fenced one leads nothing. Kafka 3.7 leaves it its partitions
+            // here, which then have a leader that nobody can reach until it is back.
+            let in_isr = self.index.with_broker_in_isr(broker);
+            self.update_leaders_and_isrs(Some(broker), None, in_isr, records);
+        }
+        let features = self.registered_features(request)?;
+        let broker_epoch = self.next_offset + records.len() as i64;
         let end_points = request.listeners.iter().map(|listener| BrokerEndpoint {
             name: listener.name.to_string(),
             host: listener.host.to_string(),
@@ -59,7 +66,7 @@ impl Controller {
             incarnation_id: request.incarnation_id,
             broker_epoch,
             end_points: end_points.collect(),
-            features: self.registered_features(request)?,
+            features,
             rack: request.rack.as_ref().map(|rack| rack.to_string()),
             log_dirs: if with_directories { request.log_dirs.clone() } else { Vec::new() },
             ..Default::default()

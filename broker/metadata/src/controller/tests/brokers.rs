@@ -60,6 +60,22 @@ fn the_broker_epoch_is_the_offset_of_the_registration() {
     assert_eq!(error_of(&cluster.ask(1, unknown).response), Some(ErrorCode::StaleBrokerEpoch));
 }
 
+/// A process that was killed and is back before its session ran out may have lost its last records.
+#[test]
+fn a_new_incarnation_of_an_unfenced_broker_starts_outside_of_every_leadership() {
+    let mut cluster = Cluster::of(2);
+    cluster.create(assigned("t", "1 2, 2 1"));
+    cluster.now_ms = 9_001;
+    let outcome = cluster.ask(3, registration(1).with_incarnation_id(id(77)));
+    insta::assert_snapshot!(cluster.show(&outcome.records), @r"
+    change t-0 leader=2 isr=[2]
+    change t-1 isr=[2]
+    RegisterBrokerRecord
+    ");
+    let Response::RegisterBroker(response) = outcome.response else { panic!() };
+    assert_eq!(response.broker_epoch, outcome.commit_offset, "the offset of the registration itself");
+}
+
 #[test]
 fn a_broker_is_unfenced_once_it_has_applied_its_own_registration() {
     let mut cluster = Cluster::of(0);

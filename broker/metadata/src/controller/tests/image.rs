@@ -188,3 +188,37 @@ fn a_reassignment_ends_when_everyone_added_is_in_sync() {
     assert_eq!(error_of(&outcome.response), Some(NEW_LEADER_ELECTED));
     insta::assert_snapshot!(cluster.show(&outcome.records), @"change t-0 leader=3 isr=[2, 3] replicas=[3, 2] removing=[] adding=[] directories=2");
 }
+
+/// A broker that slept through the log gets a snapshot: it must hear of everything that is gone as well.
+#[test]
+fn the_difference_of_two_images_tells_what_came_changed_and_went() {
+    let mut cluster = Cluster::of(2);
+    cluster.create(assigned("kept", "1 2"));
+    let changed = cluster.create(assigned("changed", "1 2, 2 1"));
+    let gone = cluster.create(assigned("gone", "1 2"));
+    let old = cluster.controller.image().clone();
+    assert!(
+        {
+            let same = MetadataDelta::between(&old, &old.clone());
+            same.changed_topics.is_empty() && same.changed_brokers.is_empty() && same.from_snapshot
+        },
+        "nothing but that it came from a snapshot"
+    );
+    let shrink = alter_partition::request(&cluster, 1, changed, 0, &[1]);
+    cluster.ask(3, shrink);
+    let new = cluster.create(assigned("new", "2 1"));
+    let named = delete_topics_request::DeleteTopicState::default().with_name(None).with_topic_id(gone);
+    cluster.ask(6, DeleteTopicsRequest::default().with_topics(vec![named]));
+    cluster.register(3);
+    let delta = MetadataDelta::between(&old, cluster.controller.image());
+    let words: Vec<String> = delta
+        .changed_topics
+        .values()
+        .map(|t| format!("{} created {} partitions {:?}", t.name, t.created, t.partitions.keys()))
+        .collect();
+    assert_eq!(delta.changed_topics.len(), 2, "{words:?}");
+    assert!(delta.changed_topics[&new].created && !delta.changed_topics[&changed].created);
+    assert_eq!(delta.changed_topics[&changed].partitions.keys().collect::<Vec<_>>(), [&0]);
+    assert_eq!(delta.deleted_topics.keys().collect::<Vec<_>>(), [&gone]);
+    assert_eq!(delta.changed_brokers, std::collections::BTreeMap::from([(3, None)]));
+}

@@ -4,6 +4,7 @@ mod alter_partition;
 mod brokers;
 mod configs;
 mod image;
+mod random;
 mod takeover;
 mod topics;
 
