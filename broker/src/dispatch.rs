@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 pub use jackdaw_wire::api::Scope;
+use jackdaw_wire::frame;
 use jackdaw_wire::protocol::{Encodable, Request, StrBytes};
 use jackdaw_wire::segment::Segment;
 
@@ -48,7 +49,7 @@ impl Response {
 
 /// Reads a request's body in its version; what cannot be read closes the connection, as in Kafka.
 pub fn decode<R: Request>(context: &RequestContext, mut body: Bytes) -> Result<R, Response> {
-    R::decode(&mut body, context.api_version).map_err(|e| {
+    frame::decode_request(context.api_version, &mut body).map_err(|e| {
         let (key, version) = (context.api_key, context.api_version);
         Response::Close(format!("Error getting request for apiKey: {key}, apiVersion: {version}: {e}"))
     })

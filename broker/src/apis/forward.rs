@@ -5,13 +5,16 @@ use std::time::Duration;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use futures_util::future::BoxFuture;
+use jackdaw_metadata::controller::ApiError;
 use jackdaw_wire::api;
+use jackdaw_wire::frame;
 use jackdaw_wire::messages::{
     DefaultPrincipalData, EnvelopeRequest, EnvelopeResponse, RequestHeader, ResponseHeader,
 };
 use jackdaw_wire::protocol::{Decodable, Encodable, Request, StrBytes};
 use jackdaw_wire::{ErrorCode, segment::Segment};
 
+use crate::controller;
 use crate::dispatch::{RequestContext, Response};
 use crate::errors;
 
@@ -54,7 +57,7 @@ pub async fn ask<R: Request>(
     let mut body = BytesMut::new();
     request.encode(&mut body, api_version).map_err(|e| codec(&e))?;
     let mut reply = controller.send(R::KEY, api_version, body.freeze(), timeout).await?;
-    R::Response::decode(&mut reply, api_version).map_err(|e| codec(&e))
+    frame::decode_response::<R>(api_version, &mut reply).map_err(|e| codec(&e))
 }
 
 /// Passes a client's request on, and the reply back.
@@ -65,14 +68,8 @@ pub(super) async fn forward(
 ) -> Response {
     match envelope(context, body.clone(), controller).await {
         Ok(reply) => Response::Body(vec![Segment::Bytes(reply)]),
-        Err(error) => refuse(context, body, &error),
+        Err(error) => controller::refuse(context, body, &ApiError::from(errors::of_link(&error))),
     }
-}
-
-/// The reply to a request that no controller answered.
-fn refuse(context: &RequestContext, _body: Bytes, error: &LinkError) -> Response {
-    let code = errors::of_link(error);
-    Response::Close(format!("API {}: {error} ({code:?})", context.api_key))
 }
 
 /// The reply's body, its inner header taken off.

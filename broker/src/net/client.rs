@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
+use jackdaw_wire::frame;
 use jackdaw_wire::messages::{ApiVersionsRequest, ApiVersionsResponse, RequestHeader, ResponseHeader};
 use jackdaw_wire::protocol::{Decodable, Encodable, HeaderVersion, Request, StrBytes};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -156,7 +157,7 @@ impl NodeClient {
         let header_versions = (R::header_version(api_version), R::Response::header_version(api_version));
         let mut reply =
             self.request_raw(R::KEY, api_version, header_versions, body.freeze(), timeout).await?;
-        R::Response::decode(&mut reply, api_version).map_err(|e| codec::<R>(api_version, &e))
+        frame::decode_response::<R>(api_version, &mut reply).map_err(|e| codec::<R>(api_version, &e))
     }
 
     /// Sends an encoded body and returns the reply's body (its header already taken off).

@@ -13,8 +13,9 @@ use bytes::{Buf, Bytes, BytesMut};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesOrdered;
 use jackdaw_wire::api::{self, Scope};
-use jackdaw_wire::messages::{ApiKey, RequestHeader, ResponseHeader};
-use jackdaw_wire::protocol::{Decodable, Encodable};
+use jackdaw_wire::frame::decode_request_header;
+use jackdaw_wire::messages::{ApiKey, ResponseHeader};
+use jackdaw_wire::protocol::Encodable;
 use jackdaw_wire::segment::{self, Segment};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
 use tokio::net::TcpStream;
@@ -140,15 +141,14 @@ fn parse(origin: &Origin, frame: Bytes, admitted: Option<OwnedSemaphorePermit>) 
     if !api::is_enabled(origin.scope, api_key, api_version) {
         return Err(Ended::UnknownVersion { key: api_key, name: row.name, version: api_version });
     }
-    let header = RequestHeader::decode(&mut body, row.request_header_version(api_version))
-        .map_err(|e| Ended::Header(e.to_string()))?;
+    let header = decode_request_header(&mut body).map_err(|e| Ended::Header(e.to_string()))?;
     let context = RequestContext {
         listener: origin.listener.clone(),
         scope: origin.scope,
         api_key,
         api_version,
         correlation_id: header.correlation_id,
-        client_id: header.client_id,
+        client_id: Some(header.client_id).filter(|id| !id.is_empty()),
         peer: origin.peer,
     };
     Ok(Request { context, body, admitted })
