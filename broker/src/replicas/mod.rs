@@ -4,21 +4,43 @@
 //! fetchers, checkpoints, retention. What must not be here: the rules of ISR and high watermark (they are
 //! `jackdaw-replication`'s), the format of logs (`jackdaw-log`'s), sockets.
 
+mod append;
+mod dirs;
+mod fetch;
+mod fetcher;
+mod flush;
+mod interest;
+mod offsets;
+mod partition;
+mod pending;
+mod produce;
+mod read;
+mod roles;
+mod session;
+mod shared;
 pub mod sink;
+#[cfg(test)]
+mod tests;
+mod upkeep;
 
-use std::sync::Arc;
-use std::sync::atomic::AtomicI64;
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicI64};
+use std::sync::{Arc, RwLock};
+use std::time::{SystemTime, UNIX_EPOCH};
 
+use jackdaw_log::{LogDir, LogDirError, TopicConfigs};
 use jackdaw_metadata::{MetadataDelta, MetadataImage};
-use jackdaw_wire::messages::list_offsets_response::{ListOffsetsPartitionResponse, ListOffsetsTopicResponse};
-use jackdaw_wire::messages::offset_for_leader_epoch_response::{EpochEndOffset, OffsetForLeaderTopicResult};
-use jackdaw_wire::messages::produce_response::{PartitionProduceResponse, TopicProduceResponse};
+use jackdaw_wire::Uuid;
 use jackdaw_wire::messages::{
     FetchRequest, ListOffsetsRequest, ListOffsetsResponse, OffsetForLeaderEpochRequest,
     OffsetForLeaderEpochResponse, ProduceRequest, ProduceResponse,
 };
-use jackdaw_wire::{ErrorCode, Uuid};
+use tokio::sync::{mpsc, watch};
 
+use self::dirs::Dir;
+use self::partition::Context;
+use self::session::SessionCache;
+use self::shared::Shared;
 use crate::config::{ReplicationConfig, StorageConfig};
 use crate::dispatch::{RequestContext, Response};
 use crate::net::Resolver;
@@ -29,6 +51,12 @@ pub struct ReplicaOptions {
     pub node_id: i32,
     pub replication: ReplicationConfig,
     pub storage: StorageConfig,
+    /// The broker's values of the topic-level settings, which topics override.
+    pub topic_defaults: TopicConfigs,
+    /// `producer.id.expiration.ms`
+    pub producer_id_expiration_ms: i64,
+    /// The log directories, locked and formatted, each with its `directory.id`.
+    pub log_dirs: Vec<(Arc<LogDir>, Uuid)>,
     /// The listener on which leaders are reached.
     pub inter_broker_listener: Arc<str>,
     pub resolver: Arc<Resolver>,
@@ -46,21 +74,87 @@ pub struct Produced {
     pub failed: bool,
 }
 
-/// All partitions of this broker. Cheap to share behind an `Arc`.
+/// A log directory and whether it serves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DirectoryState {
+    pub id: Uuid,
+    pub is_online: bool,
+}
+
+/// All partitions of this broker.
 pub struct ReplicaManager {
-    node_id: i32,
+    shared: Arc<Shared>,
+    previous_broker_epoch: i64,
+    directories_changed: watch::Receiver<u64>,
+}
+
+/// The wall clock, in ms since the epoch.
+fn now_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
 impl ReplicaManager {
+    /// Looks at what the directories hold, and changes nothing in them: logs are opened when the first image puts
+    /// them here. Call it within the runtime that shall do the work.
+    ///
+    /// # Errors
+    /// A directory that cannot be read, or that holds a folder of no partition, as Kafka refuses it.
+    pub fn open(options: ReplicaOptions) -> Result<Self, LogDirError> {
+        let (failures, failed) = mpsc::channel(options.log_dirs.len().max(1));
+        let (changed, directories_changed) = watch::channel(0);
+        let mut dirs = Vec::with_capacity(options.log_dirs.len());
+        let mut epochs = Vec::new();
+        for (log_dir, id) in &options.log_dirs {
+            epochs.push(log_dir.clean_shutdown()?.map_or(-1, |clean| clean.broker_epoch));
+            let dir = Dir::new(Arc::clone(log_dir), *id, failures.clone(), changed.clone());
+            dir.look()?;
+            dirs.push(dir);
+        }
+        // Directories that disagree say nothing (`LogManager.readBrokerEpochFromCleanShutdownFiles`).
+        let agreed = epochs.first().copied().filter(|first| epochs.iter().all(|epoch| epoch == first));
+        let context = Arc::new(Context {
+            node_id: options.node_id,
+            sink: Arc::clone(&options.alter_partition),
+            runtime: tokio::runtime::Handle::current(),
+            brokers: RwLock::default(),
+        });
+        let slots =
+            usize::try_from(options.replication.max_incremental_fetch_session_cache_slots).unwrap_or(0);
+        let shared = Arc::new(Shared {
+            context,
+            dirs,
+            image: RwLock::default(),
+            hosted: RwLock::new(HashMap::new()),
+            sessions: SessionCache::new(slots),
+            fetchers: fetcher::Fetchers::default(),
+            upkeep: upkeep::Upkeep::default(),
+            default_log_config: Arc::new(options.topic_defaults.to_log_config()),
+            has_image: AtomicBool::new(false),
+            options,
+        });
+        tokio::spawn(upkeep::run(Arc::downgrade(&shared)));
+        tokio::spawn(watch_failures(Arc::downgrade(&shared), failed));
+        Ok(Self { shared, previous_broker_epoch: agreed.unwrap_or(-1), directories_changed })
+    }
+
     /// This broker's id.
     pub fn node_id(&self) -> i32 {
-        self.node_id
+        self.shared.options.node_id
+    }
+
+    /// The broker epoch that the last clean stop noted, -1 after any other: for the registration.
+    pub fn previous_broker_epoch(&self) -> i64 {
+        self.previous_broker_epoch
     }
 
     /// Brings roles, logs and settings in line with the image. Returns when every partition of the delta has its
     /// role; what follows (fetching, deleting files) goes on behind. Called in log order, one call at a time.
+    ///
+    /// The first call must bring an image that has reached the high watermark of this cluster's quorum: what it
+    /// does not know of is put aside as stray.
     pub async fn apply(&self, image: &Arc<MetadataImage>, delta: &MetadataDelta) {
-        let _ = (image, delta);
+        self.shared.apply(image, delta).await;
     }
 
     /// Appends. Everything up to the append happens in this call, so that pipelined requests keep the order of the
@@ -69,21 +163,8 @@ impl ReplicaManager {
         &self,
         context: &RequestContext,
         request: ProduceRequest,
-    ) -> impl Future<Output = Produced> + Send + 'static {
-        let _ = context;
-        let topic = |t: jackdaw_wire::messages::produce_request::TopicProduceData| {
-            let partition = |index| {
-                PartitionProduceResponse::default()
-                    .with_index(index)
-                    .with_error_code(ErrorCode::UnknownTopicOrPartition.code())
-                    .with_base_offset(-1)
-            };
-            let partitions = t.partition_data.iter().map(|p| partition(p.index)).collect();
-            TopicProduceResponse::default().with_name(t.name).with_partition_responses(partitions)
-        };
-        let responses = request.topic_data.into_iter().map(topic).collect();
-        let response = ProduceResponse::default().with_responses(responses);
-        std::future::ready(Produced { response, failed: true })
+    ) -> impl Future<Output = Produced> + Send + 'static + use<> {
+        self.shared.produce(context, request)
     }
 
     /// Reads, waiting up to the request's `max_wait_ms` for `min_bytes`. For clients and followers alike; fetches
@@ -92,11 +173,8 @@ impl ReplicaManager {
         &self,
         context: &RequestContext,
         request: FetchRequest,
-    ) -> impl Future<Output = Response> + Send + 'static {
-        let response = jackdaw_wire::messages::FetchResponse::default()
-            .with_error_code(ErrorCode::UnknownTopicOrPartition.code());
-        let _ = request;
-        std::future::ready(Response::encode(context, &response))
+    ) -> impl Future<Output = Response> + Send + 'static + use<> {
+        self.shared.fetch(context, request)
     }
 
     /// Offsets by timestamp or by name (-1 latest, -2 earliest, -3 of the largest timestamp, -4 earliest local).
@@ -105,46 +183,44 @@ impl ReplicaManager {
         context: &RequestContext,
         request: ListOffsetsRequest,
     ) -> ListOffsetsResponse {
-        let _ = context;
-        let unknown = |index| {
-            ListOffsetsPartitionResponse::default()
-                .with_partition_index(index)
-                .with_error_code(ErrorCode::UnknownTopicOrPartition.code())
-        };
-        let topics = request.topics.into_iter().map(|t| {
-            let partitions = t.partitions.iter().map(|p| unknown(p.partition_index)).collect();
-            ListOffsetsTopicResponse::default().with_name(t.name).with_partitions(partitions)
-        });
-        ListOffsetsResponse::default().with_topics(topics.collect())
+        self.shared.list_offsets(context, request).await
     }
 
     /// The end offset of the largest epoch not above the asked one.
     pub async fn offset_for_leader_epoch(
         &self,
-        context: &RequestContext,
+        _context: &RequestContext,
         request: OffsetForLeaderEpochRequest,
     ) -> OffsetForLeaderEpochResponse {
-        let _ = context;
-        let unknown = |partition| {
-            EpochEndOffset::default()
-                .with_partition(partition)
-                .with_error_code(ErrorCode::UnknownTopicOrPartition.code())
-        };
-        let topics = request.topics.into_iter().map(|t| {
-            let partitions = t.partitions.iter().map(|p| unknown(p.partition)).collect();
-            OffsetForLeaderTopicResult::default().with_topic(t.topic).with_partitions(partitions)
-        });
-        OffsetForLeaderEpochResponse::default().with_topics(topics.collect())
+        self.shared.offset_for_leader_epoch(request)
     }
 
-    /// Directory ids that serve, for registration and heartbeats; changes when one fails.
+    /// Every log directory, for registration and heartbeats.
+    pub fn directories(&self) -> Vec<DirectoryState> {
+        let state = |dir: &Arc<Dir>| DirectoryState { id: dir.id, is_online: dir.is_online() };
+        self.shared.dirs.iter().map(state).collect()
+    }
+
+    /// Directory ids that serve.
     pub fn online_directories(&self) -> Vec<Uuid> {
-        Vec::new()
+        self.directories().into_iter().filter(|dir| dir.is_online).map(|dir| dir.id).collect()
+    }
+
+    /// Changes whenever a directory fails.
+    pub fn directories_changed(&self) -> watch::Receiver<u64> {
+        self.directories_changed.clone()
     }
 
     /// Stops fetchers, closes every log cleanly, checkpoints, and only then writes the clean-shutdown markers with
     /// this broker epoch.
     pub async fn shutdown(&self, broker_epoch: i64) {
-        let _ = broker_epoch;
+        self.shared.shutdown(broker_epoch).await;
+    }
+}
+
+async fn watch_failures(shared: std::sync::Weak<Shared>, mut failed: mpsc::Receiver<Uuid>) {
+    while let Some(id) = failed.recv().await {
+        let Some(shared) = shared.upgrade() else { return };
+        shared.directory_failed(id);
     }
 }

@@ -1,0 +1,119 @@
+//! The log directories of this broker: which serve, what their checkpoints said at the start, and what changed since.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use jackdaw_log::{Checkpoint, LogDir, LogDirError, PartitionFolder, StorageError};
+use jackdaw_wire::{TopicPartition, Uuid};
+use tokio::sync::{mpsc, watch};
+
+/// One log directory.
+pub(super) struct Dir {
+    pub log_dir: Arc<LogDir>,
+    pub id: Uuid,
+    online: AtomicBool,
+    /// What is to be written at the next checkpoint; an idle directory writes nothing.
+    stale: [AtomicBool; 3],
+    /// What was there when the broker started.
+    found: Mutex<Found>,
+    failures: mpsc::Sender<Uuid>,
+    changed: watch::Sender<u64>,
+}
+
+/// A directory as it was left.
+#[derive(Default)]
+pub(super) struct Found {
+    pub was_clean: bool,
+    pub high_watermarks: HashMap<TopicPartition, i64>,
+    pub recovery_points: HashMap<TopicPartition, i64>,
+    pub log_starts: HashMap<TopicPartition, i64>,
+    pub folders: Vec<PartitionFolder>,
+}
+
+fn slot(which: Checkpoint) -> usize {
+    match which {
+        Checkpoint::RecoveryPoint => 0,
+        Checkpoint::Replication => 1,
+        Checkpoint::LogStart => 2,
+    }
+}
+
+impl Dir {
+    pub fn new(
+        log_dir: Arc<LogDir>,
+        id: Uuid,
+        failures: mpsc::Sender<Uuid>,
+        changed: watch::Sender<u64>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            log_dir,
+            id,
+            online: AtomicBool::new(true),
+            stale: [const { AtomicBool::new(false) }; 3],
+            found: Mutex::default(),
+            failures,
+            changed,
+        })
+    }
+
+    /// Reads what is there. Changes nothing.
+    pub fn look(&self) -> Result<(), LogDirError> {
+        let found = Found {
+            was_clean: self.log_dir.clean_shutdown()?.is_some(),
+            high_watermarks: self.log_dir.read_checkpoint(Checkpoint::Replication)?,
+            recovery_points: self.log_dir.read_checkpoint(Checkpoint::RecoveryPoint)?,
+            log_starts: self.log_dir.read_checkpoint(Checkpoint::LogStart)?,
+            folders: self.log_dir.folders()?,
+        };
+        *self.found() = found;
+        Ok(())
+    }
+
+    pub fn found(&self) -> std::sync::MutexGuard<'_, Found> {
+        self.found.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn is_online(&self) -> bool {
+        self.online.load(Ordering::Acquire)
+    }
+
+    /// Nothing in the directory can be promised any more. Its partitions go offline, the process stays.
+    pub fn failed(&self, error: &StorageError) {
+        if self.online.swap(false, Ordering::AcqRel) {
+            tracing::error!(
+                target: "kafka.server.LogDirFailureChannel",
+                "Error in log dir {}: {error}. Its partitions go offline.",
+                self.log_dir.path().display()
+            );
+            self.changed.send_modify(|version| *version += 1);
+            // The queue has a place for each directory, and each fails once.
+            let _ = self.failures.try_send(self.id);
+        }
+    }
+
+    pub fn high_watermarks_moved(&self) {
+        self.note(Checkpoint::Replication);
+    }
+
+    pub fn recovery_points_moved(&self) {
+        self.note(Checkpoint::RecoveryPoint);
+    }
+
+    pub fn log_starts_moved(&self) {
+        self.note(Checkpoint::LogStart);
+    }
+
+    pub fn note(&self, which: Checkpoint) {
+        let stale = &self.stale[slot(which)];
+        // Mostly it is set already, and a read shares the line where a write would not.
+        if !stale.load(Ordering::Relaxed) {
+            stale.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether the checkpoint is to be written; it counts as written from here on.
+    pub fn take_stale(&self, which: Checkpoint) -> bool {
+        self.stale[slot(which)].swap(false, Ordering::Relaxed)
+    }
+}

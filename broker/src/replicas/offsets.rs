@@ -1,0 +1,197 @@
+//! Offsets by time and by epoch: ListOffsets and OffsetForLeaderEpoch.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use jackdaw_log::{OffsetQuery, ReadError};
+use jackdaw_wire::messages::list_offsets_request::ListOffsetsPartition;
+use jackdaw_wire::messages::list_offsets_response::{ListOffsetsPartitionResponse, ListOffsetsTopicResponse};
+use jackdaw_wire::messages::offset_for_leader_epoch_request::OffsetForLeaderPartition;
+use jackdaw_wire::messages::offset_for_leader_epoch_response::{EpochEndOffset, OffsetForLeaderTopicResult};
+use jackdaw_wire::messages::{
+    ListOffsetsRequest, ListOffsetsResponse, OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse,
+};
+use jackdaw_wire::{ErrorCode, TopicPartition};
+
+use super::partition::Partition;
+use super::shared::{Shared, TopicRef};
+use crate::dispatch::RequestContext;
+use crate::errors;
+
+const LATEST: i64 = -1;
+const EARLIEST: i64 = -2;
+const MAX_TIMESTAMP: i64 = -3;
+const EARLIEST_LOCAL: i64 = -4;
+/// The replica id of a consumer.
+const CONSUMER: i32 = -1;
+/// The replica id of a tool that reads from any replica.
+const DEBUGGING: i32 = -2;
+/// From here on clients know OFFSET_NOT_AVAILABLE.
+const OFFSET_NOT_AVAILABLE_FROM: i16 = 5;
+const TIMESTAMPS_FROM: i16 = 1;
+
+/// Who asks, as far as the answer depends on it.
+#[derive(Clone, Copy)]
+struct Asker {
+    version: i16,
+    replica: i32,
+    reads_committed: bool,
+}
+
+/// Timestamp, offset and epoch; -1 for each that is not known.
+type Found = (i64, i64, i32);
+
+impl Shared {
+    pub async fn list_offsets(
+        self: &Arc<Self>,
+        context: &RequestContext,
+        request: ListOffsetsRequest,
+    ) -> ListOffsetsResponse {
+        let image = self.image();
+        let asker = Asker {
+            version: context.api_version,
+            replica: request.replica_id.0,
+            reads_committed: request.isolation_level == 1,
+        };
+        let mut seen = HashSet::new();
+        let twice: HashSet<TopicPartition> = request
+            .topics
+            .iter()
+            .flat_map(|t| t.partitions.iter().map(|p| TopicPartition::new(&**t.name, p.partition_index)))
+            .filter(|tp| !seen.insert(tp.clone()))
+            .collect();
+        let mut topics = Vec::with_capacity(request.topics.len());
+        for topic in request.topics {
+            let mut partitions = Vec::with_capacity(topic.partitions.len());
+            for ask in topic.partitions {
+                let tp = TopicPartition::new(&**topic.name, ask.partition_index);
+                let found = if twice.contains(&tp) {
+                    Err(ErrorCode::InvalidRequest)
+                } else {
+                    match self.locate(&image, TopicRef::Name(&topic.name), ask.partition_index) {
+                        Ok(partition) => partition.list_offset(asker, &ask).await,
+                        Err(error) => Err(error),
+                    }
+                };
+                partitions.push(list_offset_response(asker, &ask, found));
+            }
+            let response = ListOffsetsTopicResponse::default().with_name(topic.name);
+            topics.push(response.with_partitions(partitions));
+        }
+        ListOffsetsResponse::default().with_topics(topics)
+    }
+
+    pub fn offset_for_leader_epoch(
+        &self,
+        request: OffsetForLeaderEpochRequest,
+    ) -> OffsetForLeaderEpochResponse {
+        let image = self.image();
+        let topics = request.topics.into_iter().map(|topic| {
+            let answer = |ask: &OffsetForLeaderPartition| {
+                let end = self
+                    .locate(&image, TopicRef::Name(&topic.topic), ask.partition)
+                    .and_then(|partition| partition.epoch_end(ask));
+                let response = EpochEndOffset::default().with_partition(ask.partition);
+                match end {
+                    Ok((epoch, offset)) => response.with_leader_epoch(epoch).with_end_offset(offset),
+                    Err(error) => response.with_error_code(error.code()),
+                }
+            };
+            let partitions = topic.partitions.iter().map(answer).collect();
+            OffsetForLeaderTopicResult::default().with_topic(topic.topic.clone()).with_partitions(partitions)
+        });
+        OffsetForLeaderEpochResponse::default().with_topics(topics.collect())
+    }
+}
+
+fn list_offset_response(
+    asker: Asker,
+    ask: &ListOffsetsPartition,
+    found: Result<Found, ErrorCode>,
+) -> ListOffsetsPartitionResponse {
+    let response = ListOffsetsPartitionResponse::default().with_partition_index(ask.partition_index);
+    match found {
+        Ok((_, offset, _)) if asker.version < TIMESTAMPS_FROM => {
+            response.with_old_style_offsets(if offset >= 0 { vec![offset] } else { Vec::new() })
+        }
+        Ok((timestamp, offset, epoch)) => {
+            response.with_timestamp(timestamp).with_offset(offset).with_leader_epoch(epoch)
+        }
+        Err(ErrorCode::OffsetNotAvailable) if asker.version < OFFSET_NOT_AVAILABLE_FROM => {
+            response.with_error_code(ErrorCode::LeaderNotAvailable.code())
+        }
+        Err(error) => response.with_error_code(error.code()),
+    }
+}
+
+impl Partition {
+    /// `Partition.fetchOffsetForTimestamp`.
+    async fn list_offset(
+        self: &Arc<Self>,
+        asker: Asker,
+        ask: &ListOffsetsPartition,
+    ) -> Result<Found, ErrorCode> {
+        const NOTHING: Found = (-1, -1, -1);
+        let (leader_epoch, last_fetchable, lags) = self.fetchable(asker, ask.current_leader_epoch)?;
+        let query = match ask.timestamp {
+            LATEST if lags => return Err(ErrorCode::OffsetNotAvailable),
+            LATEST => return Ok((-1, last_fetchable, leader_epoch)),
+            EARLIEST | EARLIEST_LOCAL => OffsetQuery::Earliest,
+            MAX_TIMESTAMP => OffsetQuery::MaxTimestamp,
+            timestamp => OffsetQuery::AtOrAfter(timestamp),
+        };
+        let found = self.find(query).await.map_err(|error| {
+            if let ReadError::Storage(error) = &error {
+                self.storage_failed(error);
+            }
+            errors::of_read(&error)
+        })?;
+        let found = found.filter(|found| query == OffsetQuery::Earliest || found.offset < last_fetchable);
+        match found {
+            Some(found) => Ok((found.timestamp_ms, found.offset, found.leader_epoch.unwrap_or(-1))),
+            None if lags => Err(ErrorCode::OffsetNotAvailable),
+            None => Ok(NOTHING),
+        }
+    }
+
+    /// The leader epoch, the end of what the asker may see, and whether that is still short of what the leader's
+    /// epoch began with: clients wait then, so that offsets do not seem to go back (KIP-207).
+    fn fetchable(&self, asker: Asker, callers_epoch: i32) -> Result<(i32, i64, bool), ErrorCode> {
+        let state = self.state();
+        let replica = &state.replica;
+        replica.check_epoch(callers_epoch)?;
+        let leader = replica.as_leader();
+        if leader.is_none() && (asker.replica != DEBUGGING || replica.as_follower().is_none()) {
+            return Err(ErrorCode::NotLeaderOrFollower);
+        }
+        let high_watermark = replica.high_watermark();
+        let is_consumer = asker.replica == CONSUMER;
+        let last_fetchable = match is_consumer {
+            true if asker.reads_committed => self.reader.last_stable_offset(high_watermark),
+            true => high_watermark,
+            false => self.reader.log_end_offset(),
+        };
+        let lags = is_consumer && leader.is_some_and(|leader| leader.epoch_start() > high_watermark);
+        Ok((replica.leader_epoch(), last_fetchable, lags))
+    }
+
+    /// Looks offsets up; a search by time reads from the disk and must not keep others waiting.
+    async fn find(
+        self: &Arc<Self>,
+        query: OffsetQuery,
+    ) -> Result<Option<jackdaw_log::TimestampAndOffset>, ReadError> {
+        if query == OffsetQuery::Earliest {
+            return self.reader.find_offset(query);
+        }
+        let reader = self.reader.clone();
+        let search = self.context.runtime.spawn_blocking(move || reader.find_offset(query));
+        // The search does not panic, and is not cancelled while someone waits for it.
+        search.await.unwrap_or(Ok(None))
+    }
+
+    /// `Partition.lastOffsetForLeaderEpoch`; (-1, -1) where the epoch is not known.
+    fn epoch_end(&self, ask: &OffsetForLeaderPartition) -> Result<(i32, i64), ErrorCode> {
+        self.state().replica.check_leader(ask.current_leader_epoch)?;
+        Ok(self.reader.end_offset_for_epoch(ask.leader_epoch).unwrap_or((-1, -1)))
+    }
+}

@@ -1,0 +1,154 @@
+//! Produce: every partition is submitted in the call, the reply waits for what `acks` asks for.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use jackdaw_wire::messages::produce_response::{
+    BatchIndexAndErrorMessage, LeaderIdAndEpoch, NodeEndpoint, PartitionProduceResponse, TopicProduceResponse,
+};
+use jackdaw_wire::messages::{BrokerId, ProduceRequest, ProduceResponse, TopicName};
+use jackdaw_wire::{ErrorCode, StrBytes, validate};
+
+use super::Produced;
+use super::append::Submission;
+use super::pending::{AppendResult, Pending};
+use super::shared::{Shared, TopicRef, leader_hint};
+use crate::dispatch::RequestContext;
+use crate::errors;
+
+const LEADER_HINTS_FROM: i16 = 10;
+/// Only an admin client writes to topics that belong to the brokers (`AdminUtils.ADMIN_CLIENT_ID`).
+const ADMIN_CLIENT_ID: &str = "__admin_client";
+const INTERNAL_TOPICS: [&str; 2] = ["__consumer_offsets", "__transaction_state"];
+
+/// The partitions of a request in its order: what the reply is put together from.
+struct Asked {
+    topics: Vec<(TopicName, Vec<i32>)>,
+    pending: Arc<Pending>,
+}
+
+impl Shared {
+    /// Submits every partition; see [`super::ReplicaManager::produce`].
+    pub fn produce(
+        self: &Arc<Self>,
+        context: &RequestContext,
+        request: ProduceRequest,
+    ) -> impl Future<Output = Produced> + Send + 'static + use<> {
+        let timeout = Duration::from_millis(u64::try_from(request.timeout_ms).unwrap_or(0));
+        let asked = self.submit_all(context, request);
+        let (shared, context) = (Arc::clone(self), context.clone());
+        async move {
+            if !asked.pending.is_done() && tokio::time::timeout(timeout, asked.pending.wait()).await.is_err()
+            {
+                asked.pending.time_out();
+            }
+            shared.produced(&context, asked)
+        }
+    }
+
+    fn submit_all(self: &Arc<Self>, context: &RequestContext, request: ProduceRequest) -> Asked {
+        let image = self.image();
+        let count = request.topic_data.iter().map(|topic| topic.partition_data.len()).sum();
+        let pending = Arc::new(Pending::new(count));
+        let mut topics = Vec::with_capacity(request.topic_data.len());
+        let mut slot = 0;
+        for topic in request.topic_data {
+            let refused = refuse_topic(context, &topic.name, request.acks);
+            let mut indexes = Vec::with_capacity(topic.partition_data.len());
+            for data in topic.partition_data {
+                indexes.push(data.index);
+                let records = data.records.unwrap_or_default();
+                let partition = match refused {
+                    Some(error) => Err(AppendResult::failed(error)),
+                    None => check_records(context.api_version, &records).and_then(|()| {
+                        self.locate(&image, TopicRef::Name(&topic.name), data.index)
+                            .map_err(AppendResult::failed)
+                    }),
+                };
+                match partition {
+                    Err(result) => pending.answer(slot, result),
+                    Ok(partition) => {
+                        let pending = Arc::clone(&pending);
+                        partition.submit(Submission { records, acks: request.acks, pending, slot });
+                    }
+                }
+                slot += 1;
+            }
+            topics.push((topic.name, indexes));
+        }
+        Asked { topics, pending }
+    }
+
+    fn produced(&self, context: &RequestContext, asked: Asked) -> Produced {
+        let mut results = asked.pending.take_results().into_iter();
+        let image = self.image();
+        let mut failed = false;
+        let mut endpoints: Vec<NodeEndpoint> = Vec::new();
+        let mut responses = Vec::with_capacity(asked.topics.len());
+        for (name, indexes) in asked.topics {
+            let topic = image.topics.by_name(&name);
+            let mut partitions = Vec::with_capacity(indexes.len());
+            for index in indexes {
+                let result = results.next().unwrap_or_default();
+                failed |= result.error.is_some();
+                let is_elsewhere = result.error == Some(ErrorCode::NotLeaderOrFollower);
+                let mut partition = partition_response(index, result);
+                if context.api_version >= LEADER_HINTS_FROM && is_elsewhere {
+                    let (leader, endpoint) = leader_hint(&image, topic, index, &context.listener);
+                    partition.current_leader = LeaderIdAndEpoch::default()
+                        .with_leader_id(BrokerId(leader.leader_id))
+                        .with_leader_epoch(leader.leader_epoch);
+                    let known = |e: &jackdaw_wire::fetch::NodeEndpoint| {
+                        endpoints.iter().any(|known| known.node_id.0 == e.node_id)
+                    };
+                    if let Some(endpoint) = endpoint.filter(|e| !known(e)) {
+                        let node = NodeEndpoint::default()
+                            .with_node_id(BrokerId(endpoint.node_id))
+                            .with_host(endpoint.host)
+                            .with_port(endpoint.port)
+                            .with_rack(endpoint.rack);
+                        endpoints.push(node);
+                    }
+                }
+                partitions.push(partition);
+            }
+            responses
+                .push(TopicProduceResponse::default().with_name(name).with_partition_responses(partitions));
+        }
+        let response = ProduceResponse::default().with_responses(responses).with_node_endpoints(endpoints);
+        Produced { response, failed }
+    }
+}
+
+/// What keeps a whole topic out.
+fn refuse_topic(context: &RequestContext, name: &TopicName, acks: i16) -> Option<ErrorCode> {
+    if !(-1..=1).contains(&acks) {
+        return Some(ErrorCode::InvalidRequiredAcks);
+    }
+    let is_admin = context.client_id.as_ref().is_some_and(|id| &**id == ADMIN_CLIENT_ID);
+    let is_internal = INTERNAL_TOPICS.contains(&&***name);
+    (is_internal && !is_admin).then_some(ErrorCode::InvalidTopicException)
+}
+
+fn check_records(version: i16, records: &Bytes) -> Result<(), AppendResult> {
+    validate::check_produce_version(version, records)
+        .map_err(|error| AppendResult::failed(errors::of_validation(&error)))
+}
+
+fn partition_response(index: i32, result: AppendResult) -> PartitionProduceResponse {
+    // Kafka knows no offset for what was not acknowledged (`ProducePartitionStatus` keeps what was appended).
+    let record_errors = result.record_errors.into_iter().map(|error| {
+        BatchIndexAndErrorMessage::default()
+            .with_batch_index(error.batch_index)
+            .with_batch_index_error_message(Some(StrBytes::from_string(error.message)))
+    });
+    PartitionProduceResponse::default()
+        .with_index(index)
+        .with_error_code(result.error.map_or(0, |error| error.code()))
+        .with_base_offset(result.base_offset)
+        .with_log_append_time_ms(result.log_append_time_ms)
+        .with_log_start_offset(result.log_start_offset)
+        .with_record_errors(record_errors.collect())
+        .with_error_message(result.message.map(StrBytes::from_string))
+}
