@@ -1,0 +1,114 @@
+//! The ports of a node and what listens behind them.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use jackdaw_metadata::MetadataImage;
+use jackdaw_wire::messages::ApiKey;
+use tokio::sync::watch;
+
+use crate::apis::{api_versions, cluster, configs};
+use crate::config::{Config, Listener};
+use crate::controller::ControllerHandle;
+use crate::dispatch::{RequestContext, Response, Scope, decode};
+use crate::net::{BindError, Bound, Handler, Limits, Resolver, server};
+use crate::raft::RaftHandle;
+
+/// Opens the ports of one face of the node. They accept nothing yet.
+pub async fn bind(
+    config: &Config,
+    scope: Scope,
+    resolver: &Resolver,
+    limits: &Limits,
+) -> Result<Vec<Bound>, BindError> {
+    let mut bound = Vec::new();
+    for listener in &config.listeners {
+        let is_controller = config.is_controller_listener(&listener.name);
+        if is_controller == (scope == Scope::Controller) {
+            let privileged = is_controller || listener.name == config.inter_broker_listener_name;
+            bound.push(server::bind(listener, scope, privileged, resolver, limits).await?);
+        }
+    }
+    Ok(bound)
+}
+
+/// Listeners as others are to be told of them: port 0 has become a port, no host has become this machine's name
+/// (`BrokerServer`, `ControllerServer`: with wildcards resolved and ephemeral ports corrected).
+pub fn told<'a>(listeners: impl IntoIterator<Item = &'a Listener>, bound: &[Bound]) -> Vec<Listener> {
+    let tell = |listener: &Listener| {
+        let opened = bound.iter().find(|b| b.name == listener.name);
+        let mut told = listener.clone();
+        if let Some(opened) = opened.filter(|_| listener.port == 0) {
+            told.port = opened.address.port();
+        }
+        if told.host.is_empty() {
+            told.host = host_name();
+        }
+        told
+    };
+    listeners.into_iter().map(tell).collect()
+}
+
+fn host_name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+/// What a controller listener answers: the quorum's requests, those of brokers, and what clients may ask a controller
+/// (KIP-919).
+pub struct ControllerApis {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    config: Arc<Config>,
+    cluster_id: String,
+    raft: RaftHandle,
+    controller: ControllerHandle,
+    images: watch::Receiver<Arc<MetadataImage>>,
+}
+
+impl ControllerApis {
+    pub fn new(
+        config: Arc<Config>,
+        cluster_id: String,
+        raft: RaftHandle,
+        controller: ControllerHandle,
+        images: watch::Receiver<Arc<MetadataImage>>,
+    ) -> Self {
+        Self { inner: Arc::new(Inner { config, cluster_id, raft, controller, images }) }
+    }
+}
+
+impl Handler for ControllerApis {
+    fn handle(&self, context: RequestContext, body: Bytes) -> BoxFuture<'static, Response> {
+        let inner = Arc::clone(&self.inner);
+        async move { inner.answer(context, body).await.unwrap_or_else(|close| close) }.boxed()
+    }
+}
+
+impl Inner {
+    /// `Err` closes the connection.
+    async fn answer(&self, context: RequestContext, body: Bytes) -> Result<Response, Response> {
+        if let Some(response) = self.raft.serve(&context, &body).await {
+            return Ok(response);
+        }
+        let image = Arc::clone(&self.images.borrow());
+        Ok(match ApiKey::try_from(context.api_key) {
+            Ok(ApiKey::ApiVersions) => api_versions::answer(&context, body, &image),
+            Ok(ApiKey::DescribeCluster) => {
+                let leader = self.raft.leader().borrow().leader;
+                let request = decode(&context, body)?;
+                Response::encode(
+                    &context,
+                    &cluster::controller(&context, &self.cluster_id, &image, leader, &request),
+                )
+            }
+            Ok(ApiKey::DescribeConfigs) => {
+                Response::encode(&context, &configs::describe(&self.config, &image, &decode(&context, body)?))
+            }
+            _ => self.controller.handle_request(&context, body).await,
+        })
+    }
+}
