@@ -67,6 +67,10 @@ impl LeaderState {
         self.epoch
     }
 
+    pub fn partition_epoch(&self) -> i32 {
+        self.partition_epoch
+    }
+
     /// The log end when this epoch began.
     pub fn epoch_start(&self) -> i64 {
         self.epoch_start
