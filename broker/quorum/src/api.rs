@@ -31,7 +31,8 @@ pub struct Config {
     pub fetch_max_wait_ms: i32,
     /// The most records of one Fetch (`KafkaRaftClient.MAX_FETCH_SIZE_BYTES`).
     pub fetch_max_bytes: i32,
-    /// How long the next voter in line waits before its early candidacy.
+    /// How long the next voter in line waits before its early candidacy: longer than an election takes on a slow
+    /// disk, as two early candidates would only be in each other's way.
     pub early_step_ms: i64,
     /// The only entropy: jitter of timers and the choice of a voter to ask.
     pub random_seed: u64,
@@ -50,7 +51,7 @@ impl Config {
             retry_backoff_ms: 20,
             fetch_max_wait_ms: 500,
             fetch_max_bytes: 8 << 20,
-            early_step_ms: 25,
+            early_step_ms: 100,
             random_seed: 0,
         }
     }

@@ -101,7 +101,9 @@ impl Quorum {
 
     fn initial_state(&mut self, election: ElectionState) -> State {
         let node_id = self.config.node_id;
-        let election_deadline_ms = self.random_election_deadline();
+        // `KafkaRaftClient.initialize`: a lone voter need not wait for anybody.
+        let is_lone = self.is_voter() && self.config.voters.len() == 1;
+        let election_deadline_ms = if is_lone { self.now_ms } else { self.random_election_deadline() };
         match (election.voted, election.leader) {
             // It may have appended what a crash took away: it must not lead this epoch again, nor vote in it.
             (_, Some(leader)) if leader == node_id => State::Resigned(Resigned {
@@ -117,10 +119,6 @@ impl Quorum {
                 State::Follower(Follower::new(leader, self.now_ms + self.config.fetch_timeout_ms))
             }
             (None, None) if !self.is_voter() => State::Unattached { election_deadline_ms: None },
-            // `KafkaRaftClient.initialize`: a lone voter need not wait for anybody.
-            (None, None) if self.config.voters.len() == 1 => {
-                State::Unattached { election_deadline_ms: Some(self.now_ms) }
-            }
             (None, None) => State::Unattached { election_deadline_ms: Some(election_deadline_ms) },
         }
     }
@@ -239,10 +237,12 @@ impl Quorum {
         self.now_ms + timeout_ms + self.random.below(timeout_ms)
     }
 
-    /// `KafkaRaftClient.binaryExponentialElectionBackoffMs`.
+    /// `KafkaRaftClient.binaryExponentialElectionBackoffMs`, but never less than half its base: there is no pre-vote,
+    /// and a loser that comes back at once deposes the winner before that one could tell.
     pub(crate) fn election_backoff_deadline(&mut self, retries: u32) -> i64 {
-        let steps = self.random.below(2 << retries.saturating_sub(1).min(20));
-        self.now_ms + (ELECTION_BACKOFF_BASE_MS * steps).min(self.config.election_backoff_max_ms)
+        let spread_ms = ELECTION_BACKOFF_BASE_MS * (2 << retries.saturating_sub(1).min(20));
+        let backoff_ms = ELECTION_BACKOFF_BASE_MS / 2 + self.random.below(spread_ms);
+        self.now_ms + backoff_ms.min(self.config.election_backoff_max_ms)
     }
 
     // ---- transitions ----

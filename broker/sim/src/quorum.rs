@@ -645,7 +645,7 @@ mod tests {
     use crate::seeds::for_each_seed;
 
     /// A second or two of a plain `cargo test`.
-    const SEEDS: u64 = 90;
+    const SEEDS: u64 = 60;
 
     #[test]
     fn three_voters_keep_their_promises_through_every_fault() {

@@ -374,8 +374,11 @@ impl Driver {
 
     fn step(&mut self, input: Input) -> Result<(), RaftError> {
         let mut effects = Vec::new();
-        self.quorum.step(self.clock.now_ms(), input, &mut effects)?;
+        let now_ms = self.clock.now_ms();
+        tracing::trace!(target: "kafka.raft", "[RaftManager id={}] {input:?}", self.node_id);
+        self.quorum.step(now_ms, input, &mut effects)?;
         for effect in effects {
+            tracing::trace!(target: "kafka.raft", "[RaftManager id={}] {effect:?}", self.node_id);
             self.carry_out(effect)?;
         }
         Ok(())

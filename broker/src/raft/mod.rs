@@ -93,7 +93,7 @@ fn run(
         commands: command_queue,
         peers: Peers::new(options, resolver, events.0.clone(), runtime.clone()),
         events,
-        runtime: runtime.clone(),
+        runtime,
         leader,
         trigger: SnapshotTrigger {
             max_bytes: options.max_bytes_between_snapshots,
@@ -102,8 +102,11 @@ fn run(
     })?;
     let (outcome, outcome_seen) = watch::channel(None);
     let node_id = options.node_id;
+    // Timers of its own: the thread must end in order also when the node's runtime goes first.
+    let timers =
+        tokio::runtime::Builder::new_current_thread().enable_time().build().map_err(RaftError::Thread)?;
     let body = move || {
-        let ended = runtime.block_on(driver.run()).map_err(Arc::new);
+        let ended = timers.block_on(driver.run()).map_err(Arc::new);
         if let Err(error) = &ended {
             tracing::error!(target: "kafka.raft", "[RaftManager id={node_id}] stopped: {error}");
         }

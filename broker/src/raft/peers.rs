@@ -122,8 +122,9 @@ async fn hold_link(peer: i32, client: NodeClient, events: mpsc::Sender<Event>, t
             Link::Refused => Some(Input::PeerLost { peer }),
             Link::Idle | Link::Closed => None,
         };
+        let is_news = told.replace(state) != Some(state);
         if let Some(evidence) = evidence
-            && told.replace(state) != Some(state)
+            && is_news
             && events.send(Event::Input(evidence)).await.is_err()
         {
             return;

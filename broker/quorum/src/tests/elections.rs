@@ -13,6 +13,7 @@ fn a_lone_voter_elects_itself_at_once() {
         flushed
         ",
     );
+    check("lone_voter_restarted", "node 1 voters=1 epoch=4 leader=1 log=10 epochs=0@4");
 }
 
 #[test]

@@ -20,8 +20,8 @@ fn the_first_start_waits_for_a_majority_and_for_nothing_else() {
         at 5
         reached 1
         reached 4
-        at 29
-        at 30
+        at 104
+        at 105
         ",
     );
 }
@@ -59,8 +59,8 @@ fn a_lost_leader_is_replaced_when_a_majority_has_lost_it() {
         failed 1
         lost 1
         answer 2 error=NOT_LEADER_OR_FOLLOWER
-        at 34
-        at 35
+        at 109
+        at 110
         ",
     );
 }
@@ -75,7 +75,7 @@ fn a_leader_that_others_still_follow_is_left_alone() {
         failed 1
         lost 1
         answer 3 error=NOT_LEADER_OR_FOLLOWER leader=1
-        at 35
+        at 110
         answer 3 error=NOT_LEADER_OR_FOLLOWER leader=1
         # it is back
         reached 1
@@ -107,8 +107,8 @@ fn the_one_with_the_longer_log_is_next_in_line() {
         node 3 voters=1,2,3 epoch=4 leader=1 log=10 epochs=0@4
         lost 1
         vote 2 epoch=5 end=9@4
-        at 74
-        at 75
+        at 299
+        at 300
         ",
     );
 }
