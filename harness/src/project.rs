@@ -83,12 +83,17 @@ pub fn tell(diagnostics: &[Diagnostic], terminal: &Terminal) {
 }
 
 impl Loaded {
+    /// What is there to work on, for commands that make nothing: its hashes are nobody's.
+    pub fn spec_of_existing(&self) -> ProjectSpec {
+        lower(&self.project, &self.cluster, "").0
+    }
+
     /// What the runtime has to make of it.
     ///
     /// # Errors
     /// When the running program cannot be looked at.
     pub fn spec(&self, runtime: &dyn Runtime) -> Result<(ProjectSpec, Vec<LeftOut>)> {
-        let build = match runtime.means().own_image {
+        let build = match runtime.means()?.own_image {
             Some(image) => image,
             None => {
                 let program = std::fs::metadata("/proc/self/exe")?;

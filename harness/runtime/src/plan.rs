@@ -463,20 +463,16 @@ pub fn down(
         .map(|instance| with_grace(stop(instance, of_file(instance)), options.grace_ms))
         .collect();
     steps.extend(going.iter().map(|instance| remove(instance, "down", options.volumes)));
-    let external = |name: &str, of: &dyn Fn(&ProjectSpec) -> bool| {
-        let _ = name;
-        spec.is_some_and(of)
+    let foreign_network = |name: &String| {
+        spec.is_some_and(|spec| spec.networks.iter().any(|network| network.external && network.name == *name))
     };
-    for network in &observed.networks {
-        if !external(network, &|spec| spec.networks.iter().any(|n| n.external && n.name == *network)) {
-            steps.push(Step::RemoveNetwork { network: network.clone() });
-        }
-    }
-    for volume in observed.volumes.iter().filter(|_| options.volumes) {
-        if !external(volume, &|spec| spec.volumes.iter().any(|v| v.external && v.name == *volume)) {
-            steps.push(Step::RemoveVolume { volume: volume.clone() });
-        }
-    }
+    let foreign_volume = |name: &String| {
+        spec.is_some_and(|spec| spec.volumes.iter().any(|volume| volume.external && volume.name == *name))
+    };
+    let networks = observed.networks.iter().filter(|name| !foreign_network(name));
+    steps.extend(networks.map(|name| Step::RemoveNetwork { network: name.clone() }));
+    let volumes = observed.volumes.iter().filter(|name| options.volumes && !foreign_volume(name));
+    steps.extend(volumes.map(|name| Step::RemoveVolume { volume: name.clone() }));
     Plan { project: project.to_owned(), runtime: kind, steps }
 }
 
@@ -549,3 +545,6 @@ pub fn act(
     };
     Plan { project: project.to_owned(), runtime: kind, steps }
 }
+
+#[cfg(test)]
+mod tests;

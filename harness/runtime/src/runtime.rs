@@ -2,7 +2,7 @@
 
 use crate::logline::{LogLine, LogOptions};
 use crate::model::{Instance, Observed, ProjectSpec, ServiceSpec};
-use crate::plan::{Means, Step};
+use crate::plan::{Kind, Means, Step};
 use crate::process::protocol::Event;
 use crate::ready::{Findings, Look};
 use futures_util::future::BoxFuture;
@@ -83,8 +83,11 @@ pub struct ExecSpec {
 
 /// A place where services run.
 pub trait Runtime: Send + Sync {
-    /// What the planner has to know.
-    fn means(&self) -> Means;
+    /// Which one it is.
+    fn kind(&self) -> Kind;
+
+    /// What the planner has to know. Costs a look at the running program.
+    fn means(&self) -> Result<Means>;
 
     /// What is there of a project. `spec` tells which images are of interest.
     fn observe<'a>(

@@ -30,10 +30,7 @@ pub struct Existing {
 pub async fn existing(global: &Global, services: &[String], terminal: &Terminal) -> Result<Existing> {
     let (name, loaded) = for_existing(global, terminal)?;
     let runtime = runtime(global, &name, terminal).await?;
-    let spec = match &loaded {
-        Some(loaded) => Some(loaded.spec(&*runtime)?.0),
-        None => None,
-    };
+    let spec = loaded.as_ref().map(Loaded::spec_of_existing);
     let observed = runtime.observe(&name, spec.as_ref()).await?;
     let of_file =
         |service: &String| loaded.as_ref().is_some_and(|loaded| loaded.project.service(service).is_some());
@@ -51,7 +48,7 @@ pub async fn down(global: &Global, down: Down, terminal: Terminal) -> Result {
         remove_orphans: down.remove_orphans,
         grace_ms: down.timeout.map(|seconds| seconds * 1000),
     };
-    let kind = it.runtime.means().kind;
+    let kind = it.runtime.kind();
     let plan = plan::down(&it.name, it.spec.as_ref(), &it.observed, kind, &options);
     if plan.is_empty() {
         terminal.warn(&format!("nothing of project {} is there", it.name));
@@ -77,7 +74,7 @@ pub fn warn_of_orphans(spec: &ProjectSpec, observed: &Observed, terminal: &Termi
 
 async fn act(global: &Global, services: &[String], act: Act, terminal: Terminal) -> Result {
     let it = existing(global, services, &terminal).await?;
-    let kind = it.runtime.means().kind;
+    let kind = it.runtime.kind();
     let plan = plan::act(&it.name, it.spec.as_ref(), &it.observed, kind, services, &act);
     if it.observed.instances.is_empty() && matches!(act, Act::Start | Act::Restart { .. }) {
         return Err(Stop::failed(format!("project {} has no container to start: use up", it.name)));

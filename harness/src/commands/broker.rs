@@ -1,9 +1,20 @@
 //! `broker`: one node, in the foreground.
 
 use crate::cli::Broker;
-use crate::exit::{Result, Stop};
+use crate::exit::{Exit, Result, Stop};
+use jackdaw_broker::node::{RunOptions, run_blocking};
 
 /// `broker`
 pub fn run(broker: Broker) -> Result {
-    Err(Stop::failed(format!("{}: this build has no broker", broker.properties.display())))
+    let overrides = broker.overrides.into_iter().map(|setting| {
+        let pair = setting.split_once('=').map(|(key, value)| (key.to_owned(), value.to_owned()));
+        pair.ok_or_else(|| Stop::bad_input(format!("--override takes KEY=VALUE, not `{setting}`")))
+    });
+    let exit = run_blocking(RunOptions {
+        properties: broker.properties,
+        hosts: broker.hosts,
+        cluster_id: broker.cluster_id,
+        overrides: overrides.collect::<Result<_>>()?,
+    });
+    Ok(Exit::Command(u8::try_from(exit.code()).unwrap_or(1)))
 }

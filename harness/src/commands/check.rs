@@ -44,7 +44,7 @@ pub async fn run(global: &Global, wanted: Check, terminal: Terminal) -> Result {
 
 impl Cluster {
     async fn step(&self, step: Step) -> std::result::Result<(), String> {
-        let kind = self.it.runtime.means().kind;
+        let kind = self.it.runtime.kind();
         let plan = Plan { project: self.it.name.clone(), runtime: kind, steps: vec![step] };
         let step = &plan.steps[0];
         let done = self.it.runtime.step(&self.it.name, self.it.spec.as_ref(), step).await;
@@ -74,7 +74,7 @@ impl Cluster {
 
     async fn look_inside(&self, wanted: &Look) -> std::result::Result<Seen, String> {
         let from = self.inside(&wanted.host).await?;
-        if self.it.runtime.means().kind == Kind::Process {
+        if self.it.runtime.kind() == Kind::Process {
             let spec = self.it.spec.as_ref().ok_or("there is no file")?;
             let service = spec.service(&from.service).ok_or("the node is not in the file")?;
             return look(wanted, &self.it.runtime.names(spec, service)).await;

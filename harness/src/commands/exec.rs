@@ -4,9 +4,15 @@ use super::act::existing;
 use crate::cli::{Exec, Global};
 use crate::exit::{Exit, Result, Stop};
 use crate::terminal::Terminal;
+use jackdaw_runtime::RuntimeError;
 use jackdaw_runtime::model::State;
 use jackdaw_runtime::runtime::ExecSpec;
-use std::io::IsTerminal as _;
+use std::io::{ErrorKind, IsTerminal as _};
+
+/// As a shell has it: there is no such program.
+const NOT_FOUND: u8 = 127;
+/// As a shell has it: it cannot be run.
+const NOT_EXECUTABLE: u8 = 126;
 
 /// `exec`
 pub async fn run(global: &Global, exec: Exec, terminal: Terminal) -> Result {
@@ -25,6 +31,12 @@ pub async fn run(global: &Global, exec: Exec, terminal: Terminal) -> Result {
         user: exec.user,
         working_dir: exec.workdir,
     };
-    let code = it.runtime.exec(&it.name, instance, spec).await?;
-    Ok(Exit::Command(u8::try_from(code).unwrap_or(255)))
+    match it.runtime.exec(&it.name, instance, spec).await {
+        Ok(code) => Ok(Exit::Command(u8::try_from(code).unwrap_or(255))),
+        Err(RuntimeError::Io { path, source }) => {
+            let code = if source.kind() == ErrorKind::NotFound { NOT_FOUND } else { NOT_EXECUTABLE };
+            Err(Stop { exit: Exit::Command(code), message: format!("{}: {source}", path.display()) })
+        }
+        Err(error) => Err(error.into()),
+    }
 }

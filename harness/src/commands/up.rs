@@ -61,7 +61,7 @@ pub async fn run(global: &Global, up: Up, terminal: Terminal) -> Result {
         remove_orphans: up.remove_orphans,
         renew_anonymous: up.renew_anon_volumes,
     };
-    let plan = plan::up(&spec, &selected, &left_out, &observed, &runtime.means(), &options);
+    let plan = plan::up(&spec, &selected, &left_out, &observed, &runtime.means()?, &options);
     preflight(&*runtime, &spec, &plan, &observed, &terminal).await?;
     if up.dry_run {
         print_plan(&plan, up.format)?;
@@ -185,11 +185,16 @@ impl Session<'_> {
         batch: Vec<Look>,
         timeout: Duration,
     ) -> Result<Vec<(Look, std::result::Result<(), String>)>> {
-        let found = match from {
-            None => until_ready(&batch, &BTreeMap::new(), timeout).await,
-            Some(from) => {
-                let timeout_ms = timeout.as_millis() as u64;
-                self.runtime.look_from(self.spec, from, batch.clone(), timeout_ms).await?
+        let deadline = Instant::now() + timeout;
+        let found = loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let Some(from) = from else { break until_ready(&batch, &BTreeMap::new(), left).await };
+            let timeout_ms = left.as_millis() as u64;
+            match self.runtime.look_from(self.spec, from, batch.clone(), timeout_ms).await {
+                Ok(found) => break found,
+                Err(error) if Instant::now() > deadline => return Err(error.into()),
+                // The container that was looked from ended meanwhile; its policy may bring it back.
+                Err(_) => tokio::time::sleep(INSTANCE_REST).await,
             }
         };
         Ok(batch.into_iter().zip(found).collect())
@@ -197,6 +202,7 @@ impl Session<'_> {
 
     /// Ends when a node can no longer become ready: its service, and why.
     async fn watch_instances(&self, nodes: &[&ServiceSpec]) -> (String, String) {
+        let mut before: BTreeMap<&str, u32> = BTreeMap::new();
         loop {
             tokio::time::sleep(INSTANCE_REST).await;
             let Ok(observed) = self.runtime.observe(&self.spec.name, Some(self.spec)).await else { continue };
@@ -204,7 +210,8 @@ impl Session<'_> {
                 let Some(instance) = observed.of(&node.name) else {
                     return (node.name.clone(), "it was removed meanwhile".into());
                 };
-                if let Some(why) = hopeless(instance) {
+                let before = *before.entry(&node.name).or_insert(instance.restarts);
+                if let Some(why) = hopeless(instance, before) {
                     return (node.name.clone(), why);
                 }
             }
@@ -224,8 +231,11 @@ impl Session<'_> {
 
     async fn attached(&self, began: Instant) -> Result {
         let name = &self.spec.name;
-        let events = self.runtime.events(name).await?;
         let observed = self.runtime.observe(name, Some(self.spec)).await?;
+        if observed.instances.is_empty() {
+            return Ok(Exit::Done);
+        }
+        let events = self.runtime.events(name).await?;
         let mine =
             |instance: &&Instance| self.selected.iter().any(|service| service.name == instance.service);
         let instances: Vec<&Instance> = observed.instances.iter().filter(mine).collect();
@@ -274,7 +284,7 @@ impl Session<'_> {
     async fn stop_all(&self) -> Result {
         self.terminal.say("Gracefully stopping... (press Ctrl+C again to force)");
         let name = &self.spec.name;
-        let kind = self.runtime.means().kind;
+        let kind = self.runtime.kind();
         let names: Vec<String> = self.selected.iter().map(|service| service.name.clone()).collect();
         let plan_of =
             |observed: &Observed, act: &Act| plan::act(name, Some(self.spec), observed, kind, &names, act);
@@ -292,13 +302,13 @@ impl Session<'_> {
     }
 }
 
-/// Why an instance cannot become ready any more.
-fn hopeless(instance: &Instance) -> Option<String> {
+/// Why an instance cannot become ready any more; `before` is how often it had been brought back already.
+fn hopeless(instance: &Instance, before: u32) -> Option<String> {
     match instance.state {
         State::Exited | State::Dead => {
             Some(instance.error.clone().unwrap_or_else(|| format!("it is down: {}", status(instance))))
         }
-        _ if instance.restarts >= TOO_MANY_RESTARTS => {
+        _ if instance.restarts >= before + TOO_MANY_RESTARTS => {
             let code = instance.exit_code.unwrap_or(0);
             Some(format!("it exited {} times, last with code {code}", instance.restarts))
         }

@@ -30,7 +30,7 @@ use image::Content;
 use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 /// An engine that is there answers at once.
@@ -44,8 +44,14 @@ const CONFLICT: u16 = 409;
 #[derive(Debug, Clone)]
 pub struct DockerRuntime {
     docker: Docker,
-    content: Arc<Content>,
-    own_image: String,
+    own: Arc<OnceLock<Own>>,
+}
+
+/// The image of this program, read when it is first needed.
+#[derive(Debug)]
+struct Own {
+    content: Content,
+    image: String,
 }
 
 /// The engine's own words, without the client library's.
@@ -88,20 +94,22 @@ impl DockerRuntime {
         let pinged = tokio::time::timeout(PING_TIMEOUT, docker.ping()).await;
         pinged.map_err(|_| none("no answer in time".into()))?.map_err(|error| none(words(&error)))?;
         let docker = docker.negotiate_version().await.map_err(|error| none(words(&error)))?;
-        let content = tokio::task::spawn_blocking(Content::of_this_program)
-            .await
-            .map_err(|error| RuntimeError::Failed(error.to_string()))??;
-        let own_image = content.reference();
-        Ok(DockerRuntime { docker, content: Arc::new(content), own_image })
+        Ok(DockerRuntime { docker, own: Arc::default() })
+    }
+
+    fn own(&self) -> Result<&Own> {
+        if let Some(own) = self.own.get() {
+            return Ok(own);
+        }
+        let content = Content::of_this_program()?;
+        let image = content.reference();
+        Ok(self.own.get_or_init(|| Own { content, image }))
     }
 
     async fn import(&self) -> Result<()> {
-        let content = Arc::clone(&self.content);
-        let tar = tokio::task::spawn_blocking(move || content.tar())
-            .await
-            .map_err(|error| RuntimeError::Failed(error.to_string()))?
-            .map_err(RuntimeError::io("the image"))?;
-        let (repo, tag) = self.own_image.split_once(':').unwrap_or((&self.own_image, "latest"));
+        let own = self.own()?;
+        let tar = own.content.tar().map_err(RuntimeError::io("the image"))?;
+        let (repo, tag) = own.image.split_once(':').unwrap_or((&own.image, "latest"));
         let options = CreateImageOptionsBuilder::default()
             .from_src("-")
             .repo(repo)
@@ -126,7 +134,7 @@ impl DockerRuntime {
     async fn create(&self, spec: &ProjectSpec, name: &str) -> Result<()> {
         let service =
             spec.service(name).ok_or_else(|| RuntimeError::Failed(format!("{name} is not in the file")))?;
-        let body = container::body(spec, service, &self.own_image);
+        let body = container::body(spec, service, &self.own()?.image);
         let options = CreateContainerOptionsBuilder::default().name(&service.container).build();
         let created = self.docker.create_container(Some(options), body).await;
         created.map_err(|error| match status(&error) {
@@ -243,8 +251,12 @@ fn tagged(image: &str) -> String {
 }
 
 impl Runtime for DockerRuntime {
-    fn means(&self) -> Means {
-        Means { kind: Kind::Docker, own_image: Some(self.own_image.clone()) }
+    fn kind(&self) -> Kind {
+        Kind::Docker
+    }
+
+    fn means(&self) -> Result<Means> {
+        Ok(Means { kind: Kind::Docker, own_image: Some(self.own()?.image.clone()) })
     }
 
     fn observe<'a>(

@@ -48,7 +48,7 @@ impl DockerRuntime {
         let Some(spec) = spec else { return Vec::new() };
         let mut wanted: Vec<&str> =
             spec.services.iter().filter(|s| s.node.is_none()).map(|service| service.image.as_str()).collect();
-        wanted.push(&self.own_image);
+        wanted.extend(self.own.get().map(|own| own.image.as_str()));
         let found = join_all(wanted.iter().map(|image| self.docker.inspect_image(image))).await;
         let there = wanted.into_iter().zip(found).filter(|(_, found)| found.is_ok());
         there.map(|(image, _)| image.to_owned()).collect()

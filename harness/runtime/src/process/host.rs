@@ -1,6 +1,6 @@
 //! The process runtime as commands see it: files are written here, processes are the supervisor's.
 
-use super::address;
+use super::address::{self, AddressBook};
 use super::client;
 use super::holder;
 use super::layout;
@@ -189,25 +189,16 @@ impl ProcessRuntime {
         }
     }
 
-    fn assign(
-        &self,
-        dir: &ProjectDir,
-        spec: &ProjectSpec,
-        observed: &Observed,
-        found: &mut Preflight,
-    ) -> Result<()> {
+    /// Addresses of all nodes, as they are or as they would be given now.
+    fn addresses(&self, dir: &ProjectDir, spec: &ProjectSpec) -> std::result::Result<AddressBook, String> {
         let nodes: Vec<&ServiceSpec> =
             spec.services.iter().filter(|service| service.node.is_some()).collect();
-        let mut book = address::read(dir);
-        let running = |name: &str| observed.of(name).is_some_and(|instance| instance.state.is_live());
+        let kept = supervisor::read_state(dir);
+        let is_live =
+            |name: &str| kept.values().any(|saved| saved.spec.service == name && saved.seen.state.is_live());
         let is_free = |at: SocketAddr| holder::probe(at).is_ok();
-        match address::assign(&spec.name, &nodes, &mut book, &running, &is_free) {
-            Ok(()) => address::write(dir, &book).map_err(RuntimeError::io(dir.addresses())),
-            Err(why) => {
-                found.errors.push(why);
-                Ok(())
-            }
-        }
+        let mut book = address::read(dir);
+        address::assign(&spec.name, &nodes, &mut book, &is_live, &is_free).map(|()| book)
     }
 
     async fn do_step(&self, project: &str, spec: Option<&ProjectSpec>, step: &Step) -> Result<Outcome> {
@@ -339,8 +330,12 @@ fn free_port(port: &PortSpec, all: &[IpAddr]) -> Result<u16> {
 }
 
 impl Runtime for ProcessRuntime {
-    fn means(&self) -> Means {
-        Means { kind: Kind::Process, own_image: None }
+    fn kind(&self) -> Kind {
+        Kind::Process
+    }
+
+    fn means(&self) -> Result<Means> {
+        Ok(Means { kind: Kind::Process, own_image: None })
     }
 
     fn observe<'a>(
@@ -371,7 +366,7 @@ impl Runtime for ProcessRuntime {
             self.check_folders(&dir, starting, &mut found);
             self.check_ports(starting, observed, &mut found).await;
             if found.errors.is_empty() && !starting.is_empty() {
-                self.assign(&dir, spec, observed, &mut found)?;
+                found.errors.extend(self.addresses(&dir, spec).err());
             }
             Ok(found)
         })

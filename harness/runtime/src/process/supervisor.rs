@@ -85,10 +85,10 @@ struct Supervisor {
 ///
 /// # Errors
 /// When another supervisor holds the project, or its folder cannot be used.
-pub fn run(root: &Path, guard: Vec<String>) -> anyhow::Result<()> {
+pub fn run(root: &Path, guard: Vec<String>) -> io::Result<()> {
     let dir = ProjectDir::at(root.to_owned());
     let Some(mut lock) = try_lock(&dir)? else {
-        anyhow::bail!("another supervisor holds {}", root.display())
+        return Err(io::Error::other(format!("another supervisor holds {}", root.display())));
     };
     // A session of its own: the terminal's Ctrl-C is the launcher's business.
     let _ = rustix::process::setsid();
@@ -106,11 +106,7 @@ pub fn run(root: &Path, guard: Vec<String>) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn serve(
-    dir: ProjectDir,
-    guard: Vec<String>,
-    forwarding: tokio::runtime::Handle,
-) -> anyhow::Result<()> {
+async fn serve(dir: ProjectDir, guard: Vec<String>, forwarding: tokio::runtime::Handle) -> io::Result<()> {
     let saved = read_state(&dir);
     let state = Arc::new(StateFile { dir: dir.clone(), all: Mutex::new(saved.clone()) });
     let (events, _) = broadcast::channel(256);
@@ -252,14 +248,6 @@ impl Supervisor {
 /// The supervisor's process id, as the holder of the lock wrote it.
 pub fn pid(dir: &ProjectDir) -> Option<i32> {
     fs::read_to_string(dir.lock()).ok()?.trim().parse().ok()
-}
-
-/// Lets an [`Event`] be told from a [`Reply`] line.
-///
-/// # Errors
-/// When the line is neither.
-pub fn parse_reply(line: &str) -> Result<Reply, serde_json::Error> {
-    serde_json::from_str(line)
 }
 
 /// What an event stream yields.

@@ -1,0 +1,112 @@
+//! A three-broker cluster for tests, started and taken down by the real command line.
+//!
+//! Each cluster has a folder, a project name and host ports of its own, so that tests run side by
+//! side. Dropping it takes it down with its volumes.
+
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Command, Output};
+use tempfile::TempDir;
+
+/// One running project of three brokers on the process runtime.
+pub struct Cluster {
+    folder: TempDir,
+    ports: Vec<u16>,
+}
+
+impl Cluster {
+    /// Starts three brokers with the given extra environment lines and waits until all serve.
+    pub fn up(extra_environment: &[&str]) -> Self {
+        let ports = free_ports(3);
+        let folder = tempfile::Builder::new().prefix("jackdaw-test-").tempdir().unwrap();
+        std::fs::write(folder.path().join("compose.yml"), compose_text(&ports, extra_environment)).unwrap();
+        let cluster = Self { folder, ports };
+        cluster.ok(&["up", "-d"]);
+        cluster
+    }
+
+    /// The services' names in the order of their node ids.
+    pub fn services(&self) -> Vec<String> {
+        (0..self.ports.len()).map(|id| format!("kafka{id}")).collect()
+    }
+
+    /// What a client on the host pastes into `bootstrap.servers`.
+    pub fn bootstrap(&self) -> String {
+        self.ports.iter().map(|port| format!("localhost:{port}")).collect::<Vec<_>>().join(",")
+    }
+
+    /// Runs `jackdaw ARGUMENTS` on this project.
+    pub fn run(&self, arguments: &[&str]) -> Output {
+        Command::new(env!("CARGO_BIN_EXE_jackdaw"))
+            .args(arguments)
+            .current_dir(self.folder.path())
+            .env("JACKDAW_HOME", self.folder.path().join("home"))
+            .env("JACKDAW_RUNTIME", "process")
+            .env_remove("COMPOSE_FILE")
+            .env_remove("COMPOSE_PROJECT_NAME")
+            .output()
+            .unwrap()
+    }
+
+    /// Runs `jackdaw ARGUMENTS`, expects success and returns what it printed to stdout.
+    pub fn ok(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
+        assert!(output.status.success(), "jackdaw {arguments:?}: {}\n{stdout}\n{stderr}", output.status);
+        stdout
+    }
+
+    /// The project's folder, with its compose file.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let logs = self.run(&["logs", "--tail", "40"]);
+            eprintln!("{}", text(&logs.stdout));
+        }
+        let output = self.run(&["down", "-v", "-t", "2"]);
+        if !std::thread::panicking() {
+            assert!(output.status.success(), "down: {}", text(&output.stderr));
+        }
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// Ports that were free a moment ago: all are held while the others are chosen.
+pub fn free_ports(count: usize) -> Vec<u16> {
+    let held: Vec<TcpListener> = (0..count).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
+    held.iter().map(|listener| listener.local_addr().unwrap().port()).collect()
+}
+
+fn compose_text(ports: &[u16], extra_environment: &[&str]) -> String {
+    let voters: Vec<String> = (0..ports.len()).map(|id| format!("{id}@kafka{id}:9093")).collect();
+    let mut text = String::from("services:\n");
+    for (id, port) in ports.iter().enumerate() {
+        let mut environment = vec![
+            "KAFKA_KRAFT_CLUSTER_ID=HsDBs9l6UUmQq7Y5E6bNlw".to_owned(),
+            format!("KAFKA_CFG_NODE_ID={id}"),
+            "KAFKA_CFG_PROCESS_ROLES=controller,broker".to_owned(),
+            format!("KAFKA_CFG_CONTROLLER_QUORUM_VOTERS={}", voters.join(",")),
+            format!("KAFKA_CFG_LISTENERS=PLAINTEXT://:9092,CONTROLLER://:9093,EXTERNAL://:{port}"),
+            format!("KAFKA_CFG_ADVERTISED_LISTENERS=PLAINTEXT://kafka{id}:9092,EXTERNAL://localhost:{port}"),
+            "KAFKA_CFG_LISTENER_SECURITY_PROTOCOL_MAP=CONTROLLER:PLAINTEXT,EXTERNAL:PLAINTEXT,PLAINTEXT:PLAINTEXT"
+                .to_owned(),
+            "KAFKA_CFG_CONTROLLER_LISTENER_NAMES=CONTROLLER".to_owned(),
+        ];
+        environment.extend(extra_environment.iter().map(|line| (*line).to_owned()));
+        text.push_str(&format!(
+            "  kafka{id}:\n    image: bitnami/kafka:3.7.0\n    restart: unless-stopped\n    ports: ['{port}:{port}']\n    volumes: ['data{id}:/bitnami/kafka']\n    environment:\n"
+        ));
+        environment.iter().for_each(|line| text.push_str(&format!("      - {line}\n")));
+    }
+    text.push_str("volumes:\n");
+    (0..ports.len()).for_each(|id| text.push_str(&format!("  data{id}:\n")));
+    text
+}

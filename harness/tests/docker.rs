@@ -1,0 +1,112 @@
+//! The Docker runtime from the outside, on the engine of this machine. Without one these tests are skipped
+//! by name, but under CI, where they fail.
+
+use serde_json::Value;
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+
+/// A project on the engine, gone when dropped.
+struct Project {
+    folder: tempfile::TempDir,
+    name: String,
+}
+
+/// Whether an engine answers; says so where none does.
+fn engine(test: &str) -> bool {
+    let mut ping = Command::new(env!("CARGO_BIN_EXE_jackdaw"));
+    let output = ping.args(["--runtime", "docker", "-p", "jd-ping", "ps"]).current_dir("/").output().unwrap();
+    let answers = output.status.success();
+    let in_ci = std::env::var("CI").is_ok_and(|ci| ci == "true");
+    assert!(answers || !in_ci, "{test}: CI has to have a Docker engine: {}", said(&output));
+    if !answers {
+        eprintln!("skipped: {test}: no Docker engine answers");
+    }
+    answers
+}
+
+fn said(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+impl Project {
+    fn new(name: &str) -> Self {
+        let project = Project { folder: tempfile::tempdir().unwrap(), name: format!("jd-{name}") };
+        project.write("");
+        project
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// One node; `extra` goes into its environment.
+    fn write(&self, extra: &str) {
+        let text = format!(
+            "volumes: {{data: {{}}}}
+services:
+  one:
+    image: bitnami/kafka:3.7.0
+    volumes: ['data:/bitnami/kafka']
+    environment:
+      KAFKA_KRAFT_CLUSTER_ID: HsDBs9l6UUmQq7Y5E6bNlw
+      KAFKA_CFG_NODE_ID: 0
+      KAFKA_CFG_PROCESS_ROLES: controller,broker
+      KAFKA_CFG_CONTROLLER_QUORUM_VOTERS: 0@one:9093
+      KAFKA_CFG_LISTENERS: PLAINTEXT://:9092,CONTROLLER://:9093
+      KAFKA_CFG_ADVERTISED_LISTENERS: PLAINTEXT://one:9092
+      KAFKA_CFG_LISTENER_SECURITY_PROTOCOL_MAP: CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT
+      KAFKA_CFG_CONTROLLER_LISTENER_NAMES: CONTROLLER
+{extra}"
+        );
+        fs::write(self.path("compose.yml"), text).unwrap();
+    }
+
+    fn run(&self, line: &str) -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_jackdaw"));
+        command.args(["--runtime", "docker", "-p", &self.name]).args(line.split_whitespace());
+        command.current_dir(self.folder.path()).env_remove("COMPOSE_FILE").stdin(Stdio::null());
+        command.output().unwrap()
+    }
+
+    fn ok(&self, line: &str) -> String {
+        let output = self.run(line);
+        assert!(output.status.success(), "jackdaw {line}: {}", said(&output));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    fn instance(&self) -> Value {
+        let all: Value = serde_json::from_str(&self.ok("ps -a --format json")).unwrap();
+        all[0].clone()
+    }
+}
+
+impl Drop for Project {
+    fn drop(&mut self) {
+        let _ = self.run("down -v -t 1");
+    }
+}
+
+#[test]
+fn a_project_is_made_kept_changed_and_removed_on_an_engine() {
+    if !engine("a_project_is_made_kept_changed_and_removed_on_an_engine") {
+        return;
+    }
+    let project = Project::new("engine");
+    project.ok("up --no-start");
+    let first = project.instance();
+    assert_eq!((&first["Name"], &first["State"]), (&"jd-engine-one-1".into(), &"created".into()));
+    assert!(project.ok("up --no-start --dry-run").contains("start      container jd-engine-one-1"));
+    project.ok("up --no-start");
+    assert_eq!(project.instance()["ID"], first["ID"], "a second up changes nothing");
+
+    project.write("      KAFKA_CFG_NUM_PARTITIONS: 3\n");
+    project.ok("up --no-start");
+    assert_ne!(project.instance()["ID"], first["ID"], "a changed one is made anew");
+
+    let down = project.run("down");
+    let told = said(&down);
+    assert!(told.contains("Network jd-engine_default") && !told.contains("Volume"), "{told}");
+    assert!(said(&project.run("down -v")).contains("Volume jd-engine_data"));
+    assert!(project.instance().is_null());
+}

@@ -1,0 +1,169 @@
+//! A project on the process runtime for one test: its own folder, its own ports, gone when dropped.
+
+use serde_json::Value;
+use std::fs;
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+/// Time in which anything that is waited for has to happen.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Prints its arguments, ends politely on SIGTERM, and fails at once where a file `crash` lies in its folder.
+const STAND_IN: &str = "#!/bin/sh
+echo \"standing in: $*\"
+trap 'echo asked to stop; exit 0' TERM
+[ -e crash ] && exit 3
+while :; do sleep 0.1; done
+";
+
+/// One project.
+pub struct Project {
+    folder: tempfile::TempDir,
+    name: String,
+    stand_in: bool,
+    /// Host ports of its two services.
+    pub ports: [u16; 2],
+}
+
+/// A port that is free now.
+pub fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+impl Project {
+    /// Two nodes `one` and `two` whose program is a stand-in that only runs.
+    pub fn of_stand_ins(name: &str, restart: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let project =
+            Project { folder, name: format!("jd-{name}"), stand_in: true, ports: [free_port(), free_port()] };
+        let script = project.path("stand-in");
+        fs::write(&script, STAND_IN).unwrap();
+        fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
+        project.write(restart, "");
+        project
+    }
+
+    /// Writes the compose file; `extra` goes into the environment of `two`.
+    pub fn write(&self, restart: &str, extra: &str) {
+        let mut text = String::from("volumes: {one: {}, two: {}}\nservices:\n");
+        for (id, name) in ["one", "two"].iter().enumerate() {
+            let port = self.ports[id];
+            text += &format!(
+                "  {name}:
+    image: bitnami/kafka:3.7.0
+    restart: {restart}
+    ports: ['{port}:{port}']
+    volumes: ['{name}:/bitnami/kafka']
+    environment:
+      KAFKA_KRAFT_CLUSTER_ID: HsDBs9l6UUmQq7Y5E6bNlw
+      KAFKA_CFG_NODE_ID: {id}
+      KAFKA_CFG_PROCESS_ROLES: controller,broker
+      KAFKA_CFG_CONTROLLER_QUORUM_VOTERS: 0@one:9093,1@two:9093
+      KAFKA_CFG_LISTENERS: PLAINTEXT://:9092,CONTROLLER://:9093,EXTERNAL://:{port}
+      KAFKA_CFG_ADVERTISED_LISTENERS: PLAINTEXT://{name}:9092,EXTERNAL://localhost:{port}
+      KAFKA_CFG_LISTENER_SECURITY_PROTOCOL_MAP: CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,EXTERNAL:PLAINTEXT
+      KAFKA_CFG_CONTROLLER_LISTENER_NAMES: CONTROLLER
+      KAFKA_CFG_INTER_BROKER_LISTENER_NAME: PLAINTEXT
+"
+            );
+            if id == 1 {
+                text += extra;
+            }
+        }
+        fs::write(self.path("compose.yml"), text).unwrap();
+    }
+
+    /// A path in the test's folder.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Where the runtime keeps this project.
+    pub fn state(&self, name: &str) -> PathBuf {
+        self.path("home").join(&self.name).join(name)
+    }
+
+    /// The command, ready to run.
+    pub fn command(&self, line: &str) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_jackdaw"));
+        command.args(["--runtime", "process", "-p", &self.name]).args(line.split_whitespace());
+        command.current_dir(self.folder.path()).env("JACKDAW_HOME", self.path("home"));
+        command.env_remove("COMPOSE_FILE").stdin(Stdio::null());
+        if self.stand_in {
+            command.env("JACKDAW_BROKER", self.path("stand-in"));
+        }
+        command
+    }
+
+    /// Runs a command to its end.
+    pub fn run(&self, line: &str) -> Output {
+        self.command(line).output().unwrap()
+    }
+
+    /// Runs a command that has to succeed; what it printed.
+    pub fn ok(&self, line: &str) -> String {
+        let output = self.run(line);
+        assert!(output.status.success(), "jackdaw {line}: {}", said(&output));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// `ps -a` of one service.
+    pub fn instance(&self, service: &str) -> Value {
+        let all: Value = serde_json::from_str(&self.ok("ps -a --format json")).unwrap();
+        let found = all.as_array().unwrap().iter().find(|instance| instance["Service"] == service);
+        found.cloned().unwrap_or(Value::Null)
+    }
+
+    /// Waits until a service is as wanted.
+    pub fn until(&self, service: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let instance = self.instance(service);
+            if wanted(&instance) {
+                return instance;
+            }
+            assert!(Instant::now() < deadline, "{service} stays {instance}");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// Process id of a service's main process.
+    pub fn pid(&self, service: &str) -> i32 {
+        i32::try_from(self.instance(service)["Pid"].as_i64().expect("it runs")).unwrap()
+    }
+}
+
+impl Drop for Project {
+    fn drop(&mut self) {
+        let _ = self.run("down -v -t 1 --remove-orphans");
+    }
+}
+
+/// Everything that a command said.
+pub fn said(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+/// Whether a process is gone (a zombie counts as gone).
+pub fn is_gone(pid: i32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(')').is_none_or(|(_, rest)| rest.trim_start().starts_with('Z'))
+}
+
+/// Waits until a process is gone.
+pub fn until_gone(pid: i32) {
+    let deadline = Instant::now() + PATIENCE;
+    while !is_gone(pid) {
+        assert!(Instant::now() < deadline, "process {pid} does not end");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// Sends a signal.
+pub fn signal(pid: i32, signal: rustix::process::Signal) {
+    let pid = rustix::process::Pid::from_raw(pid).expect("a process id");
+    rustix::process::kill_process(pid, signal).unwrap();
+}
