@@ -264,3 +264,84 @@ async fn publish(
     }
     image
 }
+
+#[cfg(test)]
+mod tests {
+    use jackdaw_wire::metadata_record::{
+        AbortTransactionRecord, BeginTransactionRecord, EndTransactionRecord, FeatureLevelRecord, TopicRecord,
+    };
+    use jackdaw_wire::types::random_uuid;
+
+    use super::*;
+
+    fn topic(name: &str) -> MetadataRecord {
+        let topic_id = random_uuid(rand::random);
+        TopicRecord { name: name.into(), topic_id, ..Default::default() }.into()
+    }
+
+    fn names(image: &MetadataImage) -> String {
+        image.topics.iter().map(|topic| topic.name.to_string()).collect::<Vec<_>>().join(" ")
+    }
+
+    /// What a leader left unfinished must never be seen, and what it finished must be seen whole (KIP-868).
+    #[test]
+    fn records_of_a_transaction_take_effect_together_or_not_at_all() {
+        let begin = || BeginTransactionRecord::default().into();
+        let end = || EndTransactionRecord::default().into();
+        let abort = || AbortTransactionRecord::default().into();
+        let mut log = LogState::default();
+        let mut offset = 0;
+        for (record, expected) in [
+            (topic("a"), "a"),
+            (begin(), "a"),
+            (topic("b"), "a"),
+            (topic("c"), "a"),
+            (end(), "a b c"),
+            (begin(), "a b c"),
+            (topic("d"), "a b c"),
+            (abort(), "a b c"),
+            (topic("e"), "a b c e"),
+        ] {
+            offset += 1;
+            let provenance = Provenance { offset, epoch: 1, append_time_ms: 0 };
+            log.batch(provenance, vec![(offset, record)]).unwrap();
+            assert_eq!((names(&log.image).as_str(), log.image.provenance.offset), (expected, offset));
+        }
+        for bad in [end(), abort()] {
+            assert!(matches!(log.record(99, bad), Err(LoaderError::Transaction { offset: 99, .. })));
+        }
+        log.record(100, begin()).unwrap();
+        assert!(log.record(101, begin()).is_err());
+    }
+
+    /// Whether a log is empty decides whether a new controller writes the bootstrap records.
+    #[test]
+    fn a_log_is_empty_until_a_record_outside_of_an_open_transaction() {
+        let level: MetadataRecord =
+            FeatureLevelRecord { name: "metadata.version".into(), feature_level: 19, ..Default::default() }
+                .into();
+        let mut log = LogState::default();
+        log.batch(Provenance { offset: 0, epoch: 1, append_time_ms: 0 }, Vec::new()).unwrap();
+        let start = log.log_start();
+        assert_eq!((start.next_offset, start.is_empty, start.open_transaction), (1, true, false));
+        log.record(1, BeginTransactionRecord::default().into()).unwrap();
+        log.record(2, level).unwrap();
+        assert!(log.log_start().is_empty && log.log_start().open_transaction);
+        log.record(3, EndTransactionRecord::default().into()).unwrap();
+        assert!(!log.log_start().is_empty && !log.log_start().open_transaction);
+    }
+
+    #[test]
+    fn a_snapshot_tells_publishers_the_difference_to_what_they_know() {
+        let mut log = LogState::default();
+        let (a, b) = (topic("a"), topic("b"));
+        log.batch(Provenance { offset: 1, epoch: 1, append_time_ms: 0 }, vec![(1, a.clone())]).unwrap();
+        let published = log.image.clone();
+        log.delta = MetadataDelta::default();
+        let provenance = Provenance { offset: 50, epoch: 2, append_time_ms: 7 };
+        log.snapshot(provenance, &[b], &published).unwrap();
+        assert_eq!((log.delta.changed_topics.len(), log.delta.deleted_topics.len()), (1, 1));
+        assert_eq!(names(&log.image), "b");
+        assert!(log.delta.from_snapshot && log.dirty && log.image.provenance == provenance);
+    }
+}
