@@ -37,7 +37,7 @@ macro_rules! codes {
 }
 
 // 1 to 19 text and YAML, 20 to 29 variables, 30 to 99 the compose model,
-// 100 to 199 one node and its image, 200 to 299 the cluster.
+// 100 to 199 one node and its image, 200 to 299 the cluster, 300 to 399 scenarios.
 codes! {
     1 YamlSyntax Error "not YAML"
         "The text cannot be read as YAML. The usual reasons are a tab used for indentation, a missing \
@@ -280,6 +280,14 @@ codes! {
     225 Replicas Error "several replicas of one node"
         "Each Kafka node has an id, a voter entry and an address of its own; a service with several \
          replicas would start the same node several times."
+    300 ScenarioKey Error "unknown word in a scenario"
+        "A scenario has the keys `protects`, `source`, `cluster`, `steps` and `differences`; a step has one \
+         verb; the body of a request has the fields that Apache Kafka 3.7.0 gives it in that version."
+    301 ScenarioValue Error "value that a scenario cannot use"
+        "The value is not of the kind that its place in the scenario takes. The message says which kind that \
+         is."
+    302 ScenarioMissing Error "something is missing in a scenario"
+        "Every scenario says which obligation it protects, where that comes from, and what is done."
 }
 
 impl Code {

@@ -18,7 +18,7 @@ mod short;
 mod source;
 mod suggest;
 mod units;
-mod yaml;
+pub mod yaml;
 
 pub use codes::{Code, UnknownCode, explain};
 pub use diagnostic::{Diagnostic, Severity, has_errors, sort};

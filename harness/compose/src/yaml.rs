@@ -24,7 +24,7 @@ const PADDING: usize = 2 * MAX_DEPTH;
 
 /// How a value wants to be merged over an earlier file's.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Mark {
+pub enum Mark {
     /// By the rule of its place.
     #[default]
     None,
@@ -36,7 +36,7 @@ pub(crate) enum Mark {
 
 /// One value of the document.
 #[derive(Clone, Debug)]
-pub(crate) struct Node {
+pub struct Node {
     pub kind: Kind,
     pub span: Span,
     pub mark: Mark,
@@ -44,7 +44,7 @@ pub(crate) struct Node {
 
 /// What a value is.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Kind {
+pub enum Kind {
     Null,
     Bool(bool),
     Int(i64),
@@ -56,7 +56,7 @@ pub(crate) enum Kind {
 
 /// One key and its value; the order of the file is kept.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Entry {
+pub struct Entry {
     pub key: Spanned<String>,
     pub value: Node,
 }
@@ -68,22 +68,22 @@ impl PartialEq for Node {
 }
 
 impl Node {
-    pub(crate) fn new(kind: Kind, span: &Span) -> Self {
+    pub fn new(kind: Kind, span: &Span) -> Self {
         Self { kind, span: span.clone(), mark: Mark::None }
     }
 
-    pub(crate) fn str(text: impl Into<String>, span: &Span) -> Self {
+    pub fn str(text: impl Into<String>, span: &Span) -> Self {
         Self::new(Kind::Str(text.into()), span)
     }
 
-    pub(crate) fn get(&self, key: &str) -> Option<&Node> {
+    pub fn get(&self, key: &str) -> Option<&Node> {
         match &self.kind {
             Kind::Map(entries) => entries.iter().find(|e| e.key.value == key).map(|e| &e.value),
             _ => None,
         }
     }
 
-    pub(crate) fn get_mut(&mut self, key: &str) -> Option<&mut Node> {
+    pub fn get_mut(&mut self, key: &str) -> Option<&mut Node> {
         match &mut self.kind {
             Kind::Map(entries) => entries.iter_mut().find(|e| e.key.value == key).map(|e| &mut e.value),
             _ => None,
@@ -91,7 +91,7 @@ impl Node {
     }
 
     /// Sets a key, keeping its place if it was there. Does nothing on what is not a mapping.
-    pub(crate) fn set(&mut self, key: &str, value: Node) {
+    pub fn set(&mut self, key: &str, value: Node) {
         if let Kind::Map(entries) = &mut self.kind {
             match entries.iter_mut().find(|e| e.key.value == key) {
                 Some(entry) => entry.value = value,
@@ -103,7 +103,7 @@ impl Node {
         }
     }
 
-    pub(crate) fn remove(&mut self, key: &str) -> Option<Node> {
+    pub fn remove(&mut self, key: &str) -> Option<Node> {
         match &mut self.kind {
             Kind::Map(entries) => {
                 let at = entries.iter().position(|e| e.key.value == key)?;
@@ -113,33 +113,33 @@ impl Node {
         }
     }
 
-    pub(crate) fn entries(&self) -> &[Entry] {
+    pub fn entries(&self) -> &[Entry] {
         match &self.kind {
             Kind::Map(entries) => entries,
             _ => &[],
         }
     }
 
-    pub(crate) fn items(&self) -> &[Node] {
+    pub fn items(&self) -> &[Node] {
         match &self.kind {
             Kind::Seq(items) => items,
             _ => &[],
         }
     }
 
-    pub(crate) fn as_str(&self) -> Option<&str> {
+    pub fn as_str(&self) -> Option<&str> {
         match &self.kind {
             Kind::Str(text) => Some(text),
             _ => None,
         }
     }
 
-    pub(crate) fn is_null(&self) -> bool {
+    pub fn is_null(&self) -> bool {
         self.kind == Kind::Null
     }
 
     /// A scalar as text, the way Compose prints numbers and booleans.
-    pub(crate) fn scalar_text(&self) -> Option<String> {
+    pub fn scalar_text(&self) -> Option<String> {
         match &self.kind {
             Kind::Str(text) => Some(text.clone()),
             Kind::Bool(value) => Some(value.to_string()),
@@ -150,7 +150,7 @@ impl Node {
     }
 
     /// What it is, for messages.
-    pub(crate) fn type_name(&self) -> &'static str {
+    pub fn type_name(&self) -> &'static str {
         match self.kind {
             Kind::Null => "nothing",
             Kind::Bool(_) => "a boolean",
@@ -172,7 +172,7 @@ impl Node {
 
 /// Reads the documents of a text; empty ones are left out. None means that `diagnostics` has an error that
 /// says why.
-pub(crate) fn parse(source: &Arc<Source>, diagnostics: &mut Vec<Diagnostic>) -> Option<Vec<Node>> {
+pub fn parse(source: &Arc<Source>, diagnostics: &mut Vec<Diagnostic>) -> Option<Vec<Node>> {
     let mut padded_lines: Vec<usize> = Vec::new();
     loop {
         let text = Padded::new(source.text(), &padded_lines);

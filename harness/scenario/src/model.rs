@@ -1,0 +1,237 @@
+//! A scenario as it was understood: what cluster it wants, what is done, what may differ.
+//! Data only: [`crate::parse`] makes it, [`crate::run`] does it.
+
+use crate::schema::Api;
+use jackdaw_compose::Span;
+use jackdaw_compose::yaml::Node;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// One scenario.
+#[derive(Clone, Debug)]
+pub struct Scenario {
+    /// The name of its folder.
+    pub name: String,
+    /// The obligation that it protects.
+    pub protects: String,
+    /// Where the obligation comes from.
+    pub source: String,
+    /// The cluster that it wants.
+    pub shape: Shape,
+    /// What is done, in order.
+    pub steps: Vec<Step>,
+    /// Where another provider may answer otherwise.
+    pub differences: Vec<Difference>,
+    /// Digest of the cluster and the steps: a recording of other steps is stale.
+    pub digest: String,
+}
+
+/// The cluster of a scenario. Scenarios of equal shapes share one, unless it is to be fresh.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Shape {
+    /// Roles by node id.
+    pub nodes: BTreeMap<i32, Role>,
+    /// Settings of all nodes.
+    pub settings: BTreeMap<String, String>,
+    /// Settings of one node.
+    pub node_settings: BTreeMap<i32, BTreeMap<String, String>>,
+    /// Nodes that one provider always runs, whoever is looked at.
+    pub providers: BTreeMap<i32, String>,
+    /// Whether nobody may have used it before.
+    pub fresh: bool,
+    /// Whether it is started before the first step.
+    pub started: bool,
+}
+
+/// `process.roles`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Role {
+    /// Both.
+    Combined,
+    /// A controller alone.
+    Controller,
+    /// A broker alone.
+    Broker,
+}
+
+impl Role {
+    /// As `process.roles` has it.
+    pub fn setting(self) -> &'static str {
+        match self {
+            Role::Combined => "broker,controller",
+            Role::Controller => "controller",
+            Role::Broker => "broker",
+        }
+    }
+}
+
+/// A node, said outright or by what it does at the moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Who {
+    /// By its id.
+    Node(i32),
+    /// The active controller.
+    Controller,
+    /// The broker of lowest id that is not the active controller.
+    NotController,
+    /// The leader of a partition.
+    Leader(String, i32),
+}
+
+/// Which of a node's listeners.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Listener {
+    /// The one between containers.
+    Client,
+    /// The one of the host.
+    External,
+    /// The controllers'.
+    Controller,
+}
+
+/// Where a request goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// The node.
+    pub who: Who,
+    /// Its listener.
+    pub listener: Listener,
+}
+
+/// One step.
+#[derive(Clone, Debug)]
+pub struct Step {
+    /// Unique title, the heading in the transcript.
+    pub title: String,
+    /// Where it was written.
+    pub span: Span,
+    /// Fields to leave out of the transcript.
+    pub redact: Vec<String>,
+    /// Names for values of the reply: name and path.
+    pub save: Vec<(String, String)>,
+    /// The reply's arrays are told in their own order.
+    pub ordered: bool,
+    /// What is done.
+    pub verb: Verb,
+}
+
+/// What a step does.
+#[derive(Clone, Debug)]
+pub enum Verb {
+    /// Makes a topic and waits until every broker knows its leaders.
+    Create(Create),
+    /// Sends a request in each of its versions and tells the replies.
+    Request(Request),
+    /// Sends a request and goes on; [`Verb::Join`] tells the reply.
+    Background(String, Request),
+    /// Waits for a reply.
+    Join(String),
+    /// Sends requests over one connection, then reads the replies in order.
+    Pipeline(Target, Vec<Request>),
+    /// Sends bytes as they are, and tells what comes back.
+    Raw(Target, Vec<u8>),
+    /// Stops, kills, starts nodes.
+    Act(Act, Vec<Who>),
+    /// Deletes the data of a stopped node.
+    Wipe(i32),
+    /// Waits for a condition.
+    Await(Condition, Duration),
+    /// Starts a node that must refuse to run, and says these words.
+    Refused(i32, Vec<String>),
+    /// Starts a node with another provider from now on.
+    Provider(i32, String),
+}
+
+/// `create`
+#[derive(Clone, Debug)]
+pub struct Create {
+    /// Name.
+    pub topic: String,
+    /// Replicas by partition.
+    pub assignment: Vec<Vec<i32>>,
+    /// Settings.
+    pub configs: Vec<(String, String)>,
+}
+
+/// `request`
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// The API.
+    pub api: &'static Api,
+    /// Versions in which it is sent.
+    pub versions: Vec<i16>,
+    /// Where to.
+    pub to: Target,
+    /// Its fields.
+    pub body: Option<Node>,
+    /// No reply is due (Produce with acks 0).
+    pub no_reply: bool,
+}
+
+/// What is done to a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Act {
+    /// SIGKILL.
+    Kill,
+    /// SIGTERM, and until it ended.
+    Stop,
+    /// Start it.
+    Start,
+    /// SIGSTOP: it keeps its connections and says nothing.
+    Pause,
+    /// SIGCONT.
+    Resume,
+}
+
+impl Act {
+    /// The verb in the file.
+    pub fn word(self) -> &'static str {
+        match self {
+            Act::Kill => "kill",
+            Act::Stop => "stop",
+            Act::Start => "start",
+            Act::Pause => "pause",
+            Act::Resume => "resume",
+        }
+    }
+}
+
+/// What is waited for. All running brokers must agree.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Condition {
+    /// `leader of T-P is N`
+    Leader(String, i32, i32),
+    /// `leader of T-P is not N`
+    NotLeader(String, i32, i32),
+    /// `isr of T-P is N, N`
+    Isr(String, i32, Vec<i32>),
+    /// `node N is registered`: every broker shows it.
+    Registered(i32),
+    /// `node N is fenced`: no broker shows it.
+    Fenced(i32),
+    /// `topic T is gone`
+    Gone(String),
+    /// `topic T is there`
+    There(String),
+    /// `high watermark of T-P is N`, as the leader tells consumers.
+    HighWatermark(String, i32, i64),
+    /// `all nodes are registered`
+    AllRegistered,
+    /// `a controller is known`
+    Controller,
+    /// `node N has ended`: its process.
+    Ended(i32),
+}
+
+/// Where a provider may answer otherwise.
+#[derive(Clone, Debug)]
+pub struct Difference {
+    /// Title of the step.
+    pub step: String,
+    /// What Jackdaw's transcript says there.
+    pub ours: String,
+    /// Why that is meant.
+    pub reason: String,
+    /// Where it was written.
+    pub span: Span,
+}
