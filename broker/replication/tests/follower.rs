@@ -1,5 +1,7 @@
 //! The follower's rules: truncation by epochs, high watermark, and what an answer makes it do.
 
+#![allow(clippy::unwrap_used, reason = "a panic in a test's helper is the failure report")]
+
 use jackdaw_replication::follower::{FetchedPartition, FollowerState, OutOfRange, Step};
 use jackdaw_replication::{Registration, Replica};
 use jackdaw_wire::ErrorCode;

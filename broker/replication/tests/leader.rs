@@ -1,5 +1,7 @@
 //! The leader's rules as tables: one input a row, and what is true after it.
 
+#![allow(clippy::unwrap_used, reason = "a panic in a test's helper is the failure report")]
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 

@@ -266,11 +266,11 @@ impl Simulation {
                 self.serve_fetch(from, to, id, broker_epoch, state);
             }
             Event::FetchReply { to, life, reply } if self.lives(to, life) => self.take_reply(to, reply),
-            Event::FetchTimeout { node, life, id } if self.lives(node, life) => {
-                if self.nodes[node].fetch.is_some_and(|(sent, _)| sent == id) {
-                    self.nodes[node].fetch = None;
-                    self.fetch(node);
-                }
+            Event::FetchTimeout { node, life, id }
+                if self.lives(node, life) && self.nodes[node].fetch.is_some_and(|(sent, _)| sent == id) =>
+            {
+                self.nodes[node].fetch = None;
+                self.fetch(node);
             }
             Event::Alter { from, life, broker_epoch, proposal } => {
                 self.alter(from, life, broker_epoch, &proposal);

@@ -201,6 +201,14 @@ impl ReplicaManager {
         self.shared.dirs.iter().map(state).collect()
     }
 
+    /// The directory that a replica lies in; none where it is not here or not online.
+    pub fn directory_of(&self, topic_id: Uuid, partition: i32) -> Option<Uuid> {
+        match self.shared.hosted(topic_id, partition)? {
+            shared::Hosted::Online(partition) => Some(partition.dir.id),
+            shared::Hosted::Offline => None,
+        }
+    }
+
     /// Directory ids that serve.
     pub fn online_directories(&self) -> Vec<Uuid> {
         self.directories().into_iter().filter(|dir| dir.is_online).map(|dir| dir.id).collect()

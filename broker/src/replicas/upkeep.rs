@@ -175,10 +175,11 @@ impl Shared {
     /// Writes one checkpoint of each directory where it says something new.
     fn checkpoint(&self, which: Checkpoint, always: bool) {
         for dir in self.dirs.iter().filter(|dir| dir.is_online()) {
-            if dir.take_stale(which) || always {
-                if let Err(error) = self.write_checkpoint(dir, which) {
-                    dir.failed(&error);
-                }
+            let is_stale = dir.take_stale(which);
+            if (is_stale || always)
+                && let Err(error) = self.write_checkpoint(dir, which)
+            {
+                dir.failed(&error);
             }
         }
     }

@@ -1,16 +1,14 @@
-//! Replica managers in one process: one broker called directly, or three over real connections on loopback, with an
-//! image that the test writes and a controller of a few lines behind AlterPartition.
+//! A replica manager called directly, with an image that the test writes. What brokers do together is tried on
+//! clusters of real processes (`broker/tests`).
 
 mod single;
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::AtomicI64;
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use futures_util::future::BoxFuture;
 use jackdaw_log::{LogDir, RealDisk, TopicConfigs};
 use jackdaw_metadata::{MetadataDelta, MetadataImage};
 use jackdaw_wire::batch::BatchBuilder;
@@ -18,8 +16,7 @@ use jackdaw_wire::messages::fetch_request::{FetchPartition, FetchTopic};
 use jackdaw_wire::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use jackdaw_wire::messages::produce_response::PartitionProduceResponse;
 use jackdaw_wire::messages::{
-    ApiKey, ApiVersionsResponse, FetchRequest, FetchResponse, ListOffsetsRequest, ProduceRequest, TopicName,
-    api_versions_response::ApiVersion,
+    ApiKey, FetchRequest, FetchResponse, ListOffsetsRequest, ProduceRequest, TopicName,
 };
 use jackdaw_wire::metadata_record::{
     BrokerEndpoint, FeatureLevelRecord, MetadataRecord, PartitionRecord, RegisterBrokerRecord, TopicRecord,
@@ -28,10 +25,8 @@ use jackdaw_wire::segment::Segment;
 use jackdaw_wire::{Decodable, ErrorCode, StrBytes, Uuid};
 
 use super::*;
-use crate::config::{NetworkConfig, ReplicationConfig, StorageConfig};
+use crate::config::{ReplicationConfig, StorageConfig};
 use crate::dispatch::Scope;
-use crate::net::HostPort;
-use crate::net::server::{Bound, Handler, Limits, Server};
 
 const TOPIC: &str = "orders";
 
@@ -138,22 +133,15 @@ fn partition_record(
     })
 }
 
-/// Takes ISR changes and keeps them for the test, or commits them as a controller would.
+/// Takes ISR changes and keeps them for the test.
 #[derive(Default)]
 struct Sink {
-    commits: bool,
     changes: Mutex<Vec<(IsrChange, IsrChangeDone)>>,
 }
 
 impl AlterPartitionSink for Sink {
     fn submit(&self, change: IsrChange, done: IsrChangeDone) {
-        if self.commits {
-            let isr = change.isr.iter().map(|b| b.broker).collect();
-            let partition_epoch = change.partition_epoch + 1;
-            done(Ok(CommittedIsr { leader_epoch: change.leader_epoch, partition_epoch, isr }));
-        } else {
-            self.changes.lock().unwrap().push((change, done));
-        }
+        self.changes.lock().unwrap().push((change, done));
     }
 }
 
