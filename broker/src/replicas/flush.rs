@@ -1,5 +1,6 @@
 //! Group commit: one flush of a partition at a time, and all that was appended meanwhile goes with the next.
 
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::oneshot;
@@ -7,9 +8,21 @@ use tokio::sync::oneshot;
 use super::partition::Partition;
 
 /// Whether a flush runs, and who waits for the next.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct FlushGate {
     inner: Mutex<Gate>,
+    /// When it was flushed last, or made.
+    last_ms: AtomicI64,
+}
+
+impl FlushGate {
+    pub fn new(now_ms: i64) -> Self {
+        Self { inner: Mutex::default(), last_ms: AtomicI64::new(now_ms) }
+    }
+
+    pub fn last_ms(&self) -> i64 {
+        self.last_ms.load(Ordering::Relaxed)
+    }
 }
 
 #[derive(Debug, Default)]
@@ -77,6 +90,7 @@ impl Partition {
                     // A truncation meanwhile may have taken back what the plan was about.
                     partition.flushed(up_to.min(writer.log.log_end_offset()));
                 });
+                self.flush.last_ms.store(super::now_ms(), Ordering::Relaxed);
                 self.dir.recovery_points_moved();
             }
             Err(error) => self.storage_failed(&error),

@@ -137,7 +137,7 @@ impl Partition {
             dir,
             reader,
             context,
-            flush: FlushGate::default(),
+            flush: FlushGate::new(super::now_ms()),
             state: Mutex::new(state),
             cell: Mutex::new(cell),
             gone: AtomicBool::new(false),

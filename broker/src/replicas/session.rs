@@ -285,27 +285,32 @@ impl SessionCache {
         forgotten: &[Key],
         now_ms: i64,
     ) -> Result<Turn, ErrorCode> {
-        let mut sessions = self.sessions();
-        let session = sessions.get_mut(&id).ok_or(ErrorCode::FetchSessionIdNotFound)?;
-        if session.epoch != epoch {
-            return Err(ErrorCode::InvalidFetchSessionEpoch);
-        }
-        if session.uses_topic_ids != uses_topic_ids {
-            return Err(ErrorCode::FetchSessionTopicIdError);
-        }
-        let set = Arc::clone(&session.set);
-        let ended = {
+        let set = {
+            let mut sessions = self.sessions();
+            let session = sessions.get_mut(&id).ok_or(ErrorCode::FetchSessionIdNotFound)?;
+            if session.epoch != epoch {
+                return Err(ErrorCode::InvalidFetchSessionEpoch);
+            }
+            if session.uses_topic_ids != uses_topic_ids {
+                return Err(ErrorCode::FetchSessionTopicIdError);
+            }
+            session.epoch = next_epoch(epoch);
+            session.used_ms = now_ms;
+            Arc::clone(&session.set)
+        };
+        // The cache is not locked meanwhile: a set is locked for as long as its session's fetch reads.
+        let size = {
             let mut set = locked(&set);
             asks.into_iter().for_each(|(key, ask)| set.ask(key, ask));
             forgotten.iter().for_each(|key| set.forget(key));
-            session.size = set.len();
-            set.is_empty()
+            set.len()
         };
+        let ended = size == 0;
+        let mut sessions = self.sessions();
         if ended {
             sessions.remove(&id);
-        } else {
-            session.epoch = next_epoch(epoch);
-            session.used_ms = now_ms;
+        } else if let Some(session) = sessions.get_mut(&id) {
+            session.size = size;
         }
         Ok(Turn { set, session_id: if ended { NO_SESSION } else { id }, ended })
     }

@@ -147,12 +147,12 @@ impl Shared {
         }
     }
 
-    /// Flushes logs whose oldest unflushed record may be older than `flush.ms`. Kafka goes by the last flush; the
-    /// interval of this check is `log.flush.scheduler.interval.ms`, as there.
-    fn timed_flush(self: &Arc<Self>, _now_ms: i64) {
+    /// Flushes logs that were not flushed for `flush.ms` (`LogManager.flushDirtyLogs`).
+    fn timed_flush(self: &Arc<Self>, now_ms: i64) {
         for partition in self.online() {
-            partition.write(|writer, partition| {
-                if writer.log.config().flush_ms < i64::MAX && writer.log.unflushed_records() > 0 {
+            partition.write(move |writer, partition| {
+                let is_due = now_ms - partition.flush.last_ms() >= writer.log.config().flush_ms;
+                if is_due && writer.log.unflushed_records() > 0 {
                     partition.request_flush();
                 }
             });
