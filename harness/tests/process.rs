@@ -1,4 +1,5 @@
-//! The process runtime from the outside: the real binary and its supervisor, with a stand-in for the broker.
+//! The process runtime from the outside: the real binary and its supervisor, with a stand-in for the broker
+//! where the broker is not the point.
 
 mod support;
 
@@ -166,4 +167,29 @@ fn exit_codes_are_those_that_help_promises() {
     assert_eq!(docker.env("DOCKER_HOST", "unix:///nonexistent").output().unwrap().status.code(), Some(3));
     std::fs::write(project.path("compose.yml"), "services: [").unwrap();
     assert_eq!(code("up"), Some(2));
+}
+
+#[test]
+fn a_cluster_comes_up_ready_survives_a_kill_and_leaves_nothing() {
+    let project = Project::of_brokers("cluster");
+    let table = project.ok("up -d");
+    assert_eq!(table.matches("controller,broker   ready").count(), 2, "{table}");
+    assert!(project.ok("up --dry-run").contains("nothing to do"));
+    let first = project.pid("one");
+    signal(first, Signal::KILL);
+    project.until("one", |one| one["State"] == "running" && one["Pid"] != first);
+    project.ok("up -d");
+    let logs = project.ok("logs --no-log-prefix one");
+    assert!(logs.contains("Kafka Server started"), "{logs}");
+
+    project.ok("stop");
+    assert_eq!(project.instance("one")["ExitCode"], 0, "it stopped cleanly");
+    project.ok("start");
+    project.ok("up -d");
+    let nodes = [project.pid("one"), project.pid("two")];
+    project.ok("down");
+    nodes.into_iter().for_each(until_gone);
+    assert!(nodes.into_iter().all(is_gone));
+    let kept = project.state("volumes/jd-cluster_one/data/meta.properties");
+    assert!(std::fs::read_to_string(kept).unwrap().contains("cluster.id=HsDBs9l6UUmQq7Y5E6bNlw"));
 }

@@ -46,6 +46,15 @@ impl Project {
         project
     }
 
+    /// The same two nodes as real brokers.
+    pub fn of_brokers(name: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let ports = [free_port(), free_port()];
+        let project = Project { folder, name: format!("jd-{name}"), stand_in: false, ports };
+        project.write("unless-stopped", "");
+        project
+    }
+
     /// Writes the compose file; `extra` goes into the environment of `two`.
     pub fn write(&self, restart: &str, extra: &str) {
         let mut text = String::from("volumes: {one: {}, two: {}}\nservices:\n");

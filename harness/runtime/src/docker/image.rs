@@ -20,7 +20,7 @@ const LAYOUT: &str = "1";
 const FILES: [(&str, &str); 3] = [
     (
         "etc/passwd",
-        "root:x:0:0:root:/root:/bin/sh\nappuser:x:1000:1000:appuser:/home/appuser:/bin/sh\n\
+        "root:x:0:0:root:/root:/bin/sh\nappuser:x:1000:1000:appuser:/:/bin/sh\n\
          kafka:x:1001:0:kafka:/:/bin/sh\n",
     ),
     ("etc/group", "root:x:0:\nappuser:x:1000:\n"),
@@ -30,7 +30,7 @@ const FILES: [(&str, &str); 3] = [
 
 /// Folders with owner and mode: a named volume that is mounted on one starts with them, as with the images
 /// that are stood in for.
-const FOLDERS: [(&str, u64, u64, u32); 11] = [
+const FOLDERS: [(&str, u64, u64, u32); 10] = [
     ("tmp", 0, 0, 0o1777),
     ("root", 0, 0, 0o700),
     ("etc/jackdaw", 0, 0, 0o755),
@@ -41,7 +41,6 @@ const FOLDERS: [(&str, u64, u64, u32); 11] = [
     ("etc/kafka/secrets", 1000, 1000, 0o775),
     ("mnt/shared/config", 1000, 1000, 0o775),
     ("tmp/kraft-combined-logs", 1000, 1000, 0o775),
-    ("home/appuser", 1000, 1000, 0o755),
 ];
 
 /// Everything that goes into the image.

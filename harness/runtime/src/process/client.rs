@@ -16,6 +16,8 @@ use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 
 /// Time in which a supervisor that was told to end has ended: the longest grace period is its business.
 const END_TIMEOUT: Duration = Duration::from_secs(60);
+/// Time in which a supervisor that is just starting accepts commands.
+const START_TIMEOUT: Duration = Duration::from_secs(2);
 const END_REST: Duration = Duration::from_millis(10);
 
 async fn send(
@@ -28,6 +30,11 @@ async fn send(
     line.push(b'\n');
     write.write_all(&line).await?;
     Ok((BufReader::new(read).lines(), write))
+}
+
+/// Whether a supervisor lives, listening or not.
+fn is_locked(dir: &ProjectDir) -> bool {
+    dir.lock().exists() && supervisor::try_lock(dir).is_ok_and(|lock| lock.is_none())
 }
 
 /// Whether a supervisor accepts commands.
@@ -48,7 +55,7 @@ pub async fn ask(dir: &ProjectDir, request: &Request) -> Result<Reply> {
     match serde_json::from_str(&line) {
         Ok(Reply::Refused { why }) => Err(RuntimeError::Failed(why)),
         Ok(reply) => Ok(reply),
-        Err(error) => Err(RuntimeError::Failed(format!("the supervisor is of another build: {error}"))),
+        Err(error) => Err(RuntimeError::Unavailable(format!("the supervisor is of another build: {error}"))),
     }
 }
 
@@ -74,8 +81,16 @@ pub async fn events(dir: &ProjectDir) -> Result<BoxStream<'static, Event>> {
 /// # Errors
 /// When it does not start; its own words where it left some.
 pub async fn ensure(dir: &ProjectDir, program: &Path) -> Result<()> {
-    if lives(dir).await {
-        return Ok(());
+    let deadline = tokio::time::Instant::now() + START_TIMEOUT;
+    while is_locked(dir) {
+        if lives(dir).await {
+            return Ok(());
+        }
+        if tokio::time::Instant::now() > deadline {
+            // It speaks another build's language, or is stuck: its nodes are ended with it.
+            end(dir).await?;
+        }
+        tokio::time::sleep(END_REST).await;
     }
     std::fs::create_dir_all(dir.root()).map_err(RuntimeError::io(dir.root()))?;
     let (dir, program) = (dir.clone(), program.to_owned());
@@ -104,7 +119,7 @@ fn start(dir: &ProjectDir, program: &Path) -> Result<()> {
     }
     // It lost a race against another starter, or failed: then it has ended and said why.
     let _ = child.wait();
-    if supervisor::try_lock(dir).is_ok_and(|lock| lock.is_none()) {
+    if is_locked(dir) {
         return Ok(());
     }
     let said = super::logs::last_lines(&path, 5).join("\n");
@@ -117,15 +132,14 @@ fn start(dir: &ProjectDir, program: &Path) -> Result<()> {
 /// When it does not end.
 pub async fn end(dir: &ProjectDir) -> Result<()> {
     let pid = supervisor::pid(dir).and_then(rustix::process::Pid::from_raw);
-    let is_gone = || supervisor::try_lock(dir).map_or(true, |lock| lock.is_some());
-    if is_gone() {
+    if !is_locked(dir) {
         return Ok(());
     }
     if let Some(pid) = pid {
         let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
     }
     let waited = async {
-        while !is_gone() {
+        while is_locked(dir) {
             tokio::time::sleep(END_REST).await;
         }
     };

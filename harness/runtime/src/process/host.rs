@@ -85,7 +85,8 @@ impl ProcessRuntime {
         let no_node = || RuntimeError::Failed(format!("{name} is not a Kafka node"));
         let service = spec.service(name).ok_or_else(no_node)?;
         let node = service.node.as_ref().ok_or_else(no_node)?;
-        let book = address::read(&dir);
+        let book = self.addresses(&dir, spec).map_err(RuntimeError::Refused)?;
+        address::write(&dir, &book).map_err(RuntimeError::io(dir.addresses()))?;
         let own =
             book.get(name).copied().ok_or_else(|| RuntimeError::Failed(format!("{name} has no address")))?;
         let folder = dir.instance(&service.container);
@@ -363,6 +364,10 @@ impl Runtime for ProcessRuntime {
         Box::pin(async move {
             let dir = self.dir(&spec.name);
             let mut found = Preflight::default();
+            let checked = starting.iter().filter(|service| service.compose.healthcheck.is_some());
+            found.warnings.extend(checked.map(|service| {
+                format!("{}: its healthcheck is not run; ready means that the node answers", service.name)
+            }));
             self.check_folders(&dir, starting, &mut found);
             self.check_ports(starting, observed, &mut found).await;
             if found.errors.is_empty() && !starting.is_empty() {

@@ -13,6 +13,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::signal::unix::{SignalKind, signal};
@@ -20,6 +21,9 @@ use tokio::sync::{RwLock, broadcast, mpsc};
 
 /// Line on standard output that tells the starter that commands are accepted.
 pub const READY: &str = "ready";
+
+const LOCK_ATTEMPTS: u32 = 10;
+const LOCK_REST: Duration = Duration::from_millis(10);
 
 /// Everything that survives a supervisor, written whole at every change.
 #[derive(Debug)]
@@ -70,6 +74,17 @@ pub fn try_lock(dir: &ProjectDir) -> io::Result<Option<File>> {
     }
 }
 
+/// As [`try_lock`]; a command that looks whether a supervisor lives holds the lock for an instant.
+fn patient_lock(dir: &ProjectDir) -> io::Result<Option<File>> {
+    for _ in 0..LOCK_ATTEMPTS {
+        if let Some(lock) = try_lock(dir)? {
+            return Ok(Some(lock));
+        }
+        std::thread::sleep(LOCK_REST);
+    }
+    Ok(None)
+}
+
 fn narrate(text: &str) {
     eprintln!("{} {text}", crate::clock::rfc3339(crate::clock::now_ns()));
 }
@@ -87,7 +102,7 @@ struct Supervisor {
 /// When another supervisor holds the project, or its folder cannot be used.
 pub fn run(root: &Path, guard: Vec<String>) -> io::Result<()> {
     let dir = ProjectDir::at(root.to_owned());
-    let Some(mut lock) = try_lock(&dir)? else {
+    let Some(mut lock) = patient_lock(&dir)? else {
         return Err(io::Error::other(format!("another supervisor holds {}", root.display())));
     };
     // A session of its own: the terminal's Ctrl-C is the launcher's business.
