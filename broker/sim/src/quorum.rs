@@ -278,7 +278,9 @@ impl World {
                     .after(delay_ms, Event::Evidence { node: peer, input: Input::PeerLost { peer: id } });
             }
         }
-        let delay_ms = self.rng.between(1, 600);
+        // Half of them are back at once, within the election that they left.
+        let longest_ms = if self.rng.chance(50) { 20 } else { 600 };
+        let delay_ms = self.rng.between(1, longest_ms);
         self.events.after(delay_ms, Event::Restart { node: id });
     }
 

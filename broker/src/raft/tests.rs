@@ -243,21 +243,21 @@ async fn a_lone_voter_snapshots_restarts_from_it_and_serves_it_to_a_late_observe
     let mut node = nodes.remove(&1).unwrap();
     let mut written = Vec::new();
     while written.len() < 3 {
-        node.raft
-            .append(epoch, METADATA_VERSION, vec![record("x"), MetadataRecord::NoOp(NoOpRecord::default())])
-            .await
-            .unwrap();
-        while let Ok(event) = node.events.try_recv() {
-            if let RaftEvent::SnapshotWanted { id, last_contained_log_time_ms } = event {
-                let records = vec![record(&id.offset.to_string())];
-                node.raft
-                    .write_snapshot(id, last_contained_log_time_ms, METADATA_VERSION, records)
-                    .await
-                    .unwrap();
-                written.push(id);
+        let records = vec![record("x"), MetadataRecord::NoOp(NoOpRecord::default())];
+        let last = node.raft.append(epoch, METADATA_VERSION, records).await.unwrap();
+        loop {
+            match next(&mut node.events).await {
+                RaftEvent::SnapshotWanted { id, last_contained_log_time_ms } => {
+                    let records = vec![record(&id.offset.to_string())];
+                    let wrote =
+                        node.raft.write_snapshot(id, last_contained_log_time_ms, METADATA_VERSION, records);
+                    wrote.await.unwrap();
+                    written.push(id);
+                }
+                RaftEvent::HighWatermark(mark) if mark > last => break,
+                _ => {}
             }
         }
-        tokio::task::yield_now().await;
     }
     let newest = *written.last().unwrap();
     let beyond = OffsetAndEpoch::new(newest.offset + 1_000_000, epoch);
