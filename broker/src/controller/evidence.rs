@@ -3,12 +3,13 @@
 //! Evidence shortens the session timeout and replaces nothing: a broker that does not answer, cannot be reached, or
 //! was never connected to, is left to its session. A connection that merely closed is tried again first.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::Duration;
 
 use jackdaw_metadata::{BrokerRegistration, MetadataImage};
+use jackdaw_wire::Uuid;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
@@ -20,9 +21,14 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// The pause after a connect that told nothing.
 const RETRY_PAUSE: Duration = Duration::from_millis(500);
 
+type Brokers = BTreeMap<i32, Arc<BrokerRegistration>>;
+
 /// How brokers are reached.
 pub struct BrokerWatch {
     pub node_id: i32,
+    /// The incarnation that this node's own broker registers with; none where this node is no broker. This process
+    /// holds the node's directories, so a registration of any other incarnation is one of a dead process.
+    pub own_incarnation: Option<Uuid>,
     pub resolver: Arc<Resolver>,
     /// The listener on which brokers reach each other.
     pub inter_broker_listener: Arc<str>,
@@ -41,6 +47,11 @@ pub(super) async fn run(
         // The map is shared as long as no broker changes: most images cost one comparison.
         if !Arc::ptr_eq(&brokers, &known) {
             watchers.retain(|id, (epoch, _)| brokers.get(id).is_some_and(|b| b.epoch == *epoch && !b.fenced));
+            if let Some(before) =
+                watch.own_incarnation.and_then(|own| earlier_self(&brokers, watch.node_id, own))
+            {
+                let _ = gone.send(before).await;
+            }
             for broker in brokers.values().filter(|b| !b.fenced && b.id != watch.node_id) {
                 watchers
                     .entry(broker.id)
@@ -52,6 +63,12 @@ pub(super) async fn run(
             return;
         }
     }
+}
+
+/// This node's broker as an earlier process registered it.
+fn earlier_self(brokers: &Brokers, node_id: i32, own: Uuid) -> Option<Gone> {
+    let registered = brokers.get(&node_id).filter(|b| !b.fenced && b.incarnation_id != own)?;
+    Some(Gone { broker: node_id, epoch: registered.epoch })
 }
 
 /// Ends its task when dropped.

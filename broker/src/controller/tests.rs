@@ -146,7 +146,12 @@ async fn join(
     let publisher: Arc<dyn Publisher> = Arc::clone(&told) as _;
     let loader = loader::start(raft.clone(), Some(events), vec![publisher]).await;
     let inter_broker_listener: Arc<str> = "PLAINTEXT".into();
-    let watch = BrokerWatch { node_id: id, resolver: Arc::clone(&resolver), inter_broker_listener };
+    let watch = BrokerWatch {
+        node_id: id,
+        own_incarnation: None,
+        resolver: Arc::clone(&resolver),
+        inter_broker_listener,
+    };
     controller.watch_brokers(loader.images.clone(), watch);
     assert!(listening.node.set((raft.clone(), controller)).is_ok());
     let clients: HashMap<i32, NodeClient> = voters
@@ -174,6 +179,7 @@ fn life(
         security_protocol: "PLAINTEXT".into(),
     };
     LifecycleOptions {
+        incarnation: random_uuid(rand::random),
         node_id: id,
         cluster_id: CLUSTER_ID.into(),
         advertised_listeners: vec![advertised],

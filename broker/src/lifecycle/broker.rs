@@ -11,7 +11,7 @@ use jackdaw_wire::messages::{
     BrokerHeartbeatRequest, BrokerHeartbeatResponse, BrokerId, BrokerRegistrationRequest,
 };
 use jackdaw_wire::types::kafka_base64;
-use jackdaw_wire::{ErrorCode, StrBytes, Uuid, types::random_uuid};
+use jackdaw_wire::{ErrorCode, StrBytes, Uuid};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{
@@ -48,8 +48,8 @@ pub(super) struct Life {
 impl Life {
     pub(super) fn new(options: LifecycleOptions, state: watch::Sender<BrokerState>) -> Self {
         Self {
+            incarnation: options.incarnation,
             options,
-            incarnation: random_uuid(rand::random),
             state,
             ready: false,
             offline: BTreeSet::new(),

@@ -51,6 +51,8 @@ impl BrokerState {
 /// Who a broker is, and how it keeps in touch.
 pub struct LifecycleOptions {
     pub node_id: i32,
+    /// New at each start of the process.
+    pub incarnation: Uuid,
     pub cluster_id: String,
     /// What clients and peers are told; never a controller listener.
     pub advertised_listeners: Vec<Listener>,

@@ -9,7 +9,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use jackdaw_log::{Disk, LogDir, LogDirError, RealDisk};
 use jackdaw_metadata::controller::ControllerSettings;
-use jackdaw_metadata::{MetadataDelta, MetadataImage, features};
+use jackdaw_metadata::{MetadataDelta, MetadataImage, PartitionRegistration, features};
 use jackdaw_wire::Uuid;
 use jackdaw_wire::metadata_record::{FeatureLevelRecord, MetadataRecord};
 use tokio::sync::watch;
@@ -20,7 +20,8 @@ use crate::apis::{self, BrokerApis};
 use crate::config::{Config, Listener, versions};
 use crate::controller::bootstrap::{self, BootstrapError};
 use crate::controller::{
-    self, BrokerWatch, ControllerChannel, ControllerHandle, ControllerOptions, IsrSender, TopicSchema,
+    self, Assignments, BrokerWatch, ControllerChannel, ControllerHandle, ControllerOptions, IsrSender,
+    TopicSchema,
 };
 use crate::dispatch::Scope;
 use crate::lifecycle::{Lifecycle, LifecycleError, LifecycleOptions, register_controller};
@@ -86,12 +87,44 @@ struct Broker {
     waiting: Vec<Bound>,
 }
 
-/// Feeds images to the replica manager.
-struct ToReplicas(Arc<ReplicaManager>);
+/// Feeds images to the replica manager, and tells the controller where replicas came to lie that it left to us: a
+/// broker with several directories is not told one (KIP-858).
+struct ToReplicas {
+    replicas: Arc<ReplicaManager>,
+    assignments: Option<Assignments>,
+}
+
+impl ToReplicas {
+    fn assign(&self, image: &MetadataImage, delta: &MetadataDelta) {
+        let Some(assignments) = &self.assignments else { return };
+        let node_id = self.replicas.node_id();
+        let tell = |topic_id: Uuid, index: i32, partition: &PartitionRegistration| {
+            let known = partition.directory(node_id);
+            if let (Some(known), Some(actual)) = (known, self.replicas.directory_of(topic_id, index))
+                && known != actual
+            {
+                assignments.assign(topic_id, index, actual);
+            }
+        };
+        if delta.from_snapshot {
+            for topic in image.topics.iter() {
+                topic.partitions.iter().for_each(|(index, partition)| tell(topic.id, *index, partition));
+            }
+            return;
+        }
+        for (topic_id, topic) in &delta.changed_topics {
+            topic.partitions.iter().for_each(|(index, change)| tell(*topic_id, *index, &change.current));
+        }
+    }
+}
 
 impl Publisher for ToReplicas {
     fn publish<'a>(&'a self, image: &'a Arc<MetadataImage>, delta: &'a MetadataDelta) -> BoxFuture<'a, ()> {
-        self.0.apply(image, delta).boxed()
+        async move {
+            self.replicas.apply(image, delta).await;
+            self.assign(image, delta);
+        }
+        .boxed()
     }
 }
 
@@ -102,6 +135,8 @@ struct Opening<'a> {
     cluster_id: &'a str,
     raft: &'a RaftHandle,
     broker_epoch: Arc<AtomicI64>,
+    /// Of this node's broker, new with each process.
+    incarnation: Uuid,
 }
 
 impl Node {
@@ -140,6 +175,7 @@ impl Node {
             cluster_id: &cluster_id,
             raft: &raft,
             broker_epoch: Arc::new(AtomicI64::new(-1)),
+            incarnation: dirs::new_id(),
         };
         let controller = match config.roles.controller {
             true => Some(opening.controller()?),
@@ -149,8 +185,7 @@ impl Node {
             true => Some(opening.replicas(data).await?),
             false => None,
         };
-        let publishers: Vec<Arc<dyn Publisher>> =
-            replicas.iter().map(|replicas| Arc::new(ToReplicas(Arc::clone(replicas))) as _).collect();
+        let publishers = replicas.iter().map(|replicas| opening.publisher(replicas)).collect();
         let (handle, events) = controller.unzip();
         let loader = loader::start(raft.clone(), events, publishers).await;
         let controller =
@@ -372,6 +407,13 @@ impl Opening<'_> {
         Ok(Arc::new(opened.map_err(|e| StartError::Task(e.to_string()))??))
     }
 
+    fn publisher(&self, replicas: &Arc<ReplicaManager>) -> Arc<dyn Publisher> {
+        let has_choice = replicas.directories().len() > 1;
+        let start =
+            || Assignments::start(self.config.node_id, Arc::clone(&self.broker_epoch), self.channel());
+        Arc::new(ToReplicas { replicas: Arc::clone(replicas), assignments: has_choice.then(start) })
+    }
+
     fn serve_controller(
         &self,
         handle: ControllerHandle,
@@ -387,6 +429,7 @@ impl Opening<'_> {
             loader.images.clone(),
             BrokerWatch {
                 node_id: config.node_id,
+                own_incarnation: config.roles.broker.then_some(self.incarnation),
                 resolver: Arc::clone(self.resolver),
                 inter_broker_listener: Arc::clone(&config.inter_broker_listener_name),
             },
@@ -416,6 +459,7 @@ impl Opening<'_> {
         let ms = |value: i32| u64::try_from(value).unwrap_or_default();
         let lifecycle = Arc::new(Lifecycle::start(LifecycleOptions {
             node_id: config.node_id,
+            incarnation: self.incarnation,
             cluster_id: self.cluster_id.to_owned(),
             advertised_listeners: listeners::told(&config.advertised_listeners, &ports),
             rack: config.rack.clone(),

@@ -4,6 +4,7 @@
 //! over a socket or from its log.
 
 #![allow(dead_code, reason = "each test binary uses its own part")]
+#![allow(clippy::unwrap_used, reason = "a panic is the failure report")]
 
 use std::fs::File;
 use std::io::Read as _;
