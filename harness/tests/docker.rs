@@ -1,6 +1,8 @@
 //! The Docker runtime from the outside, on the engine of this machine. Without one these tests are skipped
 //! by name, but under CI, where they fail.
 
+#![allow(clippy::unwrap_used, reason = "a panic in a test's helper is the failure report")]
+
 use serde_json::Value;
 use std::fs;
 use std::path::PathBuf;

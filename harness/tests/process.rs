@@ -1,6 +1,8 @@
 //! The process runtime from the outside: the real binary and its supervisor, with a stand-in for the broker
 //! where the broker is not the point.
 
+#![allow(clippy::unwrap_used, reason = "a panic in a test's helper is the failure report")]
+
 mod support;
 
 use rustix::process::Signal;

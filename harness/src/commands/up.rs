@@ -277,7 +277,7 @@ impl Session<'_> {
     async fn all_ended(&self) -> Result<bool> {
         let observed = self.runtime.observe(&self.spec.name, Some(self.spec)).await?;
         let live = |service: &&ServiceSpec| observed.of(&service.name).is_some_and(|i| i.state.is_live());
-        Ok(!self.selected.iter().any(|service| live(service)))
+        Ok(!self.selected.iter().any(live))
     }
 
     /// First Ctrl-C: ask to stop. Second: kill.
