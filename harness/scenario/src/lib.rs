@@ -5,10 +5,18 @@
 //! line. It must not call into the broker, and shares no codec with it.
 
 mod body;
+pub mod client;
+pub mod cluster;
+pub mod compare;
+pub mod fixture;
+pub mod junit;
 pub mod model;
 mod parse;
 pub mod records;
+pub mod run;
 pub mod schema;
+pub mod suite;
+pub mod transcript;
 pub mod value;
 
 pub use parse::parse;

@@ -1,0 +1,329 @@
+//! A cluster as a scenario needs it, and the one way to get one: the product's own command line.
+//! It must not know what a scenario does with it.
+
+use crate::model::{Act, Listener, Role, Shape};
+use serde_json::Value as Json;
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::atomic::{AtomicU32, Ordering};
+use tempfile::TempDir;
+
+const CLIENT_PORT: u16 = 9092;
+const CONTROLLER_PORT: u16 = 9093;
+/// Every cluster of scenarios has this id; transcripts show it.
+const CLUSTER_ID: &str = "HsDBs9l6UUmQq7Y5E6bNlw";
+
+/// Why a cluster did not do what it was told.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Trouble(pub String);
+
+/// Result of an order.
+pub type Done<T = ()> = Result<T, Trouble>;
+
+/// Nodes that can be started, hurt and reached.
+pub trait Cluster {
+    /// Where a listener of a node is reached from here.
+    ///
+    /// # Errors
+    /// When the node has none.
+    fn address(&mut self, node: i32, listener: Listener) -> Done<SocketAddr>;
+    /// Host ports of the external listeners, by node.
+    fn external_ports(&self) -> Vec<(i32, u16)>;
+    /// Stops, kills, starts a node; returns when that is done.
+    ///
+    /// # Errors
+    /// When it is not.
+    fn act(&mut self, act: Act, node: i32) -> Done;
+    /// Deletes the data of a node that does not run.
+    ///
+    /// # Errors
+    /// As the file system says.
+    fn wipe(&mut self, node: i32) -> Done;
+    /// The exit code of a node's process, once it ended.
+    ///
+    /// # Errors
+    /// When nobody knows.
+    fn exit_code(&mut self, node: i32) -> Done<Option<i64>>;
+    /// What a node printed.
+    ///
+    /// # Errors
+    /// When nobody knows.
+    fn log(&mut self, node: i32) -> Done<String>;
+    /// From now on the node is run by another provider, on the same data.
+    ///
+    /// # Errors
+    /// When it does not start.
+    fn provide(&mut self, node: i32, provider: &str) -> Done;
+}
+
+/// How clusters are started.
+#[derive(Clone, Debug)]
+pub struct Means {
+    /// The program: this one.
+    pub program: PathBuf,
+    /// Who provides the nodes: `jackdaw`, or what `up --provider` knows.
+    pub provider: String,
+    /// `--runtime`.
+    pub runtime: Option<String>,
+}
+
+/// A project of the command line, in a folder of its own; taken down when dropped.
+#[derive(Debug)]
+pub struct Project {
+    means: Means,
+    folder: Option<TempDir>,
+    root: PathBuf,
+    ports: BTreeMap<i32, u16>,
+    addresses: BTreeMap<i32, IpAddr>,
+    providers: BTreeMap<i32, String>,
+}
+
+static NUMBER: AtomicU32 = AtomicU32::new(1);
+
+impl Project {
+    /// Starts a cluster and waits until it is ready, unless the shape says that it is not to be started.
+    ///
+    /// # Errors
+    /// What the command line said.
+    pub fn up(shape: &Shape, means: &Means) -> Done<Self> {
+        let io = |error: std::io::Error| Trouble(format!("a folder for a cluster: {error}"));
+        let folder = tempfile::Builder::new().prefix("jackdaw-scenario-").tempdir().map_err(io)?;
+        let ports = free_ports(&shape.nodes.keys().copied().collect::<Vec<_>>()).map_err(io)?;
+        let root = folder.path().to_owned();
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let name = format!("scenario-{}-{number}", std::process::id());
+        let text = compose(shape, &name, &ports);
+        std::fs::write(root.join("compose.yml"), text).map_err(io)?;
+        for node in shape.nodes.keys() {
+            std::fs::create_dir_all(root.join(format!("data{node}"))).map_err(io)?;
+        }
+        let providers = shape
+            .nodes
+            .keys()
+            .map(|node| (*node, shape.providers.get(node).unwrap_or(&means.provider).clone()))
+            .collect();
+        let means = means.clone();
+        let addresses = BTreeMap::new();
+        let mut project = Project { means, folder: Some(folder), root, ports, addresses, providers };
+        let mode = if shape.started { ["up", "-d"] } else { ["up", "--no-start"] };
+        if let Err(trouble) = project.up_with(&mode) {
+            let kept = project.keep_logs();
+            return Err(Trouble(format!("the cluster did not start: {trouble}\n{kept}")));
+        }
+        Ok(project)
+    }
+
+    fn up_with(&mut self, words: &[&str]) -> Done<String> {
+        let foreign = self.providers.iter().filter(|(_, provider)| *provider != "jackdaw");
+        let flags: Vec<String> = foreign
+            .flat_map(|(node, provider)| ["--provider".into(), format!("kafka{node}={provider}")])
+            .collect();
+        let mut all: Vec<&str> = words.to_vec();
+        all.extend(flags.iter().map(String::as_str));
+        all.extend(["--wait-timeout", "120"]);
+        self.run(&all)
+    }
+
+    /// Runs a command on the project; its standard output.
+    fn run(&self, words: &[&str]) -> Done<String> {
+        let output = self.output(words)?;
+        if output.status.success() {
+            return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+        }
+        let said = String::from_utf8_lossy(&output.stderr);
+        Err(Trouble(format!("jackdaw {} ended with {}: {}", words.join(" "), output.status, said.trim())))
+    }
+
+    fn output(&self, words: &[&str]) -> Done<Output> {
+        let mut command = Command::new(&self.means.program);
+        if let Some(runtime) = &self.means.runtime {
+            command.args(["--runtime", runtime]);
+        }
+        command
+            .args(words)
+            .current_dir(&self.root)
+            .env("JACKDAW_HOME", self.root.join("home"))
+            .env_remove("COMPOSE_FILE")
+            .env_remove("COMPOSE_PROJECT_NAME")
+            .output()
+            .map_err(|error| Trouble(format!("{}: {error}", self.means.program.display())))
+    }
+
+    fn seen(&self) -> Done<Vec<Json>> {
+        let text = self.run(&["ps", "-a", "--format", "json"])?;
+        serde_json::from_str(&text).map_err(|error| Trouble(format!("jackdaw ps: {error}")))
+    }
+
+    fn seen_node(&self, node: i32) -> Done<Json> {
+        let service = format!("kafka{node}");
+        let mut seen = self.seen()?.into_iter();
+        seen.find(|one| one["Service"] == service.as_str())
+            .ok_or_else(|| Trouble(format!("{service} is not there")))
+    }
+
+    /// Writes the logs beside the compose file, keeps the folder, and says where.
+    pub fn keep_logs(&mut self) -> String {
+        let logs = self.output(&["logs", "--no-color"]).map(|output| output.stdout).unwrap_or_default();
+        let path = self.root.join("cluster.log");
+        let written = std::fs::write(&path, logs);
+        if let Some(folder) = self.folder.take() {
+            let _ = folder.keep();
+        }
+        match written {
+            Ok(()) => format!("its logs are in {}", path.display()),
+            Err(error) => format!("its logs could not be kept: {error}"),
+        }
+    }
+
+    /// The folder with the compose file and the data.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+}
+
+impl Drop for Project {
+    fn drop(&mut self) {
+        if let Err(trouble) = self.run(&["down", "-v", "-t", "1"]) {
+            eprintln!("{trouble}");
+        }
+    }
+}
+
+impl Cluster for Project {
+    fn address(&mut self, node: i32, listener: Listener) -> Done<SocketAddr> {
+        let port = match listener {
+            Listener::External => {
+                let port =
+                    self.ports.get(&node).ok_or_else(|| Trouble(format!("node {node} has no port")))?;
+                return Ok(SocketAddr::new(IpAddr::from([127, 0, 0, 1]), *port));
+            }
+            Listener::Client => CLIENT_PORT,
+            Listener::Controller => CONTROLLER_PORT,
+        };
+        if !self.addresses.contains_key(&node) {
+            let seen = self.seen_node(node)?;
+            let address = seen["Address"].as_str().and_then(|address| address.parse().ok());
+            let address = address.ok_or_else(|| Trouble(format!("node {node} has no address")))?;
+            self.addresses.insert(node, address);
+        }
+        Ok(SocketAddr::new(self.addresses[&node], port))
+    }
+
+    fn external_ports(&self) -> Vec<(i32, u16)> {
+        self.ports.iter().map(|(node, port)| (*node, *port)).collect()
+    }
+
+    fn act(&mut self, act: Act, node: i32) -> Done {
+        let service = format!("kafka{node}");
+        let words: Vec<&str> = match act {
+            Act::Kill => vec!["kill", &service],
+            Act::Stop => vec!["stop", "-t", "60", &service],
+            Act::Start => vec!["start", &service],
+            Act::Pause => vec!["kill", "-s", "SIGSTOP", &service],
+            Act::Resume => vec!["kill", "-s", "SIGCONT", &service],
+        };
+        self.addresses.remove(&node);
+        self.run(&words).map(drop)
+    }
+
+    fn wipe(&mut self, node: i32) -> Done {
+        let data = self.root.join(format!("data{node}"));
+        let done = std::fs::remove_dir_all(&data).and_then(|()| std::fs::create_dir_all(&data));
+        done.map_err(|error| Trouble(format!("{}: {error}", data.display())))
+    }
+
+    fn exit_code(&mut self, node: i32) -> Done<Option<i64>> {
+        let seen = self.seen_node(node)?;
+        let ended = matches!(seen["State"].as_str(), Some("exited" | "dead"));
+        Ok(seen["ExitCode"].as_i64().filter(|_| ended))
+    }
+
+    fn log(&mut self, node: i32) -> Done<String> {
+        self.run(&["logs", "--no-log-prefix", &format!("kafka{node}")])
+    }
+
+    fn provide(&mut self, node: i32, provider: &str) -> Done {
+        self.providers.insert(node, provider.to_owned());
+        self.addresses.remove(&node);
+        self.up_with(&["up", "-d", "--no-wait", "--no-deps", &format!("kafka{node}")]).map(drop)
+    }
+}
+
+/// Ports that were free a moment ago: all are held while the others are chosen.
+fn free_ports(nodes: &[i32]) -> std::io::Result<BTreeMap<i32, u16>> {
+    let held: Vec<(i32, TcpListener)> = nodes
+        .iter()
+        .map(|node| Ok((*node, TcpListener::bind("127.0.0.1:0")?)))
+        .collect::<std::io::Result<_>>()?;
+    held.iter().map(|(node, listener)| Ok((*node, listener.local_addr()?.port()))).collect()
+}
+
+/// The compose file of a shape.
+pub fn compose(shape: &Shape, name: &str, ports: &BTreeMap<i32, u16>) -> String {
+    let voters: Vec<String> = shape
+        .nodes
+        .iter()
+        .filter(|(_, role)| **role != Role::Broker)
+        .map(|(node, _)| format!("{node}@kafka{node}:{CONTROLLER_PORT}"))
+        .collect();
+    let mut text = format!("name: {name}\nservices:\n");
+    for (node, role) in &shape.nodes {
+        let port = ports.get(node).copied().unwrap_or_default();
+        let client = format!("PLAINTEXT://:{CLIENT_PORT}");
+        let controller = format!("CONTROLLER://:{CONTROLLER_PORT}");
+        let listeners = match role {
+            Role::Combined => format!("{client},{controller},EXTERNAL://:{port}"),
+            Role::Broker => format!("{client},EXTERNAL://:{port}"),
+            Role::Controller => controller,
+        };
+        let mut settings: BTreeMap<&str, String> = BTreeMap::from([
+            ("node.id", node.to_string()),
+            ("process.roles", role.setting().to_owned()),
+            ("controller.quorum.voters", voters.join(",")),
+            ("listeners", listeners),
+            ("controller.listener.names", "CONTROLLER".to_owned()),
+            (
+                "listener.security.protocol.map",
+                "CONTROLLER:PLAINTEXT,EXTERNAL:PLAINTEXT,PLAINTEXT:PLAINTEXT".to_owned(),
+            ),
+        ]);
+        if *role != Role::Controller {
+            let advertised = format!("PLAINTEXT://kafka{node}:{CLIENT_PORT},EXTERNAL://localhost:{port}");
+            settings.insert("advertised.listeners", advertised);
+        }
+        let own = shape.node_settings.get(node).into_iter().flatten();
+        settings.extend(shape.settings.iter().chain(own).map(|(key, value)| (key.as_str(), value.clone())));
+        let _ = writeln!(text, "  kafka{node}:\n    image: bitnami/kafka:3.7.0\n    restart: \"no\"");
+        if *role != Role::Controller {
+            let _ = writeln!(text, "    ports: ['127.0.0.1:{port}:{port}']");
+        }
+        let _ = writeln!(text, "    volumes: ['./data{node}:/bitnami/kafka']\n    environment:");
+        let _ = writeln!(text, "      KAFKA_KRAFT_CLUSTER_ID: {CLUSTER_ID}");
+        for (key, value) in settings {
+            let variable = key.replace('.', "_").to_uppercase();
+            let _ = writeln!(text, "      KAFKA_CFG_{variable}: {}", Json::String(value));
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_compose_file_of_a_shape_is_one_that_loads() {
+        let shape = crate::parse(
+            "n",
+            "f",
+            "protects: a\nsource: b\ncluster: { brokers: 1, settings: { num.partitions: 2 }, nodes: { 4: { role: broker, settings: { broker.rack: r } } } }\nsteps: [{ kill: node 1 }]\n",
+        )
+        .unwrap()
+        .shape;
+        insta::assert_snapshot!(compose(&shape, "scenario-1", &BTreeMap::from([(1, 40001), (4, 40004)])));
+    }
+}

@@ -1,0 +1,154 @@
+//! Two transcripts side by side: equal, or the steps in which they differ.
+
+use crate::model::Difference;
+use crate::run::Section;
+use std::fmt::Write as _;
+
+/// Columns of one side.
+const SIDE: usize = 72;
+
+/// A step in which the transcripts differ.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Differs {
+    /// Title of the step.
+    pub step: String,
+    /// What was due.
+    pub expected: String,
+    /// What was told.
+    pub told: String,
+    /// Whether what was due is a difference that the scenario names.
+    pub named: bool,
+}
+
+/// The steps that differ. A difference that the scenario names is due word for word.
+pub fn compare(reference: &[Section], ours: &[Section], differences: &[Difference]) -> Vec<Differs> {
+    let titles = reference.iter().map(|section| &section.title);
+    let more = ours.iter().map(|section| &section.title);
+    let mut order: Vec<&String> = titles.collect();
+    order.extend(more.filter(|title| !reference.iter().any(|section| section.title == **title)));
+    let text = |sections: &[Section], title: &str| {
+        sections
+            .iter()
+            .find(|section| section.title == title)
+            .map_or("(no such step)\n", |section| &section.text)
+            .to_owned()
+    };
+    let mut differ = Vec::new();
+    for title in order {
+        let named = differences.iter().find(|difference| difference.step == *title);
+        let expected = match named {
+            Some(difference) => difference.ours.clone(),
+            None => text(reference, title),
+        };
+        let told = text(ours, title);
+        if expected.trim_end() != told.trim_end() {
+            differ.push(Differs { step: title.clone(), expected, told, named: named.is_some() });
+        }
+    }
+    differ
+}
+
+impl Differs {
+    /// Both sides, line by line; `expected_by` heads the left one.
+    pub fn side_by_side(&self, expected_by: &str, told_by: &str) -> String {
+        let left: Vec<&str> = self.expected.lines().collect();
+        let right: Vec<&str> = self.told.lines().collect();
+        let expected_by = if self.named { "the difference that the scenario names" } else { expected_by };
+        let mut out = format!("  step: {}\n    {:SIDE$} │ {told_by}\n", self.step, expected_by);
+        for (mark, left, right) in align(&left, &right) {
+            for (left, right) in pieces(left, right) {
+                let _ = writeln!(out, "  {mark} {left:SIDE$} │ {right}");
+            }
+        }
+        out
+    }
+}
+
+/// Lines longer than a side go on below.
+fn pieces(left: &str, right: &str) -> Vec<(String, String)> {
+    let cut = |text: &str| -> Vec<String> {
+        let chars: Vec<char> = text.chars().collect();
+        if chars.is_empty() {
+            vec![String::new()]
+        } else {
+            chars.chunks(SIDE).map(|c| c.iter().collect()).collect()
+        }
+    };
+    let (left, right) = (cut(left), cut(right));
+    let rows = left.len().max(right.len());
+    let at = |side: &[String], row: usize| side.get(row).cloned().unwrap_or_default();
+    (0..rows).map(|row| (at(&left, row), at(&right, row))).collect()
+}
+
+/// Equal lines beside each other (longest common subsequence), the others marked.
+fn align<'a>(left: &[&'a str], right: &[&'a str]) -> Vec<(char, &'a str, &'a str)> {
+    let mut common = vec![vec![0_u32; right.len() + 1]; left.len() + 1];
+    for i in (0..left.len()).rev() {
+        for j in (0..right.len()).rev() {
+            common[i][j] = if left[i] == right[j] {
+                common[i + 1][j + 1] + 1
+            } else {
+                common[i + 1][j].max(common[i][j + 1])
+            };
+        }
+    }
+    let (mut i, mut j) = (0, 0);
+    let mut rows = Vec::new();
+    while i < left.len() || j < right.len() {
+        match (left.get(i), right.get(j)) {
+            (Some(a), Some(b)) if a == b => {
+                rows.push((' ', *a, *b));
+                (i, j) = (i + 1, j + 1);
+            }
+            (Some(a), Some(b)) if common[i + 1][j + 1] == common[i][j] => {
+                rows.push(('≠', *a, *b));
+                (i, j) = (i + 1, j + 1);
+            }
+            (Some(a), other) if other.is_none() || common[i + 1][j] >= common[i][j + 1] => {
+                rows.push(('<', *a, ""));
+                i += 1;
+            }
+            (_, Some(b)) => {
+                rows.push(('>', "", *b));
+                j += 1;
+            }
+            _ => break,
+        }
+    }
+    rows
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use jackdaw_compose::Span;
+
+    fn section(title: &str, text: &str) -> Section {
+        Section { title: title.into(), text: text.into() }
+    }
+
+    #[test]
+    fn a_difference_names_its_step_and_shows_both_sides() {
+        let reference =
+            [section("one", "a: 1\nb: 2\nc: 3\n"), section("two", "x\n"), section("three", "y\n")];
+        let ours = [section("one", "a: 1\nb: 5\nc: 3\nd: 4\n"), section("two", "x\n")];
+        let told: String = compare(&reference, &ours, &[])
+            .iter()
+            .map(|differs| differs.side_by_side("Apache Kafka 3.7.0", "Jackdaw"))
+            .collect();
+        insta::assert_snapshot!(told);
+    }
+
+    #[test]
+    fn a_named_difference_passes_only_word_for_word() {
+        let difference =
+            Difference { step: "one".into(), ours: "b\n".into(), reason: "r".into(), span: Span::default() };
+        let differences = [difference];
+        let reference = [section("one", "a\n")];
+        assert_eq!(compare(&reference, &[section("one", "b\n")], &differences), []);
+        let differs = compare(&reference, &[section("one", "c\n")], &differences);
+        assert!(differs[0].named);
+        // Once we answer as the reference does, the difference has to go.
+        assert_eq!(compare(&reference, &[section("one", "a\n")], &differences).len(), 1);
+    }
+}

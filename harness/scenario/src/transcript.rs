@@ -1,0 +1,302 @@
+//! Replies as text in which two runs of a scenario are equal: fields at their default are left out, and
+//! what depends on the run has a stable name. It must not judge what it tells.
+
+use crate::records::{Names, describe};
+use crate::schema::{Field, Type};
+use crate::value::{Value, default_of};
+use std::cmp::Ordering;
+use std::fmt::Write as _;
+
+/// Times this far from "now" were chosen by the scenario and are told exactly.
+const CHOSEN_MS: i64 = 30_000;
+/// How far "now" lies before the start of the scenario, so that no clock reads it again.
+pub const NOW_LIES_BACK_MS: i64 = 60_000;
+
+/// Fields that depend on the run wherever they stand, and what they are called.
+const RUN_DEPENDENT: [(&str, &str, &str); 14] = [
+    ("", "broker_epoch", "<broker epoch>"),
+    ("", "throttle_time_ms", "<throttled>"),
+    ("Metadata", "controller_id", "<a node>"),
+    ("DescribeCluster", "controller_id", "<a node>"),
+    ("DescribeQuorum", "leader_id", "<the leader>"),
+    ("DescribeQuorum", "leader_epoch", "<epoch>"),
+    ("DescribeQuorum", "high_watermark", "<offset>"),
+    ("DescribeQuorum", "log_end_offset", "<offset>"),
+    ("DescribeQuorum", "last_fetch_timestamp", "<time>"),
+    ("DescribeQuorum", "last_caught_up_timestamp", "<time>"),
+    ("AllocateProducerIds", "producer_id_start", "<producer id>"),
+    ("ApiVersions", "finalized_features_epoch", "<metadata offset>"),
+    ("DescribeLogDirs", "total_bytes", "<bytes>"),
+    ("DescribeLogDirs", "usable_bytes", "<bytes>"),
+];
+
+/// Kafka's error codes by name (`org.apache.kafka.common.protocol.Errors`).
+const ERRORS: &str = include_str!("errors.txt");
+
+/// The name of an error code.
+pub fn error_name(code: i64) -> &'static str {
+    let named = |line: &'static str| line.split_once(' ').filter(|(number, _)| number.parse() == Ok(code));
+    ERRORS.lines().find_map(named).map_or("an unknown error", |(_, name)| name)
+}
+
+/// What one run has named so far.
+#[derive(Debug, Default)]
+pub struct Naming {
+    /// The moment that the scenario calls now.
+    pub now_ms: i64,
+    /// Topics by id.
+    pub topics: Vec<([u8; 16], String)>,
+    /// Texts of this run, each with its name.
+    pub texts: Vec<(String, String)>,
+    producers: Vec<i64>,
+    sessions: Vec<i64>,
+}
+
+impl Names for Naming {
+    fn time(&mut self, ms: i64) -> String {
+        match ms - self.now_ms {
+            0 => "now".into(),
+            back @ -7_200_000..=-1 => format!("now{back}"),
+            chosen @ 1..CHOSEN_MS => format!("now+{chosen}"),
+            CHOSEN_MS..=600_000 => "<the clock>".into(),
+            _ => ms.to_string(),
+        }
+    }
+
+    fn producer(&mut self, id: i64) -> String {
+        format!("producer {}", place(&mut self.producers, id))
+    }
+}
+
+fn place(known: &mut Vec<i64>, id: i64) -> usize {
+    let at = known.iter().position(|one| *one == id).unwrap_or_else(|| {
+        known.push(id);
+        known.len() - 1
+    });
+    at + 1
+}
+
+impl Naming {
+    /// Nothing is named yet but these texts.
+    pub fn new(now_ms: i64, texts: Vec<(String, String)>) -> Self {
+        Naming { now_ms, texts, ..Naming::default() }
+    }
+
+    /// Keeps the ids of topics that a reply names.
+    pub fn learn(&mut self, value: &Value) {
+        let name = value.get("name").or(value.get("topic")).and_then(Value::str);
+        if let (Some(name), Some(Value::Uuid(id))) = (name, value.get("topic_id"))
+            && *id != [0; 16]
+            && !self.topics.iter().any(|(known, _)| known == id)
+        {
+            self.topics.push((*id, name.to_owned()));
+            self.texts.push((base64(id), format!("<id of {name}>")));
+        }
+        match value {
+            Value::Struct(fields) => fields.iter().for_each(|(_, value)| self.learn(value)),
+            Value::Array(items) => items.iter().for_each(|value| self.learn(value)),
+            _ => {}
+        }
+    }
+
+    fn topic(&self, id: &[u8; 16]) -> String {
+        match self.topics.iter().rev().find(|(known, _)| known == id) {
+            Some((_, name)) => format!("<id of {name}>"),
+            None if *id == [0; 16] => "zero".into(),
+            None if id.starts_with(&[0; 15]) => format!("id {}", id[15]),
+            None => "<an id>".into(),
+        }
+    }
+
+    fn text(&self, text: &str) -> String {
+        let named = |text: String, (found, name): &(String, String)| text.replace(found.as_str(), name);
+        let text = self.texts.iter().fold(text.to_owned(), named);
+        if text.is_empty() { "\"\"".into() } else { text }
+    }
+}
+
+/// An id as Kafka prints it.
+fn base64(id: &[u8; 16]) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let number = u128::from_be_bytes(*id);
+    (0..22).map(|at| DIGITS[((number << 4 >> (126 - 6 * at).min(122)) & 63) as usize] as char).collect()
+}
+
+/// What a reply is told with.
+pub struct Teller<'a> {
+    /// Its API.
+    pub api: &'a str,
+    /// Fields left out by the step.
+    pub redact: &'a [String],
+    /// Whether arrays keep their order.
+    pub ordered: bool,
+    /// Names of this run.
+    pub naming: &'a mut Naming,
+}
+
+impl Teller<'_> {
+    /// The text of a reply.
+    pub fn tell(&mut self, fields: &[Field], value: &Value) -> String {
+        self.naming.learn(value);
+        let mut out = String::new();
+        self.fields(fields, value, 0, &mut out);
+        if out.is_empty() { "(nothing but defaults)\n".into() } else { out }
+    }
+
+    fn fields(&mut self, fields: &[Field], value: &Value, depth: usize, out: &mut String) {
+        let Value::Struct(values) = value else { return };
+        for (name, value) in values {
+            if self.redact.contains(name) {
+                continue;
+            }
+            let Some(field) = known(fields, name, value) else {
+                let _ = writeln!(out, "{}{name}: {value:?}", "  ".repeat(depth));
+                continue;
+            };
+            if *value != default_of(field) {
+                self.field(field, value, depth, out);
+            }
+        }
+    }
+
+    fn field(&mut self, field: &Field, value: &Value, depth: usize, out: &mut String) {
+        let pad = "  ".repeat(depth);
+        let name = &field.name;
+        match (&field.kind, value) {
+            (Type::Struct(inner), Value::Struct(_)) => {
+                let _ = writeln!(out, "{pad}{name}:");
+                self.fields(inner, value, depth + 1, out);
+            }
+            (Type::Array(of), Value::Array(items)) => match &**of {
+                Type::Struct(inner) => {
+                    let _ = writeln!(out, "{pad}{name}:{}", if items.is_empty() { " []" } else { "" });
+                    let mut items: Vec<&Value> = items.iter().collect();
+                    if !self.ordered {
+                        items.sort_by(|a, b| self.order(a, b));
+                    }
+                    for item in items {
+                        let mut text = String::new();
+                        self.fields(inner, item, depth + 1, &mut text);
+                        let body = text.trim_start();
+                        let _ =
+                            writeln!(out, "{pad}- {}", if body.is_empty() { "{}" } else { body.trim_end() });
+                    }
+                }
+                _ => {
+                    let items: Vec<String> = items.iter().map(|item| self.scalar(name, item)).collect();
+                    let _ = writeln!(out, "{pad}{name}: [{}]", items.join(", "));
+                }
+            },
+            (Type::Records, Value::Bytes(bytes)) if !bytes.is_empty() => {
+                let _ = writeln!(out, "{pad}{name}:");
+                for line in describe(bytes, self.naming).lines() {
+                    let _ = writeln!(out, "{pad}  {line}");
+                }
+            }
+            (Type::Records, Value::Bytes(_)) => {
+                let _ = writeln!(out, "{pad}{name}: empty");
+            }
+            _ => {
+                let _ = writeln!(out, "{pad}{name}: {}", self.scalar(name, value));
+            }
+        }
+    }
+
+    fn scalar(&mut self, name: &str, value: &Value) -> String {
+        let dependent = RUN_DEPENDENT
+            .iter()
+            .find(|(api, field, _)| *field == name && (api.is_empty() || *api == self.api));
+        match (value, dependent) {
+            (Value::Int(0..), Some((.., word))) => (*word).to_owned(),
+            (Value::Int(code), _) if name == "error_code" => format!("{code} {}", error_name(*code)),
+            (Value::Int(id @ 0..), _) if name == "producer_id" => self.naming.producer(*id),
+            (Value::Int(id), _) if name == "session_id" && *id != 0 => {
+                format!("session {}", place(&mut self.naming.sessions, *id))
+            }
+            (Value::Int(ms @ 0..), _) if name.ends_with("timestamp") || name.ends_with("_time_ms") => {
+                self.naming.time(*ms)
+            }
+            (Value::Int(port), _) if name == "port" => self.naming.text(&port.to_string()),
+            (Value::Int(number), _) => number.to_string(),
+            (Value::Bool(flag), _) => flag.to_string(),
+            (Value::Float(number), _) => number.to_string(),
+            (Value::Str(text), _) => self.naming.text(text),
+            (Value::Uuid(id), _) => self.naming.topic(id),
+            (Value::Bytes(bytes), _) => format!("{} bytes", bytes.len()),
+            (Value::Null, _) => "null".into(),
+            (Value::Struct(_) | Value::Array(_), _) => String::new(),
+        }
+    }
+
+    /// Replies list most things in the order of a hash map: they are told by their names and numbers.
+    fn order(&self, a: &Value, b: &Value) -> Ordering {
+        let (Value::Struct(a), Value::Struct(b)) = (a, b) else { return Ordering::Equal };
+        let pairs = a.iter().zip(b).filter(|((name, _), _)| name != "error_code");
+        let compared = pairs.map(|((_, a), (_, b))| match (a, b) {
+            (Value::Int(a), Value::Int(b)) => a.cmp(b),
+            (Value::Str(a), Value::Str(b)) => a.cmp(b),
+            (Value::Uuid(a), Value::Uuid(b)) => self.naming.topic(a).cmp(&self.naming.topic(b)),
+            _ => Ordering::Equal,
+        });
+        compared.into_iter().find(|order| order.is_ne()).unwrap_or(Ordering::Equal)
+    }
+}
+
+/// The field of that name; where versions differ in its type, the one that fits.
+fn known<'a>(fields: &'a [Field], name: &str, value: &Value) -> Option<&'a Field> {
+    let mut named = fields.iter().filter(|field| field.name == name);
+    let first = named.next()?;
+    let is_array = |field: &Field| matches!(field.kind, Type::Array(_));
+    let fits = |field: &&Field| is_array(field) == matches!(value, Value::Array(_));
+    Some(if fits(&first) { first } else { named.find(fits).unwrap_or(first) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema::api;
+
+    fn of(fields: &[(&str, Value)]) -> Value {
+        Value::Struct(fields.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect())
+    }
+
+    #[test]
+    fn ids_are_printed_as_kafka_does() {
+        assert_eq!(base64(&[0; 16]), "AAAAAAAAAAAAAAAAAAAAAA");
+        assert_eq!(base64(&[0xff; 16]), "_____________________w");
+        assert_eq!(base64(&[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]), "AAAAAAAAAAAAAAAAAAAAAQ");
+    }
+
+    #[test]
+    fn what_depends_on_the_run_has_a_name_and_lists_are_in_order() {
+        let topic = |name: &str, id: u8| {
+            let id = Value::Uuid([id; 16]);
+            of(&[("name", Value::Str(name.into())), ("topic_id", id), ("error_code", Value::Int(36))])
+        };
+        let broker = |id: i64| {
+            of(&[
+                ("node_id", Value::Int(id)),
+                ("host", Value::Str("localhost".into())),
+                ("port", Value::Int(40_000 + id)),
+            ])
+        };
+        let reply = of(&[
+            ("brokers", Value::Array(vec![broker(10), broker(2)])),
+            ("controller_id", Value::Int(2)),
+            ("topics", Value::Array(vec![topic("b", 9), topic("a", 8)])),
+        ]);
+        let mut naming =
+            Naming { texts: vec![("40002".into(), "<port of node 2>".into())], ..Naming::default() };
+        let mut teller = Teller { api: "Metadata", redact: &[], ordered: false, naming: &mut naming };
+        insta::assert_snapshot!(teller.tell(&api("Metadata").unwrap().response, &reply));
+    }
+
+    #[test]
+    fn times_that_the_scenario_chose_are_told_exactly() {
+        let mut naming = Naming { now_ms: 1_000_000_000, ..Naming::default() };
+        let told: Vec<String> = [0, 5, -10, NOW_LIES_BACK_MS, 99_000_000, -1_000_000_001]
+            .map(|offset| naming.time(1_000_000_000 + offset))
+            .to_vec();
+        assert_eq!(told, ["now", "now+5", "now-10", "<the clock>", "1099000000", "-1"]);
+    }
+}
