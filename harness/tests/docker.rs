@@ -95,19 +95,28 @@ fn a_project_is_made_kept_changed_and_removed_on_an_engine() {
         return;
     }
     let project = Project::new("engine");
-    project.ok("up --no-start");
+    let table = project.ok("up -d");
+    assert!(table.contains("controller,broker   ready"), "{table}");
     let first = project.instance();
-    assert_eq!((&first["Name"], &first["State"]), (&"jd-engine-one-1".into(), &"created".into()));
-    assert!(project.ok("up --no-start --dry-run").contains("start      container jd-engine-one-1"));
-    project.ok("up --no-start");
-    assert_eq!(project.instance()["ID"], first["ID"], "a second up changes nothing");
+    assert_eq!((&first["Name"], &first["State"]), (&"jd-engine-one-1".into(), &"running".into()));
+    assert!(project.ok("up --dry-run").contains("nothing to do"));
+    assert!(project.ok("exec -T one jackdaw --version").starts_with("jackdaw "));
+    assert_eq!(project.run("exec -T one jackdaw explain JK9999").status.code(), Some(2), "its own exit code");
+
+    project.ok("kill one");
+    assert_eq!(project.instance()["ExitCode"], 137, "killed by command, it stays down");
+    project.ok("start");
+    project.ok("up -d");
+    assert_eq!(project.instance()["ID"], first["ID"], "the same container came back");
+    assert_eq!(project.ok("logs --no-log-prefix").matches("Kafka Server started").count(), 2);
 
     project.write("      KAFKA_CFG_NUM_PARTITIONS: 3\n");
-    project.ok("up --no-start");
+    project.ok("up -d");
     assert_ne!(project.instance()["ID"], first["ID"], "a changed one is made anew");
+    project.ok("stop");
+    assert_eq!(project.instance()["ExitCode"], 0, "it stopped cleanly");
 
-    let down = project.run("down");
-    let told = said(&down);
+    let told = said(&project.run("down"));
     assert!(told.contains("Network jd-engine_default") && !told.contains("Volume"), "{told}");
     assert!(said(&project.run("down -v")).contains("Volume jd-engine_data"));
     assert!(project.instance().is_null());
