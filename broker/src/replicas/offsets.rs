@@ -29,6 +29,8 @@ const DEBUGGING: i32 = -2;
 /// From here on clients know OFFSET_NOT_AVAILABLE.
 const OFFSET_NOT_AVAILABLE_FROM: i16 = 5;
 const TIMESTAMPS_FROM: i16 = 1;
+/// Before, a reply has no room for the epoch (KIP-320).
+const LEADER_EPOCHS_FROM: i16 = 4;
 
 /// Who asks, as far as the answer depends on it.
 #[derive(Clone, Copy)]
@@ -115,6 +117,7 @@ fn list_offset_response(
             response.with_old_style_offsets(if offset >= 0 { vec![offset] } else { Vec::new() })
         }
         Ok((timestamp, offset, epoch)) => {
+            let epoch = if asker.version >= LEADER_EPOCHS_FROM { epoch } else { -1 };
             response.with_timestamp(timestamp).with_offset(offset).with_leader_epoch(epoch)
         }
         Err(ErrorCode::OffsetNotAvailable) if asker.version < OFFSET_NOT_AVAILABLE_FROM => {

@@ -1,0 +1,230 @@
+//! Every version of every API that is advertised to clients gets a reply in that version.
+//!
+//! A reply with a field that its version does not have cannot be encoded and would close the connection, which only
+//! clients of that age would notice.
+
+mod support;
+
+use jackdaw_broker::net::NodeClient;
+use jackdaw_wire::api::{self, Scope};
+use jackdaw_wire::messages::create_partitions_request::CreatePartitionsTopic;
+use jackdaw_wire::messages::create_topics_request::CreatableTopic;
+use jackdaw_wire::messages::delete_topics_request::DeleteTopicState;
+use jackdaw_wire::messages::describe_configs_request::DescribeConfigsResource;
+use jackdaw_wire::messages::fetch_request::{FetchPartition, FetchTopic};
+use jackdaw_wire::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
+use jackdaw_wire::messages::metadata_request::MetadataRequestTopic;
+use jackdaw_wire::messages::offset_for_leader_epoch_request::{
+    OffsetForLeaderPartition, OffsetForLeaderTopic,
+};
+use jackdaw_wire::messages::produce_request::{PartitionProduceData, TopicProduceData};
+use jackdaw_wire::messages::*;
+use jackdaw_wire::protocol::StrBytes;
+use support::*;
+
+#[test]
+fn node_process() {
+    be_a_node_if_asked();
+}
+
+/// Error codes of the reply, of the topic `t` and of one that does not exist where both were asked for.
+async fn codes(
+    client: &NodeClient,
+    key: ApiKey,
+    version: i16,
+    topic: &MetadataTopic,
+) -> Result<Vec<i16>, String> {
+    Ok(match key {
+        ApiKey::Produce => produce_codes(client, version).await?,
+        ApiKey::Fetch => fetch_codes(client, version, topic).await?,
+        ApiKey::ListOffsets => {
+            let partition = ListOffsetsPartition::default().with_timestamp(-1).with_current_leader_epoch(-1);
+            let topics = ["t", "none"].map(|n| {
+                ListOffsetsTopic::default().with_name(name(n)).with_partitions(vec![partition.clone()])
+            });
+            let request =
+                ListOffsetsRequest::default().with_replica_id(BrokerId(-1)).with_topics(topics.to_vec());
+            let reply = ask(client, version, &request).await?;
+            reply.topics.iter().map(|t| t.partitions[0].error_code).collect()
+        }
+        ApiKey::Metadata => {
+            let topics = ["t", "none"].map(|n| MetadataRequestTopic::default().with_name(Some(name(n))));
+            let request = MetadataRequest::default()
+                .with_topics(Some(topics.to_vec()))
+                .with_allow_auto_topic_creation(version < 4)
+                .with_include_topic_authorized_operations(version >= 8);
+            let reply = ask(client, version, &request).await?;
+            assert_eq!((reply.brokers.len(), reply.topics[0].partitions.len()), (1, 1));
+            reply.topics.iter().map(|t| t.error_code).collect()
+        }
+        ApiKey::OffsetForLeaderEpoch => {
+            let partition = OffsetForLeaderPartition::default().with_current_leader_epoch(-1);
+            let topics = ["t", "none"].map(|n| {
+                OffsetForLeaderTopic::default().with_topic(name(n)).with_partitions(vec![partition.clone()])
+            });
+            let request = OffsetForLeaderEpochRequest::default()
+                .with_replica_id(BrokerId(-1))
+                .with_topics(topics.to_vec());
+            let reply = ask(client, version, &request).await?;
+            reply.topics.iter().map(|t| t.partitions[0].error_code).collect()
+        }
+        _ => admin_codes(client, key, version).await?,
+    })
+}
+
+type MetadataTopic = jackdaw_wire::messages::metadata_response::MetadataResponseTopic;
+
+async fn produce_codes(client: &NodeClient, version: i16) -> Result<Vec<i16>, String> {
+    let topics = ["t", "none"].map(|n| {
+        let data = PartitionProduceData::default().with_records(Some(batch(&["x".to_owned()])));
+        TopicProduceData::default().with_name(name(n)).with_partition_data(vec![data])
+    });
+    let request = ProduceRequest::default()
+        .with_transactional_id(None)
+        .with_acks(-1)
+        .with_timeout_ms(1000)
+        .with_topic_data(topics.to_vec());
+    let reply = ask(client, version, &request).await?;
+    Ok(reply.responses.iter().map(|t| t.partition_responses[0].error_code).collect())
+}
+
+async fn fetch_codes(client: &NodeClient, version: i16, topic: &MetadataTopic) -> Result<Vec<i16>, String> {
+    let partition = FetchPartition::default()
+        .with_current_leader_epoch(-1)
+        .with_last_fetched_epoch(-1)
+        .with_log_start_offset(-1)
+        .with_partition_max_bytes(1000);
+    let named = |n: &str, id| match version >= 13 {
+        true => FetchTopic::default().with_topic_id(id).with_partitions(vec![partition.clone()]),
+        false => FetchTopic::default().with_topic(name(n)).with_partitions(vec![partition.clone()]),
+    };
+    let unknown = jackdaw_wire::Uuid::from_u128(77);
+    let request = FetchRequest::default()
+        .with_replica_id(BrokerId(-1))
+        .with_max_bytes(1000)
+        .with_session_epoch(-1)
+        .with_topics(vec![named("t", topic.topic_id), named("none", unknown)]);
+    let reply = ask(client, version, &request).await?;
+    Ok(reply.responses.iter().map(|t| t.partitions[0].error_code).collect())
+}
+
+async fn admin_codes(client: &NodeClient, key: ApiKey, version: i16) -> Result<Vec<i16>, String> {
+    let fresh = format!("fresh-{key:?}-{version}");
+    Ok(match key {
+        ApiKey::ApiVersions => {
+            let request = ApiVersionsRequest::default()
+                .with_client_software_name(
+                    if version >= 3 { "test".to_owned() } else { String::new() }.into(),
+                )
+                .with_client_software_version(
+                    if version >= 3 { "1".to_owned() } else { String::new() }.into(),
+                );
+            vec![ask(client, version, &request).await?.error_code]
+        }
+        ApiKey::CreateTopics => {
+            let topic = CreatableTopic::default()
+                .with_name(name(&fresh))
+                .with_num_partitions(1)
+                .with_replication_factor(1);
+            let request = CreateTopicsRequest::default().with_topics(vec![topic]).with_timeout_ms(10_000);
+            let first = ask(client, version, &request).await?;
+            let again = ask(client, version, &request).await?;
+            vec![first.topics[0].error_code, again.topics[0].error_code]
+        }
+        ApiKey::CreatePartitions => {
+            let topics = ["t", "none"].map(|n| {
+                CreatePartitionsTopic::default().with_name(name(n)).with_count(1).with_assignments(None)
+            });
+            let request =
+                CreatePartitionsRequest::default().with_topics(topics.to_vec()).with_timeout_ms(10_000);
+            ask(client, version, &request).await?.results.iter().map(|t| t.error_code).collect()
+        }
+        ApiKey::DeleteTopics => {
+            assert_eq!(create_topic(client, &fresh, 1, 1).await, 0);
+            let names = [fresh.as_str(), "none"];
+            let request = match version >= 6 {
+                true => DeleteTopicsRequest::default().with_topics(
+                    names.map(|n| DeleteTopicState::default().with_name(Some(name(n)))).to_vec(),
+                ),
+                false => DeleteTopicsRequest::default().with_topic_names(names.map(name).to_vec()),
+            };
+            let reply = ask(client, version, &request.with_timeout_ms(10_000)).await?;
+            reply.responses.iter().map(|t| t.error_code).collect()
+        }
+        ApiKey::DescribeConfigs => {
+            let resource = |kind, n: &str| {
+                DescribeConfigsResource::default()
+                    .with_resource_type(kind)
+                    .with_resource_name(StrBytes::from_string(n.to_owned()))
+                    .with_configuration_keys(None)
+            };
+            let request = DescribeConfigsRequest::default()
+                .with_resources(vec![resource(2, "t"), resource(4, "0"), resource(2, "none")])
+                .with_include_synonyms(version >= 1)
+                .with_include_documentation(version >= 3);
+            ask(client, version, &request).await?.results.iter().map(|r| r.error_code).collect()
+        }
+        ApiKey::DescribeCluster => {
+            vec![ask(client, version, &DescribeClusterRequest::default()).await?.error_code]
+        }
+        ApiKey::FindCoordinator => {
+            let key = StrBytes::from_static_str("g");
+            let request = match version >= 4 {
+                true => FindCoordinatorRequest::default().with_coordinator_keys(vec![key]),
+                false => FindCoordinatorRequest::default().with_key(key),
+            };
+            let reply = ask(client, version, &request).await?;
+            vec![reply.coordinators.first().map_or(reply.error_code, |c| c.error_code)]
+        }
+        ApiKey::InitProducerId => {
+            let request = InitProducerIdRequest::default()
+                .with_transactional_id(None)
+                .with_producer_id(ProducerId(-1))
+                .with_producer_epoch(-1);
+            vec![ask(client, version, &request).await?.error_code]
+        }
+        ApiKey::DescribeQuorum => {
+            vec![ask(client, version, &DescribeQuorumRequest::default()).await?.error_code]
+        }
+        other => panic!("{other:?} is advertised and not tried here"),
+    })
+}
+
+#[tokio::test]
+async fn every_version_of_every_api_is_answered() {
+    let cluster = Cluster::start(1, "auto.create.topics.enable=false").await;
+    let client = cluster.node(0).client();
+    assert_eq!(create_topic(&client, "t", 1, 1).await, 0);
+    let topic = topic_ready(&client, "t", 1).await;
+    let mut wrong = Vec::new();
+    for row in api::advertised(Scope::Broker) {
+        for version in row.min_version..=row.max_version {
+            let mut told = codes(&client, row.key, version, &topic).await;
+            if row.key == ApiKey::DeleteTopics {
+                // In whatever order the controller went through them.
+                told = told.map(|mut codes| {
+                    codes.sort_unstable();
+                    codes
+                });
+            }
+            let expected: &[i16] = match row.key {
+                // Names are unknown as topics or partitions, ids as ids.
+                ApiKey::Fetch if version >= 13 => &[0, 100],
+                ApiKey::CreateTopics => &[0, 36],
+                // No more partitions than there are.
+                ApiKey::CreatePartitions => &[37, 3],
+                ApiKey::DescribeConfigs => &[0, 0, 3],
+                ApiKey::FindCoordinator => &[15],
+                ApiKey::ApiVersions
+                | ApiKey::DescribeCluster
+                | ApiKey::InitProducerId
+                | ApiKey::DescribeQuorum => &[0],
+                _ => &[0, 3],
+            };
+            if told.as_deref() != Ok(expected) {
+                wrong.push(format!("{:?} {version}: {told:?}, not {expected:?}", row.key));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
