@@ -96,6 +96,10 @@ pub enum Command {
     Check(Check),
     /// Run one broker on a server.properties
     Broker(Broker),
+    /// Run scenarios and compare every reply with what Apache Kafka answered
+    Conformance(Conformance),
+    /// Run scenarios on Apache Kafka and keep what it answers
+    Record(Record),
     /// Explain a diagnostic's code
     Explain {
         /// A code such as JK0012; none lists all of them
@@ -107,6 +111,9 @@ pub enum Command {
         /// Folder of the project
         root: PathBuf,
     },
+    /// Become the JVM that runs one node (the process runtime starts it)
+    #[command(hide = true)]
+    ApacheKafka(ApacheKafka),
     /// Take one look at an address and print what is seen
     #[command(hide = true)]
     Probe {
@@ -165,7 +172,7 @@ pub struct Up {
     /// Seconds that services have to stop when attached `up` ends or they are made anew
     #[arg(short, long, value_name = "SECONDS")]
     pub timeout: Option<u64>,
-    /// Who provides a service, as SERVICE=PROVIDER
+    /// Who runs a node, as SERVICE=PROVIDER: jackdaw, or apache-kafka[:VERSION]; '*' is every node
     #[arg(long, value_name = "SERVICE=PROVIDER")]
     pub provider: Vec<String>,
     /// Print log lines without the service's name
@@ -339,6 +346,65 @@ pub struct Broker {
     /// A setting that wins over the file's
     #[arg(long = "override", value_name = "KEY=VALUE")]
     pub overrides: Vec<String>,
+}
+
+/// `apache-kafka`
+#[derive(Debug, Args)]
+pub struct ApacheKafka {
+    /// Folder of its jars
+    #[arg(long)]
+    pub libs: PathBuf,
+    /// Names and addresses, as in /etc/hosts
+    #[arg(long, value_name = "FILE")]
+    pub hosts: Option<PathBuf>,
+    /// Format empty log folders for this cluster
+    #[arg(long, value_name = "ID")]
+    pub cluster_id: Option<String>,
+    /// The configuration
+    pub properties: PathBuf,
+}
+
+/// Where scenarios and recordings lie.
+#[derive(Debug, Clone, Args)]
+pub struct Rooms {
+    /// Folder of the scenarios
+    #[arg(long, value_name = "DIR", default_value = "scenarios")]
+    pub scenarios: PathBuf,
+    /// Folder of the recordings
+    #[arg(long, value_name = "DIR", default_value = "fixtures/apache-kafka-3.7.0")]
+    pub fixtures: PathBuf,
+}
+
+/// `conformance`
+#[derive(Debug, Args)]
+pub struct Conformance {
+    /// Where scenarios and recordings lie
+    #[command(flatten)]
+    pub rooms: Rooms,
+    /// Write a JUnit report
+    #[arg(long, value_name = "FILE")]
+    pub junit: Option<PathBuf>,
+    /// Who runs the nodes: jackdaw, or apache-kafka[:VERSION]
+    #[arg(long, default_value = "jackdaw")]
+    pub provider: String,
+    /// Clusters at a time; one where Apache Kafka runs them
+    #[arg(long, default_value_t = 2)]
+    pub jobs: usize,
+    /// Print each transcript
+    #[arg(long)]
+    pub show: bool,
+    /// Scenarios; all without
+    pub names: Vec<String>,
+}
+
+/// `record`
+#[derive(Debug, Args)]
+pub struct Record {
+    /// Where scenarios and recordings lie
+    #[command(flatten)]
+    pub rooms: Rooms,
+    /// Scenarios; all without
+    pub names: Vec<String>,
 }
 
 /// The command line of this process, with the one short flag that means two things told apart: `-f` is

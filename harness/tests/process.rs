@@ -161,7 +161,7 @@ fn exit_codes_are_those_that_help_promises() {
     assert_eq!(code("config -q"), Some(0));
     assert_eq!(code("ps nobody"), Some(2));
     assert_eq!(code("up nobody"), Some(2));
-    assert_eq!(code("up --provider one=apache-kafka"), Some(2));
+    assert_eq!(code("up --provider one=nobody"), Some(2));
     assert_eq!(code("-f absent.yml config"), Some(2));
     assert_eq!(code("explain JK9999"), Some(2));
     assert_eq!(code("start"), Some(1), "there is nothing to start");

@@ -6,6 +6,7 @@ use crate::digest;
 use crate::model::{
     LeftOut, MountSource, MountSpec, NetworkSpec, PortSpec, ProjectSpec, Restart, ServiceSpec, VolumeSpec,
 };
+use crate::process::reference::Release;
 use jackdaw_compose::{self as compose, MountKind, Project, Protocol, Published, Service};
 use jackdaw_conventions::{Cluster, NodePlan, provide};
 use serde_json::{Value, json};
@@ -66,6 +67,7 @@ fn lower_service(project: &Project, service: &Service, node: Option<&NodePlan>, 
     ServiceSpec {
         image: service.image.as_ref().map(|image| image.value.clone()).unwrap_or_default(),
         node: node.cloned(),
+        reference: None,
         ports: service.ports.iter().map(lower_port).collect(),
         mounts: service.mounts.iter().filter_map(|mount| lower_mount(project, mount)).collect(),
         restart: lower_restart(service.restart),
@@ -137,6 +139,39 @@ fn hash(service: &Service, container: &str, node: Option<&NodePlan>, build: &str
         })
     });
     digest::hex(json!({ "container": container, "service": canonical, "node": node }).to_string().as_bytes())
+}
+
+/// Takes the words of `--provider SERVICE=PROVIDER` (`*` for every node) into the spec. A node that Apache Kafka
+/// runs is another container than one that Jackdaw runs: its hash differs.
+///
+/// # Errors
+/// What is wrong with the first word that cannot be followed.
+pub fn provide_by(spec: &mut ProjectSpec, words: &[String]) -> Result<(), String> {
+    for word in words {
+        let (name, provider) =
+            word.split_once('=').ok_or_else(|| format!("--provider takes SERVICE=PROVIDER, not `{word}`"))?;
+        let release = match (provider, Release::parse(provider)) {
+            ("jackdaw", _) => None,
+            (_, Some(release)) => Some(release?),
+            (_, None) => {
+                return Err(format!(
+                    "no provider is called `{provider}`: there are jackdaw and apache-kafka[:VERSION]"
+                ));
+            }
+        };
+        let mut nodes = spec
+            .services
+            .iter_mut()
+            .filter(|service| service.node.is_some() && (name == "*" || service.name == name));
+        let Some(first) = nodes.next() else { return Err(format!("no such Kafka node: {name}")) };
+        for service in std::iter::once(first).chain(nodes) {
+            if let Some(release) = &release {
+                service.hash = digest::hex(format!("{}{release}", service.hash).as_bytes());
+            }
+            service.reference = release.clone();
+        }
+    }
+    Ok(())
 }
 
 /// Services in the order of the file, each after those it depends on. A cycle (an error that was told)

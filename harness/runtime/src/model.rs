@@ -1,5 +1,6 @@
 //! What is wanted and what is there, in words that both runtimes share. Data only: no I/O.
 
+use crate::process::reference::Release;
 use jackdaw_conventions::NodePlan;
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
@@ -45,6 +46,8 @@ pub struct ServiceSpec {
     pub image: String,
     /// Present where the image is one that Jackdaw stands in for.
     pub node: Option<NodePlan>,
+    /// Present where Apache Kafka itself runs the node.
+    pub reference: Option<Release>,
     /// Published ports, host addresses parsed.
     pub ports: Vec<PortSpec>,
     /// Volumes, binds and tmpfs, volumes by the engine's names.

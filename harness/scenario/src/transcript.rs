@@ -30,6 +30,10 @@ const RUN_DEPENDENT: [(&str, &str, &str); 14] = [
     ("DescribeLogDirs", "usable_bytes", "<bytes>"),
 ];
 
+/// Numbers that name something: zero is one of them.
+const NUMBERS: [&str; 6] =
+    ["api_key", "partition", "partition_index", "partition_id", "node_id", "base_offset"];
+
 /// Kafka's error codes by name (`org.apache.kafka.common.protocol.Errors`).
 const ERRORS: &str = include_str!("errors.txt");
 
@@ -153,7 +157,7 @@ impl Teller<'_> {
                 let _ = writeln!(out, "{}{name}: {value:?}", "  ".repeat(depth));
                 continue;
             };
-            if *value != default_of(field) {
+            if *value != default_of(field) || NUMBERS.contains(&name.as_str()) {
                 self.field(field, value, depth, out);
             }
         }

@@ -1,8 +1,9 @@
-//! `broker`: one node, in the foreground.
+//! `broker`: one node, in the foreground; and the same with Apache Kafka itself.
 
-use crate::cli::Broker;
+use crate::cli::{ApacheKafka, Broker};
 use crate::exit::{Exit, Result, Stop};
 use jackdaw_broker::node::{RunOptions, run_blocking};
+use jackdaw_runtime::process::reference::Node;
 
 /// `broker`
 pub fn run(broker: Broker) -> Result {
@@ -17,4 +18,10 @@ pub fn run(broker: Broker) -> Result {
         overrides: overrides.collect::<Result<_>>()?,
     });
     Ok(Exit::Command(u8::try_from(exit.code()).unwrap_or(1)))
+}
+
+/// `apache-kafka`
+pub fn reference(node: ApacheKafka) -> Result {
+    let ApacheKafka { libs, hosts, cluster_id, properties } = node;
+    Err(Node { libs, hosts, cluster_id, properties }.run().into())
 }

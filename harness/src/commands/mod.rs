@@ -4,6 +4,7 @@ mod act;
 mod broker;
 mod check;
 mod config;
+mod conformance;
 mod exec;
 pub mod guard;
 mod hidden;
@@ -33,6 +34,9 @@ pub fn run(global: &Global, command: Command, terminal: Terminal) -> Result {
         Command::Config(wanted) => config::run(global, &wanted, &terminal),
         Command::Check(check) => crate::block_on(check::run(global, check, terminal)),
         Command::Broker(broker) => broker::run(broker),
+        Command::Conformance(wanted) => conformance::run(global, &wanted, terminal),
+        Command::Record(wanted) => conformance::record(global, &wanted, terminal),
+        Command::ApacheKafka(node) => broker::reference(node),
         Command::Explain { code } => config::explain(code.as_deref()),
         Command::Supervise { root } => hidden::supervise(&root),
         Command::Probe { look } => crate::block_on(hidden::probe(look)),

@@ -10,7 +10,7 @@ use crate::terminal::{Terminal, result};
 use futures_util::stream::{self, FuturesUnordered, StreamExt as _};
 use jackdaw_runtime::execute::{execute, last_lines};
 use jackdaw_runtime::logline::LogOptions;
-use jackdaw_runtime::lower::select;
+use jackdaw_runtime::lower::{provide_by, select};
 use jackdaw_runtime::model::{Instance, Observed, ProjectSpec, ServiceSpec, State};
 use jackdaw_runtime::plan::{self, Act, Plan, Step, UpOptions};
 use jackdaw_runtime::process::protocol::Happening;
@@ -36,14 +36,10 @@ struct Session<'a> {
 
 /// `up`
 pub async fn run(global: &Global, up: Up, terminal: Terminal) -> Result {
-    if let Some(provider) = up.provider.first() {
-        return Err(Stop::bad_input(format!(
-            "--provider {provider}: another provider than Jackdaw is not built"
-        )));
-    }
     let file = loaded(global, &terminal)?;
     let runtime = runtime(global, &file.project.name, &terminal).await?;
-    let (spec, mut left_out) = file.spec(&*runtime)?;
+    let (mut spec, mut left_out) = file.spec(&*runtime)?;
+    provide_by(&mut spec, &up.provider).map_err(Stop::bad_input)?;
     let known = |name: &String| left_out.iter().any(|out| out.service == *name);
     let names: Vec<String> = up.services.iter().filter(|name| !known(name)).cloned().collect();
     let nothing_else = !up.services.is_empty() && names.is_empty();

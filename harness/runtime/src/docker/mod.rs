@@ -280,6 +280,10 @@ impl Runtime for DockerRuntime {
             if is_local {
                 self.check_ports(starting, observed, &mut found).await;
             }
+            for service in starting.iter().filter(|service| service.reference.is_some()) {
+                let name = &service.name;
+                found.errors.push(format!("{name}: Apache Kafka is run as a process: use --runtime process"));
+            }
             for service in starting.iter().filter(|service| service.node.is_some()) {
                 if service.compose.healthcheck.is_some() {
                     let name = &service.name;

@@ -7,6 +7,7 @@ use super::layout;
 use super::logs::LogReader;
 use super::paths::{self, ProjectDir};
 use super::protocol::{Event, Forward, InstanceSpec, Reply, Request};
+use super::reference::Release;
 use super::supervisor;
 use crate::clock;
 use crate::logline::{LogLine, LogOptions};
@@ -101,7 +102,13 @@ impl ProcessRuntime {
         for data in layout::data_dirs(&dir, service, node) {
             fs::create_dir_all(&data).map_err(RuntimeError::io(&data))?;
         }
-        let mut command = self.broker.clone();
+        let mut command = match &service.reference {
+            None => self.broker.clone(),
+            Some(release) => {
+                let libs = release.libs()?.display().to_string();
+                vec![self.program.display().to_string(), "apache-kafka".into(), "--libs".into(), libs]
+            }
+        };
         command.extend(["--hosts".into(), hosts.display().to_string()]);
         if let Some(id) = self.cluster_id(&dir, spec, node) {
             command.extend(["--cluster-id".into(), id]);
@@ -368,6 +375,10 @@ impl Runtime for ProcessRuntime {
             found.warnings.extend(checked.map(|service| {
                 format!("{}: its healthcheck is not run; ready means that the node answers", service.name)
             }));
+            for release in starting.iter().filter_map(|service| service.reference.as_ref()).take(1) {
+                Release::java()?;
+                release.libs()?;
+            }
             self.check_folders(&dir, starting, &mut found);
             self.check_ports(starting, observed, &mut found).await;
             if found.errors.is_empty() && !starting.is_empty() {

@@ -14,5 +14,6 @@ pub mod layout;
 pub mod logs;
 pub mod paths;
 pub mod protocol;
+pub mod reference;
 pub mod restart;
 pub mod supervisor;

@@ -1,0 +1,161 @@
+//! `conformance` and `record`: scenarios by name, a line for each, what differs side by side, a summary.
+
+use crate::cli::{Conformance, Global, Record, Rooms, RuntimeChoice};
+use crate::exit::{Exit, Result, Stop};
+use crate::project::tell;
+use crate::terminal::{Terminal, result};
+use jackdaw_runtime::clock;
+use jackdaw_scenario::cluster::Means;
+use jackdaw_scenario::compare::compare;
+use jackdaw_scenario::fixture::{Fixture, REFERENCE};
+use jackdaw_scenario::junit::{Case, report};
+use jackdaw_scenario::model::Scenario;
+use jackdaw_scenario::run::Section;
+use jackdaw_scenario::suite::{LoadError, Outcome, load, run_all};
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::PathBuf;
+
+/// The provider whose answers are recorded.
+const RECORDED: &str = "apache-kafka";
+
+fn scenarios(rooms: &Rooms, names: &[String], terminal: &Terminal) -> Result<Vec<Scenario>> {
+    load(&rooms.scenarios, names).map_err(|error| {
+        if let LoadError::Findings(findings) = &error {
+            tell(findings, terminal);
+        }
+        Stop::bad_input(error.to_string())
+    })
+}
+
+fn means(global: &Global, provider: &str) -> Result<Means> {
+    let runtime = match global.runtime {
+        // The JVM is a process wherever it runs.
+        _ if provider != "jackdaw" => Some("process".to_owned()),
+        Some(RuntimeChoice::Process) => Some("process".to_owned()),
+        Some(RuntimeChoice::Docker) => Some("docker".to_owned()),
+        None => None,
+    };
+    Ok(Means { program: std::env::current_exe()?, provider: provider.to_owned(), runtime })
+}
+
+fn path(rooms: &Rooms, name: &str) -> PathBuf {
+    rooms.fixtures.join(format!("{name}.snap"))
+}
+
+/// The recordings, which must be there and fit before anything is started.
+fn fixtures(rooms: &Rooms, scenarios: &[Scenario]) -> Result<BTreeMap<String, Fixture>> {
+    let (mut fixtures, mut faults) = (BTreeMap::new(), Vec::new());
+    for scenario in scenarios {
+        let path = path(rooms, &scenario.name);
+        let fixture = match fs::read_to_string(&path) {
+            Ok(text) => Fixture::parse(&text).map_err(|why| why.to_string()),
+            Err(_) => Err(format!("is not there: record it with `jackdaw record {}`", scenario.name)),
+        };
+        match fixture
+            .and_then(|fixture| fixture.fits(scenario).map(|()| fixture).map_err(|why| why.to_string()))
+        {
+            Ok(fixture) => drop(fixtures.insert(scenario.name.clone(), fixture)),
+            Err(why) => faults.push(format!("{}: {why}", path.display())),
+        }
+    }
+    if faults.is_empty() { Ok(fixtures) } else { Err(Stop::bad_input(faults.join("\n       "))) }
+}
+
+fn shown(sections: &[Section]) -> String {
+    sections.iter().map(|section| format!("## {}\n{}\n", section.title, section.text)).collect()
+}
+
+/// What is wrong with an outcome, if anything.
+fn judged(outcome: &Outcome, scenario: &Scenario, fixture: &Fixture, provider: &str) -> Option<String> {
+    let ours = match &outcome.result {
+        Ok(sections) => sections,
+        Err(failure) => return Some(failure.to_string()),
+    };
+    let named = if provider == "jackdaw" { scenario.differences.as_slice() } else { &[] };
+    let differ = compare(&fixture.sections, ours, named);
+    let told_by = if provider == "jackdaw" { "Jackdaw" } else { provider };
+    let told: String = differ.iter().map(|step| step.side_by_side(&fixture.provider, told_by)).collect();
+    (!differ.is_empty()).then_some(told)
+}
+
+/// `conformance`
+pub fn run(global: &Global, wanted: &Conformance, terminal: Terminal) -> Result {
+    let scenarios = scenarios(&wanted.rooms, &wanted.names, &terminal)?;
+    let fixtures = fixtures(&wanted.rooms, &scenarios)?;
+    let means = means(global, &wanted.provider)?;
+    let jobs = if wanted.provider == "jackdaw" { wanted.jobs } else { 1 };
+    let mut cases = Vec::new();
+    run_all(&scenarios, &means, jobs, &mut |outcome| {
+        let scenario = scenarios.iter().find(|scenario| scenario.name == outcome.name);
+        let (Some(scenario), Some(fixture)) = (scenario, fixtures.get(&outcome.name)) else { return };
+        let failure = judged(&outcome, scenario, fixture, &wanted.provider);
+        line(&outcome, failure.as_deref(), "differs");
+        if let (true, Ok(sections)) = (wanted.show, &outcome.result) {
+            result(&shown(sections));
+        }
+        cases.push(Case { name: outcome.name, took: outcome.took, failure });
+    });
+    cases.sort_by(|a, b| a.name.cmp(&b.name));
+    if let Some(file) = &wanted.junit {
+        fs::write(file, report(&wanted.provider, &cases))
+            .map_err(|error| Stop::failed(format!("{}: {error}", file.display())))?;
+    }
+    let failed: Vec<&str> =
+        cases.iter().filter(|case| case.failure.is_some()).map(|case| case.name.as_str()).collect();
+    let differences: usize = scenarios.iter().map(|scenario| scenario.differences.len()).sum();
+    result(&format!(
+        "{} of {} scenarios answer as {REFERENCE} did, {differences} named difference(s)",
+        cases.len() - failed.len(),
+        cases.len()
+    ));
+    if !failed.is_empty() {
+        result(&format!("not: {}", failed.join(", ")));
+    }
+    Ok(if failed.is_empty() { Exit::Done } else { Exit::Failed })
+}
+
+fn line(outcome: &Outcome, failure: Option<&str>, word: &str) {
+    let word = match (failure, &outcome.result) {
+        (None, _) => "ok",
+        (Some(_), Ok(_)) => word,
+        (Some(_), Err(_)) => "failed",
+    };
+    result(&format!("{word:7} {:40} {:6.1} s", outcome.name, outcome.took.as_secs_f32()));
+    if let Some(failure) = failure {
+        result(failure.trim_end());
+    }
+}
+
+/// `record`
+pub fn record(global: &Global, wanted: &Record, terminal: Terminal) -> Result {
+    let scenarios = scenarios(&wanted.rooms, &wanted.names, &terminal)?;
+    let means = means(global, RECORDED)?;
+    fs::create_dir_all(&wanted.rooms.fixtures)?;
+    let date = clock::rfc3339(clock::now_ns()).split('T').next().unwrap_or_default().to_owned();
+    let mut trouble = Vec::new();
+    run_all(&scenarios, &means, 1, &mut |outcome| {
+        let scenario = scenarios.iter().find(|scenario| scenario.name == outcome.name);
+        let kept = match (&outcome.result, scenario) {
+            (Ok(sections), Some(scenario)) => {
+                let fixture = Fixture {
+                    provider: REFERENCE.to_owned(),
+                    date: date.clone(),
+                    digest: scenario.digest.clone(),
+                    sections: sections.clone(),
+                };
+                let path = path(&wanted.rooms, &outcome.name);
+                fs::write(&path, fixture.to_text(&outcome.name))
+                    .map_err(|error| format!("{}: {error}", path.display()))
+            }
+            (Err(failure), _) => Err(failure.to_string()),
+            (Ok(_), None) => Ok(()),
+        };
+        line(&outcome, kept.as_ref().err().map(String::as_str), "failed");
+        if kept.is_err() {
+            trouble.push(outcome.name.clone());
+        }
+    });
+    result(&format!("{} of {} scenarios recorded", scenarios.len() - trouble.len(), scenarios.len()));
+    Ok(if trouble.is_empty() { Exit::Done } else { Exit::Failed })
+}
