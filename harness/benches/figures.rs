@@ -3,6 +3,8 @@
 //!
 //! `cargo bench -p harness --bench figures`. Traffic stays on loopback and is bounded by RECORDS.
 
+#![allow(clippy::unwrap_used, reason = "a benchmark that cannot measure ends there")]
+
 #[path = "../tests/common/mod.rs"]
 mod common;
 
@@ -11,7 +13,6 @@ use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::message::Message;
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use std::fs;

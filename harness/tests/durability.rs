@@ -1,9 +1,12 @@
 //! Nothing acknowledged is lost: brokers are killed at random under a stream of acks=all writes,
 //! and every acknowledged record is found once and in order afterwards.
 
+#![allow(clippy::unwrap_used, reason = "a panic in a test helper is the failure report")]
+
 mod common;
 
 use common::Cluster;
+use rdkafka::ClientContext;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
@@ -11,7 +14,6 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::Message;
 use rdkafka::producer::{BaseRecord, DeliveryResult, Producer, ProducerContext, ThreadedProducer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
-use rdkafka::{ClientContext, Statistics};
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -33,9 +35,7 @@ struct Acknowledged {
     refused: Mutex<Vec<String>>,
 }
 
-impl ClientContext for &'static Acknowledged {
-    fn stats(&self, _: Statistics) {}
-}
+impl ClientContext for &'static Acknowledged {}
 
 impl ProducerContext for &'static Acknowledged {
     type DeliveryOpaque = Box<u64>;

@@ -3,6 +3,9 @@
 //! Each cluster has a folder, a project name and host ports of its own, so that tests run side by
 //! side. Dropping it takes it down with its volumes.
 
+#![allow(dead_code, reason = "each test and benchmark takes the part it needs")]
+#![allow(clippy::unwrap_used, reason = "a panic in a test helper is the failure report")]
+
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Command, Output};

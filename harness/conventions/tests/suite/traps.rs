@@ -173,7 +173,9 @@ fn every_code_about_nodes_and_clusters_is_raised_by_some_file() {
     let elsewhere = [Code::SecretFile, Code::EnvironmentIgnored, Code::InvalidProperties];
     let missing: Vec<String> = Code::ALL
         .iter()
-        .filter(|code| (100..300).contains(&code.number()) && !raised.contains(code) && !elsewhere.contains(code))
+        .filter(|code| {
+            (100..300).contains(&code.number()) && !raised.contains(code) && !elsewhere.contains(code)
+        })
         .map(|code| format!("{code} {}", code.title()))
         .collect();
     assert!(missing.is_empty(), "{missing:#?}");
