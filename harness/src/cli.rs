@@ -390,6 +390,9 @@ pub struct Conformance {
     /// Clusters at a time; one where Apache Kafka runs them
     #[arg(long, default_value_t = 2)]
     pub jobs: usize,
+    /// Run nothing; print the named differences as a table
+    #[arg(long)]
+    pub differences: bool,
     /// Print each transcript
     #[arg(long)]
     pub show: bool,

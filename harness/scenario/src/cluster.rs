@@ -9,6 +9,7 @@ use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use tempfile::TempDir;
 
 const CLIENT_PORT: u16 = 9092;
@@ -84,6 +85,37 @@ pub struct Project {
 
 static NUMBER: AtomicU32 = AtomicU32::new(1);
 
+/// Projects that are up, for [`take_all_down`].
+static LIVE: Mutex<Vec<(Means, PathBuf)>> = Mutex::new(Vec::new());
+
+fn live() -> MutexGuard<'static, Vec<(Means, PathBuf)>> {
+    LIVE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Takes down every cluster that is up: for whoever has to end at once.
+pub fn take_all_down() {
+    for (means, root) in std::mem::take(&mut *live()) {
+        // There is nobody left to tell.
+        let _ = output(&means, &root, &["down", "-v", "-t", "1"]);
+    }
+}
+
+/// Runs the command line in a project's folder.
+fn output(means: &Means, root: &Path, words: &[&str]) -> Done<Output> {
+    let mut command = Command::new(&means.program);
+    if let Some(runtime) = &means.runtime {
+        command.args(["--runtime", runtime]);
+    }
+    command
+        .args(words)
+        .current_dir(root)
+        .env("JACKDAW_HOME", root.join("home"))
+        .env_remove("COMPOSE_FILE")
+        .env_remove("COMPOSE_PROJECT_NAME")
+        .output()
+        .map_err(|error| Trouble(format!("{}: {error}", means.program.display())))
+}
+
 impl Project {
     /// Starts a cluster and waits until it is ready, unless the shape says that it is not to be started.
     ///
@@ -109,6 +141,7 @@ impl Project {
         let means = means.clone();
         let addresses = BTreeMap::new();
         let mut project = Project { means, folder: Some(folder), root, ports, addresses, providers };
+        live().push((project.means.clone(), project.root.clone()));
         let mode = if shape.started { ["up", "-d"] } else { ["up", "--no-start"] };
         if let Err(trouble) = project.up_with(&mode) {
             let kept = project.keep_logs();
@@ -139,18 +172,7 @@ impl Project {
     }
 
     fn output(&self, words: &[&str]) -> Done<Output> {
-        let mut command = Command::new(&self.means.program);
-        if let Some(runtime) = &self.means.runtime {
-            command.args(["--runtime", runtime]);
-        }
-        command
-            .args(words)
-            .current_dir(&self.root)
-            .env("JACKDAW_HOME", self.root.join("home"))
-            .env_remove("COMPOSE_FILE")
-            .env_remove("COMPOSE_PROJECT_NAME")
-            .output()
-            .map_err(|error| Trouble(format!("{}: {error}", self.means.program.display())))
+        output(&self.means, &self.root, words)
     }
 
     fn seen(&self) -> Done<Vec<Json>> {
@@ -190,6 +212,7 @@ impl Drop for Project {
         if let Err(trouble) = self.run(&["down", "-v", "-t", "1"]) {
             eprintln!("{trouble}");
         }
+        live().retain(|(_, root)| *root != self.root);
     }
 }
 

@@ -213,7 +213,9 @@ impl<'a> Runner<'a> {
             None => Value::Null,
             Some(name) => Value::Array(vec![object(&[("name", Value::Str(name.to_owned()))])]),
         };
-        self.ask(node, "Metadata", 12, &object(&[("topics", topics)]))
+        // Looking for a topic must not make it.
+        let quietly = ("allow_auto_topic_creation", Value::Bool(false));
+        self.ask(node, "Metadata", 12, &object(&[("topics", topics), quietly]))
     }
 
     /// A partition as a broker shows it.

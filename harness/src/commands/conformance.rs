@@ -5,7 +5,7 @@ use crate::exit::{Exit, Result, Stop};
 use crate::project::tell;
 use crate::terminal::{Terminal, result};
 use jackdaw_runtime::clock;
-use jackdaw_scenario::cluster::Means;
+use jackdaw_scenario::cluster::{Means, take_all_down};
 use jackdaw_scenario::compare::compare;
 use jackdaw_scenario::fixture::{Fixture, REFERENCE};
 use jackdaw_scenario::junit::{Case, report};
@@ -15,6 +15,44 @@ use jackdaw_scenario::suite::{LoadError, Outcome, load, run_all};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
+
+/// Ctrl-C and SIGTERM take down what is up before the program ends.
+fn end_tidily() {
+    std::thread::spawn(|| {
+        let ended = crate::block_on(async {
+            use tokio::signal::unix::{SignalKind, signal};
+            let mut terminated = signal(SignalKind::terminate())?;
+            tokio::select! {
+                done = tokio::signal::ctrl_c() => done?,
+                _ = terminated.recv() => {}
+            }
+            Ok(())
+        });
+        if ended.is_ok() {
+            take_all_down();
+            std::process::exit(i32::from(Exit::Interrupted.code()));
+        }
+    });
+}
+
+/// The named differences as the table that the README shows.
+fn differences_table(scenarios: &[Scenario]) -> String {
+    let cell = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ").replace('|', "\\|");
+    let rows = scenarios.iter().flat_map(|scenario| {
+        scenario.differences.iter().map(|difference| {
+            let step = cell(&difference.step);
+            format!(
+                "| [{0}](scenarios/{0}/scenario.yml) | {step} | {1} |\n",
+                scenario.name,
+                cell(&difference.reason)
+            )
+        })
+    });
+    format!(
+        "| scenario | step | why Jackdaw answers otherwise |\n|---|---|---|\n{}",
+        rows.collect::<String>()
+    )
+}
 
 /// The provider whose answers are recorded.
 const RECORDED: &str = "apache-kafka";
@@ -82,7 +120,12 @@ fn judged(outcome: &Outcome, scenario: &Scenario, fixture: &Fixture, provider: &
 /// `conformance`
 pub fn run(global: &Global, wanted: &Conformance, terminal: Terminal) -> Result {
     let scenarios = scenarios(&wanted.rooms, &wanted.names, &terminal)?;
+    if wanted.differences {
+        result(differences_table(&scenarios).trim_end());
+        return Ok(Exit::Done);
+    }
     let fixtures = fixtures(&wanted.rooms, &scenarios)?;
+    end_tidily();
     let means = means(global, &wanted.provider)?;
     let jobs = if wanted.provider == "jackdaw" { wanted.jobs } else { 1 };
     let mut cases = Vec::new();
@@ -132,6 +175,7 @@ pub fn record(global: &Global, wanted: &Record, terminal: Terminal) -> Result {
     let scenarios = scenarios(&wanted.rooms, &wanted.names, &terminal)?;
     let means = means(global, RECORDED)?;
     fs::create_dir_all(&wanted.rooms.fixtures)?;
+    end_tidily();
     let date = clock::rfc3339(clock::now_ns()).split('T').next().unwrap_or_default().to_owned();
     let mut trouble = Vec::new();
     run_all(&scenarios, &means, 1, &mut |outcome| {
