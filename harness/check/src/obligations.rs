@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 
 /// How long a state may take to come about.
 const DEADLINE: Duration = Duration::from_secs(30);
+/// How long a node that was started a moment ago may take to show itself as the file says.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// Between two looks at a state that is awaited.
 const LOOK_INTERVAL: Duration = Duration::from_millis(50);
 const ACKNOWLEDGED: &str = "an acknowledgement";
@@ -81,13 +83,31 @@ impl Check<'_> {
         self.access.look(from, &look).await
     }
 
+    /// Asks until the answer, as `told` puts it, is the expected one, for as long as a node may take to start.
+    async fn ask_for(
+        &self,
+        from: Vantage,
+        address: &(String, u16),
+        question: Question,
+        expected: &str,
+        told: impl Fn(Seen) -> Result<String, String>,
+    ) -> Result<String, String> {
+        let start = Instant::now();
+        loop {
+            let seen = self.ask(from, address, question.clone()).await.and_then(&told);
+            if seen.as_deref() == Ok(expected) || start.elapsed() > PATIENCE {
+                return seen;
+            }
+            tokio::time::sleep(LOOK_INTERVAL).await;
+        }
+    }
+
     /// Each listener shows, of every broker, that listener's address and no other.
     async fn advertised(&mut self) {
         let expected = self.expected;
         let looks = self.listeners().into_iter().map(|(service, listener)| {
             let this = &*self;
             async move {
-                let seen = this.ask(listener.vantage, &listener.entrance, Question::Cluster).await;
                 let promised: Vec<String> = expected
                     .brokers
                     .iter()
@@ -96,8 +116,11 @@ impl Check<'_> {
                         Some(format!("{}@{}:{}", broker.node_id, same.advertised.0, same.advertised.1))
                     })
                     .collect();
+                let promised = promised.join(" ");
                 let subject = format!("{} of {service}", listener.name);
-                Line::compare("advertised", subject, promised.join(" "), seen.and_then(brokers_of))
+                let (from, entrance) = (listener.vantage, &listener.entrance);
+                let seen = this.ask_for(from, entrance, Question::Cluster, &promised, brokers_of).await;
+                Line::compare("advertised", subject, promised, seen)
             }
         });
         let lines = join_all(looks).await;
@@ -115,11 +138,13 @@ impl Check<'_> {
         let looks = self.listeners().into_iter().map(|(service, listener)| {
             let this = &*self;
             async move {
-                let seen = this.ask(listener.vantage, &listener.advertised, Question::Cluster).await;
                 let address = format!("{}:{}", listener.advertised.0, listener.advertised.1);
                 let expected = format!("{address} answers from {}", listener.vantage.word());
                 let subject = format!("{} of {service}", listener.name);
-                Line::compare("reachable", subject, expected.clone(), seen.map(|_| expected))
+                let (from, to) = (listener.vantage, &listener.advertised);
+                let answered = |_| Ok(expected.clone());
+                let seen = this.ask_for(from, to, Question::Cluster, &expected, answered).await;
+                Line::compare("reachable", subject, expected, seen)
             }
         });
         let lines = join_all(looks).await;
