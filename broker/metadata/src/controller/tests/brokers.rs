@@ -18,7 +18,7 @@ fn registrations_are_refused_for_kafkas_reasons() {
         ("other cluster", registration(9).with_cluster_id(text("x")), ErrorCode::InconsistentClusterId),
         (
             "living session",
-            registration(1).with_incarnation_id(id(77)),
+            registration(1).with_incarnation_id(id(77)).with_log_dirs(vec![id(301)]),
             ErrorCode::DuplicateBrokerRegistration,
         ),
         (
@@ -37,6 +37,32 @@ fn registrations_are_refused_for_kafkas_reasons() {
         let outcome = cluster.ask(3, request);
         assert_eq!(error_of(&outcome.response), Some(expected), "{what}");
         assert!(outcome.records.is_empty(), "{what}");
+    }
+}
+
+/// A directory is held under a lock: who has all of the old process's directories knows it dead. Anyone else may be a
+/// second node that was given the same id by mistake, and must not depose the first.
+#[test]
+fn only_who_holds_every_directory_of_a_living_session_succeeds_it_at_once() {
+    let duplicate = Some(ErrorCode::DuplicateBrokerRegistration);
+    for (what, before, after, expected) in [
+        ("the same", vec![101], vec![101], None),
+        ("the same two, turned round", vec![101, 102], vec![102, 101], None),
+        ("one more", vec![101], vec![101, 102], None),
+        ("one of two", vec![101, 102], vec![102], duplicate),
+        ("one of two and a new one", vec![101, 102], vec![102, 103], duplicate),
+        ("another", vec![101], vec![301], duplicate),
+    ] {
+        let directories = |ids: Vec<u128>| ids.into_iter().map(id).collect::<Vec<_>>();
+        let mut cluster = Cluster::empty(settings());
+        cluster.ask(3, registration(1).with_log_dirs(directories(before)));
+        cluster.unfence(1);
+        let epoch = cluster.epoch(1);
+        let request = registration(1).with_incarnation_id(id(77)).with_log_dirs(directories(after));
+        let outcome = cluster.ask(3, request);
+        assert_eq!(error_of(&outcome.response), expected, "{what}");
+        let registered = cluster.controller.image().broker(1).unwrap();
+        assert_eq!((registered.epoch != epoch, registered.fenced), (expected.is_none(), expected.is_none()));
     }
 }
 
@@ -65,7 +91,7 @@ fn the_broker_epoch_is_the_offset_of_the_registration() {
 fn a_new_incarnation_of_an_unfenced_broker_starts_outside_of_every_leadership() {
     let mut cluster = Cluster::of(2);
     cluster.create(assigned("t", "1 2, 2 1"));
-    cluster.now_ms = 9_001;
+    let before = cluster.heartbeat(1);
     let outcome = cluster.ask(3, registration(1).with_incarnation_id(id(77)));
     insta::assert_snapshot!(cluster.show(&outcome.records), @r"
     change t-0 leader=2 isr=[2]
@@ -74,6 +100,40 @@ fn a_new_incarnation_of_an_unfenced_broker_starts_outside_of_every_leadership() 
     ");
     let Response::RegisterBroker(response) = outcome.response else { panic!() };
     assert_eq!(response.broker_epoch, outcome.commit_offset, "the offset of the registration itself");
+    assert_eq!(
+        error_of(&cluster.ask(1, before).response),
+        Some(ErrorCode::StaleBrokerEpoch),
+        "what it still sent"
+    );
+}
+
+/// Killed together, all are back within their sessions: the last in each ISR keeps it, and leads again when it is
+/// unfenced, and nobody else does.
+#[test]
+fn brokers_that_all_come_back_at_once_leave_each_partition_to_the_last_of_its_isr() {
+    let mut cluster = Cluster::of(3);
+    cluster.create(assigned("t", "1 2 3"));
+    let mut log = String::new();
+    for broker in [1, 2, 3] {
+        let outcome = cluster.ask(3, registration(broker).with_incarnation_id(id(77)));
+        log += &cluster.show(&outcome.records);
+    }
+    for broker in [1, 2, 3] {
+        let outcome = cluster.unfence(broker);
+        log += &cluster.show(&outcome.records);
+    }
+    insta::assert_snapshot!(log, @r"
+    change t-0 leader=2 isr=[2, 3]
+    RegisterBrokerRecord
+    change t-0 leader=3 isr=[3]
+    RegisterBrokerRecord
+    change t-0 leader=-1
+    RegisterBrokerRecord
+    broker 1 unfenced
+    broker 2 unfenced
+    broker 3 unfenced
+    change t-0 leader=3
+    ");
 }
 
 #[test]
