@@ -28,6 +28,9 @@ use crate::dispatch::{RequestContext, Response};
 
 /// Produce requests of one connection that may be under way at once.
 const MAX_PIPELINED: usize = 32;
+/// Fetch requests of one connection that may be under way at once: one that waits for records, and the next one of
+/// its session, which ends that wait. A follower need not sit out a wait to ask for a partition that is new to it.
+const MAX_PIPELINED_FETCHES: usize = 2;
 /// A peer that stops in the middle of a request holds memory for nothing.
 const STALLED: Duration = Duration::from_secs(30);
 /// Longest single write attempt without any progress.
@@ -95,13 +98,14 @@ pub async fn run(
     let mut answers: FuturesOrdered<_> = FuturesOrdered::new();
     // A request that must wait until all before it are answered.
     let mut next: Option<Request> = None;
+    let mut fetches = 0;
     let idle = Duration::from_millis(u64::try_from(limits.idle_ms).unwrap_or(u64::MAX >> 20));
     let mut last_used = Instant::now();
     loop {
-        if let Some(request) =
-            next.take_if(|r| answers.is_empty() || r.context.api_key == ApiKey::Produce as i16)
-        {
+        let may_begin = |r: &mut Request| may_begin(r.context.api_key, answers.len(), fetches);
+        if let Some(request) = next.take_if(may_begin) {
             let Request { context, body, admitted } = request;
+            fetches += usize::from(is_fetch(context.api_key));
             let served = handler.handle(context.clone(), body);
             answers.push_back(async move { Answer { context, response: served.await, _admitted: admitted } });
             continue;
@@ -110,6 +114,7 @@ pub async fn run(
         tokio::select! {
             biased;
             Some(answer) = answers.next(), if !answers.is_empty() => {
+                fetches -= usize::from(is_fetch(answer.context.api_key));
                 send(&mut write, answer).await?;
                 last_used = Instant::now();
             }
@@ -122,6 +127,18 @@ pub async fn run(
             () = tokio::time::sleep_until(last_used + idle), if answers.is_empty() => return Ok(()),
         }
     }
+}
+
+fn is_fetch(api_key: i16) -> bool {
+    api_key == ApiKey::Fetch as i16
+}
+
+/// Whether a request may begin while others of its connection are under way. A Fetch overtakes no other kind of
+/// request: it may be meant to see what that did.
+fn may_begin(api_key: i16, under_way: usize, fetches: usize) -> bool {
+    under_way == 0
+        || api_key == ApiKey::Produce as i16
+        || (is_fetch(api_key) && fetches == under_way && fetches < MAX_PIPELINED_FETCHES)
 }
 
 async fn stopped(stop: &mut watch::Receiver<bool>) {

@@ -9,7 +9,8 @@ use futures_util::future::BoxFuture;
 use jackdaw_wire::api;
 use jackdaw_wire::messages::api_versions_response::ApiVersion;
 use jackdaw_wire::messages::{
-    ApiVersionsRequest, ApiVersionsResponse, DescribeClusterRequest, DescribeClusterResponse, ProduceRequest,
+    ApiVersionsRequest, ApiVersionsResponse, DescribeClusterRequest, DescribeClusterResponse, FetchRequest,
+    ProduceRequest,
 };
 use jackdaw_wire::protocol::{Request, StrBytes};
 use jackdaw_wire::segment::Segment;
@@ -23,7 +24,8 @@ use crate::dispatch::{RequestContext, Response, Scope};
 
 const SOON: Duration = Duration::from_secs(10);
 
-/// Answers ApiVersions and DescribeCluster; Produce in version 9 waits for `release`, other versions do not.
+/// Answers ApiVersions and DescribeCluster; Produce in version 9 and Fetch in version 12 wait for `release`, which their
+/// other versions give.
 #[derive(Default)]
 struct Fake {
     release: std::sync::Arc<Notify>,
@@ -54,6 +56,14 @@ impl Handler for Fake {
                 ProduceRequest::KEY => {
                     release.notify_one();
                     Response::Body(vec![Segment::Bytes(Bytes::from_static(b"fast"))])
+                }
+                FetchRequest::KEY if context.api_version == 12 => {
+                    release.notified().await;
+                    Response::Body(vec![Segment::Bytes(Bytes::from_static(b"waited"))])
+                }
+                FetchRequest::KEY => {
+                    release.notify_one();
+                    Response::Body(vec![Segment::Bytes(Bytes::from_static(b"newer"))])
                 }
                 _ => Response::Close("not for this test".to_owned()),
             }
@@ -135,6 +145,18 @@ async fn a_fast_produce_does_not_overtake_a_slow_one() {
     let mut replies = [0; 8 + 1 + 4 + 8 + 4];
     tokio::time::timeout(SOON, stream.read_exact(&mut replies)).await.unwrap().unwrap();
     assert_eq!(&replies, b"\0\0\0\x09\0\0\0\x01\0slow\0\0\0\x08\0\0\0\x02fast");
+}
+
+/// A follower asks for a partition that is new to it while its fetch before that still waits.
+#[tokio::test]
+async fn a_fetch_begins_while_the_one_before_it_waits() {
+    let (_server, address) = start("").await;
+    let mut stream = raw(&address).await;
+    stream.write_all(&frame(1, 12, 1, true, b"")).await.unwrap();
+    stream.write_all(&frame(1, 11, 2, false, b"")).await.unwrap();
+    let mut replies = [0; 8 + 1 + 6 + 8 + 5];
+    tokio::time::timeout(SOON, stream.read_exact(&mut replies)).await.unwrap().unwrap();
+    assert_eq!(&replies, b"\0\0\0\x0b\0\0\0\x01\0waited\0\0\0\x09\0\0\0\x02newer");
 }
 
 #[tokio::test]

@@ -72,19 +72,21 @@ impl Shared {
         context: &RequestContext,
         request: FetchRequest,
     ) -> impl Future<Output = Response> + Send + 'static + use<> {
-        let begun = self.begin_fetch(context, request).map(|fetching| {
-            let visit = fetching.visit(true);
-            let is_ready = fetching.is_enough(visit);
-            (fetching, is_ready)
-        });
-        let context = context.clone();
+        let begun = match self.begin_fetch(context, request) {
+            Err(error) => {
+                let reply = FetchReply { error_code: error.code(), ..FetchReply::default() };
+                Ok(encode(context, reply))
+            }
+            Ok(fetching) => {
+                let visit = fetching.visit(true);
+                // Made before the session's next fetch can begin: that one reads into the same set.
+                if fetching.is_enough(visit) { Ok(fetching.reply()) } else { Err(fetching) }
+            }
+        };
         async move {
             match begun {
-                Err(error) => {
-                    encode(&context, FetchReply { error_code: error.code(), ..FetchReply::default() })
-                }
-                Ok((fetching, true)) => fetching.reply(),
-                Ok((fetching, false)) => fetching.wait_and_reply().await,
+                Ok(response) => response,
+                Err(fetching) => fetching.wait_and_reply().await,
             }
         }
     }
@@ -191,7 +193,7 @@ fn forgotten(version: i16, topics: Vec<ForgottenTopic>) -> Vec<Key> {
 
 impl Fetching {
     async fn wait_and_reply(self) -> Response {
-        if !locked(&self.set).is_subscribed {
+        if !self.interest.is_superseded(self.turn) && !locked(&self.set).is_subscribed {
             // From here on changes are heard of; what changed before is seen by one more look.
             locked(&self.set).subscribe();
             let visit = self.visit(false);
@@ -213,6 +215,9 @@ impl Fetching {
                     }
                 }
                 () = &mut timer => {
+                    if self.interest.is_superseded(self.turn) {
+                        return self.reply_superseded();
+                    }
                     self.visit(false);
                     return self.reply();
                 }

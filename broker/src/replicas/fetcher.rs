@@ -367,8 +367,11 @@ impl Fetcher {
                 .with_topic(TopicName(name))
                 .with_partitions(vec![partition])
         });
+        // The fetch that opens a session comes back at once: until then there is no session in which a partition that
+        // arrives meanwhile could be asked for, and it would sit out a wait that is not about it.
+        let max_wait_ms = if is_new { 0 } else { replication.fetch_wait_max_ms };
         let request = FetchRequest::default()
-            .with_max_wait_ms(replication.fetch_wait_max_ms)
+            .with_max_wait_ms(max_wait_ms)
             .with_min_bytes(replication.fetch_min_bytes)
             .with_max_bytes(replication.fetch_response_max_bytes)
             .with_session_id(self.session_id)
