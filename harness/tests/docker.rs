@@ -3,6 +3,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a panic in a test's helper is the failure report")]
 
+mod common;
+
+use common::engine_answers;
 use serde_json::Value;
 use std::fs;
 use std::path::PathBuf;
@@ -12,19 +15,6 @@ use std::process::{Command, Output, Stdio};
 struct Project {
     folder: tempfile::TempDir,
     name: String,
-}
-
-/// Whether an engine answers; says so where none does.
-fn engine(test: &str) -> bool {
-    let mut ping = Command::new(env!("CARGO_BIN_EXE_jackdaw"));
-    let output = ping.args(["--runtime", "docker", "-p", "jd-ping", "ps"]).current_dir("/").output().unwrap();
-    let answers = output.status.success();
-    let in_ci = std::env::var("CI").is_ok_and(|ci| ci == "true");
-    assert!(answers || !in_ci, "{test}: CI has to have a Docker engine: {}", said(&output));
-    if !answers {
-        eprintln!("skipped: {test}: no Docker engine answers");
-    }
-    answers
 }
 
 fn said(output: &Output) -> String {
@@ -91,7 +81,7 @@ impl Drop for Project {
 
 #[test]
 fn a_project_is_made_kept_changed_and_removed_on_an_engine() {
-    if !engine("a_project_is_made_kept_changed_and_removed_on_an_engine") {
+    if !engine_answers("a_project_is_made_kept_changed_and_removed_on_an_engine") {
         return;
     }
     let project = Project::new("engine");

@@ -11,19 +11,25 @@ use std::path::Path;
 use std::process::{Command, Output};
 use tempfile::TempDir;
 
-/// One running project of three brokers on the process runtime.
+/// One running project of three brokers.
 pub struct Cluster {
     folder: TempDir,
     ports: Vec<u16>,
+    runtime: &'static str,
 }
 
 impl Cluster {
-    /// Starts three brokers with the given extra environment lines and waits until all serve.
+    /// Starts three brokers as processes, with extra environment lines, and waits until all serve.
     pub fn up(extra_environment: &[&str]) -> Self {
+        Self::up_on("process", extra_environment)
+    }
+
+    /// The same on a runtime of choice.
+    pub fn up_on(runtime: &'static str, extra_environment: &[&str]) -> Self {
         let ports = free_ports(3);
         let folder = tempfile::Builder::new().prefix("jackdaw-test-").tempdir().unwrap();
         std::fs::write(folder.path().join("compose.yml"), compose_text(&ports, extra_environment)).unwrap();
-        let cluster = Self { folder, ports };
+        let cluster = Self { folder, ports, runtime };
         cluster.ok(&["up", "-d"]);
         cluster
     }
@@ -44,7 +50,7 @@ impl Cluster {
             .args(arguments)
             .current_dir(self.folder.path())
             .env("JACKDAW_HOME", self.folder.path().join("home"))
-            .env("JACKDAW_RUNTIME", "process")
+            .env("JACKDAW_RUNTIME", self.runtime)
             .env_remove("COMPOSE_FILE")
             .env_remove("COMPOSE_PROJECT_NAME")
             .output()
@@ -80,6 +86,19 @@ impl Drop for Cluster {
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// Whether a Docker engine answers. Without one the test is skipped by name; under CI that is a failure.
+pub fn engine_answers(test: &str) -> bool {
+    let ping = ["--runtime", "docker", "-p", "jackdaw-ping", "ps"];
+    let output = Command::new(env!("CARGO_BIN_EXE_jackdaw")).args(ping).current_dir("/").output().unwrap();
+    let answers = output.status.success();
+    let in_ci = std::env::var("CI").is_ok_and(|ci| ci == "true");
+    assert!(answers || !in_ci, "{test}: CI has to have a Docker engine: {}", text(&output.stderr));
+    if !answers {
+        eprintln!("skipped: {test}: no Docker engine answers");
+    }
+    answers
 }
 
 /// Ports that were free a moment ago: all are held while the others are chosen.
