@@ -32,8 +32,11 @@ pub trait Cluster {
     /// # Errors
     /// When the node has none.
     fn address(&mut self, node: i32, listener: Listener) -> Done<SocketAddr>;
-    /// Host ports of the external listeners, by node.
-    fn external_ports(&self) -> Vec<(i32, u16)>;
+    /// Texts that depend on the run (host ports, addresses), each with a stable name.
+    ///
+    /// # Errors
+    /// When nobody knows.
+    fn names(&mut self) -> Done<Vec<(String, String)>>;
     /// Stops, kills, starts a node; returns when that is done.
     ///
     /// # Errors
@@ -236,8 +239,21 @@ impl Cluster for Project {
         Ok(SocketAddr::new(self.addresses[&node], port))
     }
 
-    fn external_ports(&self) -> Vec<(i32, u16)> {
-        self.ports.iter().map(|(node, port)| (*node, *port)).collect()
+    fn names(&mut self) -> Done<Vec<(String, String)>> {
+        let ports = self.ports.iter();
+        let mut names: Vec<(String, String)> =
+            ports.map(|(node, port)| (port.to_string(), format!("<port of node {node}>"))).collect();
+        let seen = self.seen()?;
+        for node in self.ports.keys() {
+            let service = format!("kafka{node}");
+            let one = seen.iter().find(|one| one["Service"] == service.as_str());
+            if let Some(address) = one.and_then(|one| one["Address"].as_str()) {
+                names.push((address.to_owned(), format!("<address of node {node}>")));
+            }
+        }
+        // An address may begin as another does.
+        names.sort_by_key(|(text, _)| std::cmp::Reverse(text.len()));
+        Ok(names)
     }
 
     fn act(&mut self, act: Act, node: i32) -> Done {

@@ -6,6 +6,8 @@ use std::fmt::Write as _;
 
 /// Columns of one side.
 const SIDE: usize = 72;
+/// Equal lines shown around what differs.
+const CONTEXT: usize = 4;
 
 /// A step in which the transcripts differ.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,7 +57,20 @@ impl Differs {
         let right: Vec<&str> = self.told.lines().collect();
         let expected_by = if self.named { "the difference that the scenario names" } else { expected_by };
         let mut out = format!("  step: {}\n    {:SIDE$} │ {told_by}\n", self.step, expected_by);
-        for (mark, left, right) in align(&left, &right) {
+        let rows = align(&left, &right);
+        let is_near = |at: usize| {
+            let near = at.saturating_sub(CONTEXT)..rows.len().min(at + CONTEXT + 1);
+            rows[near].iter().any(|(mark, ..)| *mark != ' ')
+        };
+        let mut left_out = false;
+        for (at, (mark, left, right)) in rows.iter().enumerate() {
+            if !is_near(at) {
+                if !std::mem::replace(&mut left_out, true) {
+                    let _ = writeln!(out, "    {:SIDE$} │ …", "…");
+                }
+                continue;
+            }
+            left_out = false;
             for (left, right) in pieces(left, right) {
                 let _ = writeln!(out, "  {mark} {left:SIDE$} │ {right}");
             }

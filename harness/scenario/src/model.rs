@@ -111,6 +111,8 @@ pub struct Step {
     pub save: Vec<(String, String)>,
     /// The reply's arrays are told in their own order.
     pub ordered: bool,
+    /// Asked again while the reply has this error code: what clients retry by themselves.
+    pub retry: Option<i64>,
     /// What is done.
     pub verb: Verb,
 }

@@ -4,6 +4,7 @@
 use crate::body::{self, Built, Known, hex, mapping, unknown, wrong};
 use crate::model::*;
 use crate::schema::{Api, api, apis};
+use crate::transcript;
 use crate::value::Value;
 use jackdaw_compose::yaml::{self, Entry, Kind, Node};
 use jackdaw_compose::{Code, Diagnostic, Source, Span};
@@ -21,10 +22,11 @@ const VERBS: [&str; 14] = [
     "await", "refused", "provider",
 ];
 /// What else a step can say.
-const MODIFIERS: [&str; 16] = [
+const MODIFIERS: [&str; 17] = [
     "name",
     "redact",
     "save",
+    "retry",
     "ordered",
     "version",
     "versions",
@@ -195,6 +197,7 @@ impl Parser {
             redact: words(node.get("redact"))?,
             save,
             ordered: flag(node, "ordered")?,
+            retry: node.get("retry").map(error_code).transpose()?,
             verb,
         })
     }
@@ -332,6 +335,14 @@ fn flag(node: &Node, key: &str) -> Built<bool> {
         Some((Kind::Bool(flag), _)) => Ok(*flag),
         Some((_, value)) => Err(wrong(&value.span, format!("`{key}` is true or false"))),
     }
+}
+
+/// An error by its name.
+fn error_code(node: &Node) -> Built<i64> {
+    let name = word(node)?;
+    let known = transcript::errors().map(|(_, name)| name).collect::<Vec<_>>();
+    let code = transcript::errors().find(|(_, known)| *known == name).map(|(code, _)| code);
+    code.ok_or_else(|| unknown("error", &name, &node.span, known))
 }
 
 fn within(step: &Node) -> Built<Duration> {

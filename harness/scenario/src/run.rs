@@ -96,6 +96,17 @@ fn object(fields: &[(&str, Value)]) -> Value {
     Value::Struct(fields.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect())
 }
 
+/// Whether any part of a reply has that error code.
+fn has_error(value: &Value, code: i64) -> bool {
+    match value {
+        Value::Struct(fields) => fields.iter().any(|(name, value)| {
+            (name == "error_code" && value.int() == Some(code)) || has_error(value, code)
+        }),
+        Value::Array(items) => items.iter().any(|item| has_error(item, code)),
+        _ => false,
+    }
+}
+
 fn text(trouble: Trouble) -> String {
     trouble.0
 }
@@ -140,9 +151,9 @@ impl Known for Runner<'_> {
 impl<'a> Runner<'a> {
     fn new(shape: &'a Shape, cluster: &'a mut dyn Cluster) -> Self {
         let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let port = |(node, port): (i32, u16)| (port.to_string(), format!("<port of node {node}>"));
         let now_ms = since_epoch.as_millis() as i64 - NOW_LIES_BACK_MS;
-        let naming = Naming::new(now_ms, cluster.external_ports().into_iter().map(port).collect());
+        // Without names the transcript differs, and shows why.
+        let naming = Naming::new(now_ms, cluster.names().unwrap_or_default());
         let running = if shape.started { shape.nodes.keys().copied().collect() } else { BTreeSet::new() };
         Runner {
             cluster,
@@ -375,6 +386,10 @@ impl<'a> Runner<'a> {
         let body = object(&[("replica_id", Value::Int(-1)), ("topics", Value::Array(vec![named]))]);
         let reply = self.ask(leader, "ListOffsets", 7, &body)?;
         let seen = reply.at("topics.0.partitions.0.offset").and_then(Value::int).unwrap_or(-1);
+        let code = reply.at("topics.0.partitions.0.error_code").and_then(Value::int).unwrap_or(-1);
+        if code != 0 {
+            return Err(format!("{topic}-{number} at node {leader}: {code} {}", error_name(code)));
+        }
         if seen == wanted { Ok(()) } else { Err(format!("the high watermark of {topic}-{number} is {seen}")) }
     }
 
@@ -411,6 +426,8 @@ impl<'a> Runner<'a> {
             let leader = replicas.first().copied().unwrap_or(-1);
             self.condition(&Condition::Leader(create.topic.clone(), number, leader), SETTLE)?;
             self.condition(&Condition::Isr(create.topic.clone(), number, replicas.clone()), SETTLE)?;
+            // A broker shows a leader a little before the leader serves.
+            self.condition(&Condition::HighWatermark(create.topic.clone(), number, 0), SETTLE)?;
         }
         Ok(())
     }
@@ -474,7 +491,13 @@ impl<'a> Runner<'a> {
     fn request(&mut self, step: &Step, request: &Request) -> Outcome<String> {
         let mut told: Vec<(Vec<i16>, String)> = Vec::new();
         for version in &request.versions {
-            let reply = self.exchange(request, *version)?;
+            let reply = match step.retry {
+                None => self.exchange(request, *version)?,
+                Some(code) => self.until(SETTLE, |runner| match runner.exchange(request, *version)? {
+                    Ok(reply) if has_error(&reply, code) => Err(format!("{code} {}", error_name(code))),
+                    reply => Ok(reply),
+                })?,
+            };
             self.save(step, &reply)?;
             let text = self.tell(step, request.api, &reply);
             match told.last_mut() {

@@ -37,10 +37,17 @@ const NUMBERS: [&str; 6] =
 /// Kafka's error codes by name (`org.apache.kafka.common.protocol.Errors`).
 const ERRORS: &str = include_str!("errors.txt");
 
+/// Codes and names.
+pub fn errors() -> impl Iterator<Item = (i64, &'static str)> {
+    ERRORS.lines().filter_map(|line| {
+        let (code, name) = line.split_once(' ')?;
+        Some((code.parse().ok()?, name))
+    })
+}
+
 /// The name of an error code.
 pub fn error_name(code: i64) -> &'static str {
-    let named = |line: &'static str| line.split_once(' ').filter(|(number, _)| number.parse() == Ok(code));
-    ERRORS.lines().find_map(named).map_or("an unknown error", |(_, name)| name)
+    errors().find(|(known, _)| *known == code).map_or("an unknown error", |(_, name)| name)
 }
 
 /// What one run has named so far.
@@ -114,9 +121,29 @@ impl Naming {
 
     fn text(&self, text: &str) -> String {
         let named = |text: String, (found, name): &(String, String)| text.replace(found.as_str(), name);
-        let text = self.texts.iter().fold(text.to_owned(), named);
+        let text = without_clock(&self.texts.iter().fold(text.to_owned(), named), self.now_ms);
         if text.is_empty() { "\"\"".into() } else { text }
     }
+}
+
+/// Times of this run within a text: numbers of 13 digits that are near to now.
+fn without_clock(text: &str, now_ms: i64) -> String {
+    const NEAR_MS: i64 = 24 * 3_600_000;
+    let mut out = String::new();
+    let mut digits = String::new();
+    for c in text.chars().chain(std::iter::once('\0')) {
+        if c.is_ascii_digit() {
+            digits.push(c);
+            continue;
+        }
+        let is_time = digits.len() == 13 && digits.parse().is_ok_and(|ms: i64| (ms - now_ms).abs() < NEAR_MS);
+        out.push_str(if is_time { "<a time>" } else { &digits });
+        digits.clear();
+        if c != '\0' {
+            out.push(c);
+        }
+    }
+    out
 }
 
 /// An id as Kafka prints it.

@@ -64,8 +64,8 @@ impl Cluster for StandIn {
     fn address(&mut self, _: i32, _: Listener) -> Done<SocketAddr> {
         Ok(self.address)
     }
-    fn external_ports(&self) -> Vec<(i32, u16)> {
-        Vec::new()
+    fn names(&mut self) -> Done<Vec<(String, String)>> {
+        Ok(Vec::new())
     }
     fn act(&mut self, act: Act, node: i32) -> Done {
         self.acts.push((act, node));
