@@ -1,5 +1,7 @@
 //! The runner against a stand-in for a cluster: what is told, waited for, and said when a wait is in vain.
 
+#![allow(clippy::unwrap_used, reason = "a panic in a test helper is the failure report")]
+
 use jackdaw_scenario::cluster::{Cluster, Done, Trouble};
 use jackdaw_scenario::model::{Act, Listener};
 use jackdaw_scenario::run::run;
