@@ -9,14 +9,25 @@ use jackdaw_wire::protocol::StrBytes;
 
 use crate::dispatch::RequestContext;
 
+/// `FindCoordinatorRequest.CoordinatorType`.
+const KEY_TYPE_GROUP: i8 = 0;
+const KEY_TYPE_TRANSACTION: i8 = 1;
+/// The text of `Errors.INVALID_REQUEST`, which clients print.
+const INVALID_REQUEST: &str = "This most likely occurs because of a request being malformed by the client library or the message was sent to an incompatible broker. See the broker logs for more details.";
+
 /// No coordinator, in the shape of the asked version (several keys from version 4 on, KIP-699).
 pub(super) fn find(context: &RequestContext, request: &FindCoordinatorRequest) -> FindCoordinatorResponse {
-    let code = ErrorCode::CoordinatorNotAvailable.code();
+    let is_known = (KEY_TYPE_GROUP..=KEY_TYPE_TRANSACTION).contains(&request.key_type);
+    let (code, message) = if is_known {
+        (ErrorCode::CoordinatorNotAvailable.code(), "The coordinator is not available.")
+    } else {
+        (ErrorCode::InvalidRequest.code(), INVALID_REQUEST)
+    };
     let response = FindCoordinatorResponse::default();
     if context.api_version < 4 {
         return response
             .with_error_code(code)
-            .with_error_message(Some(StrBytes::from_static_str("The coordinator is not available.")))
+            .with_error_message(Some(StrBytes::from_static_str(message)))
             .with_node_id(BrokerId(-1))
             .with_port(-1);
     }

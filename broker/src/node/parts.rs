@@ -87,23 +87,26 @@ struct Broker {
     waiting: Vec<Bound>,
 }
 
-/// Feeds images to the replica manager, and tells the controller where replicas came to lie that it left to us: a
-/// broker with several directories is not told one (KIP-858).
+/// Feeds images to the replica manager, and tells the controller where replicas came to lie elsewhere than it has
+/// them (KIP-858, `ReplicaManager.maybeUpdateTopicAssignment`): a broker with several directories is not told one,
+/// and a folder that replaces a lost one has a new id. Until the controller knows it, that replica cannot lead.
 struct ToReplicas {
     replicas: Arc<ReplicaManager>,
-    assignments: Option<Assignments>,
+    assignments: Assignments,
 }
 
 impl ToReplicas {
     fn assign(&self, image: &MetadataImage, delta: &MetadataDelta) {
-        let Some(assignments) = &self.assignments else { return };
+        if !image.metadata_version().has_directories() {
+            return;
+        }
         let node_id = self.replicas.node_id();
         let tell = |topic_id: Uuid, index: i32, partition: &PartitionRegistration| {
             let known = partition.directory(node_id);
             if let (Some(known), Some(actual)) = (known, self.replicas.directory_of(topic_id, index))
                 && known != actual
             {
-                assignments.assign(topic_id, index, actual);
+                self.assignments.assign(topic_id, index, actual);
             }
         };
         if delta.from_snapshot {
@@ -408,10 +411,9 @@ impl Opening<'_> {
     }
 
     fn publisher(&self, replicas: &Arc<ReplicaManager>) -> Arc<dyn Publisher> {
-        let has_choice = replicas.directories().len() > 1;
-        let start =
-            || Assignments::start(self.config.node_id, Arc::clone(&self.broker_epoch), self.channel());
-        Arc::new(ToReplicas { replicas: Arc::clone(replicas), assignments: has_choice.then(start) })
+        let assignments =
+            Assignments::start(self.config.node_id, Arc::clone(&self.broker_epoch), self.channel());
+        Arc::new(ToReplicas { replicas: Arc::clone(replicas), assignments })
     }
 
     fn serve_controller(

@@ -79,7 +79,8 @@ impl FetchedPartition {
             diverging_epoch: None,
             current_leader: None,
             snapshot_id: None,
-            aborted_transactions: None,
+            // Kafka leaves the field at its default, which is empty and not null.
+            aborted_transactions: Some(Vec::new()),
             preferred_read_replica: -1,
             records: Vec::new(),
         }

@@ -96,6 +96,7 @@ impl Controller {
         }
         Ok(CreatableTopicResult::default()
             .with_name(topic.name.clone())
+            .with_error_message(None)
             .with_topic_id(topic_id)
             .with_num_partitions(count)
             .with_replication_factor(replication_factor)

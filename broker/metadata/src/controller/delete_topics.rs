@@ -69,14 +69,14 @@ impl Controller {
                 }
                 Named::Id(id) => match self.image.topics.by_id(id) {
                     Some(topic) => drop(ids.insert(*id, &topic.name)),
-                    None => responses.push(result(None, *id, Err(ErrorCode::UnknownTopicId.into()))),
+                    None => responses.push(result(None, *id, Err(unknown_id()))),
                 },
             }
         }
         for name in by_name {
             match self.image.topics.by_name(name) {
                 None => {
-                    let error = ErrorCode::UnknownTopicOrPartition.into();
+                    let error = unknown_name();
                     responses.push(result(Some(name), Uuid::nil(), Err(error)));
                 }
                 Some(topic) if named.contains_key(&Named::Id(topic.id)) => {
@@ -93,6 +93,16 @@ impl Controller {
         }
         Ok(DeleteTopicsResponse::default().with_responses(responses))
     }
+}
+
+/// `Errors.UNKNOWN_TOPIC_ID` with its own text, as `ControllerApis.deleteTopics` sends it.
+fn unknown_id() -> ApiError {
+    ApiError::new(ErrorCode::UnknownTopicId, "This server does not host this topic ID.")
+}
+
+/// The same for a name.
+fn unknown_name() -> ApiError {
+    ApiError::new(ErrorCode::UnknownTopicOrPartition, "This server does not host this topic-partition.")
 }
 
 fn result(name: Option<&str>, id: Uuid, outcome: Result<(), ApiError>) -> DeletableTopicResult {

@@ -25,8 +25,14 @@ impl Controller {
         (topic_id, partition_id): PartitionId,
         is_active: &dyn Fn(i32) -> bool,
     ) -> Option<PartitionChangeRecord> {
+        // A directory that this very record assigns counts: a replica without a leader would otherwise wait until its
+        // broker is next unfenced (as it does in Kafka 3.7, whose `LeaderAcceptor` sees the old one).
+        let assigned = change.assigned_directory();
         let can_lead = |broker: i32| {
-            let directory = partition.directory(broker).unwrap_or(DIR_UNASSIGNED);
+            let directory = match assigned {
+                Some((to, directory)) if to == broker => directory,
+                _ => partition.directory(broker).unwrap_or(DIR_UNASSIGNED),
+            };
             is_active(broker)
                 && self.image.brokers.get(&broker).is_some_and(|b| b.has_online_directory(&directory))
         };

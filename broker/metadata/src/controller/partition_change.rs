@@ -63,6 +63,11 @@ impl<'a> PartitionChange<'a> {
         self.assigned = Some((broker, directory));
     }
 
+    /// The broker and the directory that this change assigns.
+    pub fn assigned_directory(&self) -> Option<(i32, Uuid)> {
+        self.assigned
+    }
+
     /// The record, or none when nothing changes.
     pub fn build(
         mut self,

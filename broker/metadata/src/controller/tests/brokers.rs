@@ -283,6 +283,26 @@ fn a_lost_directory_takes_its_replicas_offline_and_nothing_else() {
 }
 
 #[test]
+fn a_replica_in_a_replaced_directory_leads_as_soon_as_the_controller_knows_it() {
+    use jackdaw_wire::messages::assign_replicas_to_dirs_request::*;
+    let mut cluster = Cluster::of(2);
+    let t = cluster.create(assigned("t", "2"));
+    cluster.fence(2);
+    let again = registration(2).with_incarnation_id(id(777)).with_log_dirs(vec![id(778)]);
+    cluster.ask(3, again);
+    let outcome = cluster.unfence(2);
+    insta::assert_snapshot!(cluster.show(&outcome.records), @"broker 2 unfenced");
+    let partitions = vec![PartitionData::default().with_partition_index(0)];
+    let topics = vec![TopicData::default().with_topic_id(t).with_partitions(partitions)];
+    let request = AssignReplicasToDirsRequest::default()
+        .with_broker_id(2.into())
+        .with_broker_epoch(cluster.epoch(2))
+        .with_directories(vec![DirectoryData::default().with_id(id(778)).with_topics(topics)]);
+    let outcome = cluster.ask(0, request);
+    insta::assert_snapshot!(cluster.show(&outcome.records), @"change t-0 leader=2 directories=1");
+}
+
+#[test]
 fn preferred_leaders_come_back_after_the_interval() {
     let mut cluster = Cluster::of(2);
     cluster.create(assigned("t", "1 2, 2 1"));

@@ -230,12 +230,12 @@ fn topics_are_deleted_by_name_and_by_id() {
     lines.sort();
     insta::assert_snapshot!(lines.join("\n"), @r"
     (no name): InvalidRequest Neither topic name nor id were specified.
-    (no name): UnknownTopicId
+    (no name): UnknownTopicId This server does not host this topic ID.
     a: ok
     b: ok
     c: InvalidRequest You may not specify both topic name and topic id.
     d: InvalidRequest The provided topic name maps to an ID that was already supplied.
-    none: UnknownTopicOrPartition
+    none: UnknownTopicOrPartition This server does not host this topic-partition.
     twice: InvalidRequest Duplicate topic name.
     ");
     let left: Vec<String> = cluster.controller.image().topics.iter().map(|t| t.name.to_string()).collect();
