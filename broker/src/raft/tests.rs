@@ -189,7 +189,7 @@ async fn three_voters_elect_commit_and_tell_everybody() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_killed_leader_is_replaced_without_waiting_for_a_timer() {
+async fn a_killed_leader_is_replaced_before_a_fetch_times_out() {
     let folder = tempfile::tempdir().unwrap();
     let (mut nodes, _) = three_voters(folder.path()).await;
     let (old, epoch) = elected(&mut nodes).await;

@@ -312,7 +312,7 @@ mod tests {
     fn a_node_s_container_is_as_docker_compose_would_make_it_but_for_what_it_runs() {
         let mut spec = seed();
         spec.working_dir = "/work".into();
-        spec.config_files = vec!["/work/compose.yml".into()];
+        spec.config_files = vec!["/srv/compose.yml".into()];
         spec.services[0].hash = "HASH".into();
         let body = body(&spec, &spec.services[0], "jackdaw:test");
         let sorted: serde_json::Value = serde_json::to_value(&body).unwrap();
