@@ -9,6 +9,7 @@ pub mod compression;
 pub mod control_record;
 pub mod fetch;
 pub mod frame;
+pub mod group_record;
 mod guard;
 pub mod legacy;
 pub mod metadata_record;
