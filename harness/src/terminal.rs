@@ -89,6 +89,10 @@ impl Progress for Terminal {
         self.say(&format!(" {tick} {subject:44} {done:10} {:5.1}s", took.as_secs_f32()));
     }
 
+    fn warn(&self, warning: &str) {
+        Terminal::warn(self, warning);
+    }
+
     fn left_out(&self, service: &str, reason: &str) {
         self.say(&format!(" {} {service} is left out: {reason}", self.narrated("33", "-")));
     }

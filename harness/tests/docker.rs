@@ -8,8 +8,11 @@ mod common;
 use common::engine_answers;
 use serde_json::Value;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
+
+const CLUSTER_ID: &str = "HsDBs9l6UUmQq7Y5E6bNlw";
 
 /// A project on the engine, gone when dropped.
 struct Project {
@@ -34,14 +37,19 @@ impl Project {
 
     /// One node; `extra` goes into its environment.
     fn write(&self, extra: &str) {
+        self.write_with("data", CLUSTER_ID, extra);
+    }
+
+    /// One node on that volume or folder, of that cluster.
+    fn write_with(&self, volume: &str, cluster_id: &str, extra: &str) {
         let text = format!(
             "volumes: {{data: {{}}}}
 services:
   one:
     image: bitnami/kafka:3.7.0
-    volumes: ['data:/bitnami/kafka']
+    volumes: ['{volume}:/bitnami/kafka']
     environment:
-      KAFKA_KRAFT_CLUSTER_ID: HsDBs9l6UUmQq7Y5E6bNlw
+      KAFKA_KRAFT_CLUSTER_ID: {cluster_id}
       KAFKA_CFG_NODE_ID: 0
       KAFKA_CFG_PROCESS_ROLES: controller,broker
       KAFKA_CFG_CONTROLLER_QUORUM_VOTERS: 0@one:9093
@@ -110,4 +118,28 @@ fn a_project_is_made_kept_changed_and_removed_on_an_engine() {
     assert!(told.contains("Network jd-engine_default") && !told.contains("Volume"), "{told}");
     assert!(said(&project.run("down -v")).contains("Volume jd-engine_data"));
     assert!(project.instance().is_null());
+}
+
+#[test]
+fn what_lies_in_a_data_folder_is_told_before_the_node_starts() {
+    if !engine_answers("what_lies_in_a_data_folder_is_told_before_the_node_starts") {
+        return;
+    }
+    let project = Project::new("folders");
+    project.ok("up -d");
+    project.write_with("data", "AsDBs9l6UUmQq7Y5E6bNlw", "");
+    let told = said(&project.run("up -d"));
+    assert!(
+        told.contains(&format!("belongs to cluster {CLUSTER_ID}")) && told.contains("   ready"),
+        "{told}"
+    );
+    project.ok("down -v");
+
+    project.write_with("./kafka", CLUSTER_ID, "");
+    fs::create_dir(project.path("kafka")).unwrap();
+    fs::set_permissions(project.path("kafka"), PermissionsExt::from_mode(0o555)).unwrap();
+    let output = project.run("up -d");
+    assert_eq!(output.status.code(), Some(2), "{}", said(&output));
+    assert!(said(&output).contains("one: data folder ") && said(&output).contains("chown -R 1001:0"));
+    assert!(project.instance().is_null(), "nothing was made");
 }

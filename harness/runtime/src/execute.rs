@@ -20,6 +20,8 @@ pub trait Progress: Sync {
     fn begins(&self, step: &Step);
     /// It is done.
     fn done(&self, step: &Step, took: Duration);
+    /// Something worth knowing was found on the way.
+    fn warn(&self, warning: &str);
     /// A service is left out after all.
     fn left_out(&self, service: &str, reason: &str);
 }
@@ -74,6 +76,10 @@ async fn one(
     }
     match runtime.step(&plan.project, spec, step).await? {
         Outcome::Done => progress.done(step, began.elapsed()),
+        Outcome::Warned(warnings) => {
+            progress.done(step, began.elapsed());
+            warnings.iter().for_each(|warning| progress.warn(warning));
+        }
         Outcome::LeftOut(services, reason) => skip(services, &reason),
     }
     Ok(())

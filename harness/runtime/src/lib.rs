@@ -18,5 +18,6 @@ pub mod runtime;
 pub mod signal;
 #[cfg(test)]
 mod testing;
+pub mod volume;
 
 pub use runtime::{ExecSpec, Outcome, Preflight, Runtime, RuntimeError};

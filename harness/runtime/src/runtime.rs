@@ -49,6 +49,8 @@ pub type Result<T> = std::result::Result<T, RuntimeError>;
 pub enum Outcome {
     /// Done.
     Done,
+    /// Done, and this is worth knowing.
+    Warned(Vec<String>),
     /// Services that are left out, and why.
     LeftOut(Vec<String>, String),
 }

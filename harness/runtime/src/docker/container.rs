@@ -298,7 +298,7 @@ pub fn upload(service: &ServiceSpec, node: &NodePlan) -> io::Result<Vec<u8>> {
 }
 
 /// `1001:0` as numbers.
-fn owner(user: &str) -> (u64, u64) {
+pub(super) fn owner(user: &str) -> (u64, u64) {
     let (uid, gid) = user.split_once(':').unwrap_or((user, "0"));
     (uid.parse().unwrap_or(0), gid.parse().unwrap_or(0))
 }

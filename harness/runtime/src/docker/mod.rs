@@ -4,6 +4,7 @@
 
 pub mod container;
 mod exec;
+mod folders;
 pub mod image;
 mod observe;
 mod streams;
@@ -131,9 +132,12 @@ impl DockerRuntime {
         }
     }
 
-    async fn create(&self, spec: &ProjectSpec, name: &str) -> Result<()> {
+    async fn create(&self, spec: &ProjectSpec, name: &str) -> Result<Outcome> {
         let service =
             spec.service(name).ok_or_else(|| RuntimeError::Failed(format!("{name} is not in the file")))?;
+        if let (Some(node), true) = (&service.node, is_local()) {
+            folders::make_missing(service, node)?;
+        }
         let body = container::body(spec, service, &self.own()?.image);
         let options = CreateContainerOptionsBuilder::default().name(&service.container).build();
         let created = self.docker.create_container(Some(options), body).await;
@@ -155,8 +159,10 @@ impl DockerRuntime {
             let options = UploadToContainerOptionsBuilder::default().path("/").build();
             let body = bollard::body_full(tar.into());
             self.docker.upload_to_container(&service.container, Some(options), body).await.map_err(failed)?;
+            let warnings = self.other_clusters(service, node).await;
+            return Ok(if warnings.is_empty() { Outcome::Done } else { Outcome::Warned(warnings) });
         }
-        Ok(())
+        Ok(Outcome::Done)
     }
 
     async fn do_step(&self, spec: Option<&ProjectSpec>, step: &Step) -> Result<Outcome> {
@@ -175,7 +181,7 @@ impl DockerRuntime {
                 let wanted = spec.volumes.iter().find(|volume| volume.name == *name).ok_or_else(no_file)?;
                 self.docker.create_volume(container::volume(spec, wanted)).await.map_err(failed)?;
             }
-            Step::Create { service, .. } => self.create(spec.ok_or_else(no_file)?, service).await?,
+            Step::Create { service, .. } => return self.create(spec.ok_or_else(no_file)?, service).await,
             Step::Start { container, .. } => {
                 let started = self.docker.start_container(container, None::<StartContainerOptions>).await;
                 unless(started, &[NOT_MODIFIED])?;
@@ -235,6 +241,11 @@ impl DockerRuntime {
     }
 }
 
+/// Whether the engine is this machine's: another one has other ports and folders.
+fn is_local() -> bool {
+    std::env::var("DOCKER_HOST").map_or(true, |host| host.starts_with("unix:"))
+}
+
 /// Who keeps a socket of this machine from being bound, in words.
 fn taken(socket: SocketAddr) -> Option<String> {
     let error = holder::probe(socket).err()?;
@@ -275,10 +286,10 @@ impl Runtime for DockerRuntime {
     ) -> BoxFuture<'a, Result<Preflight>> {
         Box::pin(async move {
             let mut found = Preflight::default();
-            // The engine of another machine has other ports.
-            let is_local = std::env::var("DOCKER_HOST").map_or(true, |host| host.starts_with("unix:"));
-            if is_local {
+            if is_local() {
                 self.check_ports(starting, observed, &mut found).await;
+                let nodes = starting.iter().filter_map(|service| Some((service, service.node.as_ref()?)));
+                found.errors.extend(nodes.flat_map(|(service, node)| folders::unwritable(service, node)));
             }
             for service in starting.iter().filter(|service| service.reference.is_some()) {
                 let name = &service.name;

@@ -16,6 +16,7 @@ use crate::plan::{Kind, Means, Step};
 use crate::ready::{Findings, Look, until_ready};
 use crate::runtime::{ExecSpec, Outcome, Preflight, Result, Runtime, RuntimeError};
 use crate::signal;
+use crate::volume::other_cluster;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, BoxStream, StreamExt as _};
 use jackdaw_conventions::{ClusterIdOrigin, NodePlan};
@@ -184,15 +185,8 @@ impl ProcessRuntime {
                         .errors
                         .push(format!("{}: data folder {shown} cannot be written: {error}", service.name));
                 }
-                let (Some(there), Some(wanted)) = (layout::cluster_id_on(&folder), &node.cluster_id) else {
-                    continue;
-                };
-                if wanted.origin != ClusterIdOrigin::Derived && there != wanted.value {
-                    found.warnings.push(format!(
-                        "{}: its volume belongs to cluster {there}, the file says {}; the volume wins, as in Kafka",
-                        service.name, wanted.value
-                    ));
-                }
+                let there = layout::cluster_id_on(&folder);
+                found.warnings.extend(there.and_then(|there| other_cluster(&service.name, node, &there)));
             }
         }
     }

@@ -4,6 +4,7 @@ use super::address::{AddressBook, is_on_host};
 use super::instance::data_dir;
 use super::paths::ProjectDir;
 use crate::model::{MountSource, PortSpec, ProjectSpec, ServiceSpec};
+use crate::volume::{META_PROPERTIES, cluster_id_in};
 use jackdaw_conventions::{Listener, NodePlan};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -126,8 +127,7 @@ pub fn sockets(port: &PortSpec, published: u16, all: &[IpAddr]) -> Vec<SocketAdd
 
 /// The cluster id that a data folder was formatted with.
 pub fn cluster_id_on(folder: &Path) -> Option<String> {
-    let text = std::fs::read_to_string(folder.join("meta.properties")).ok()?;
-    text.lines().find_map(|line| line.strip_prefix("cluster.id=")).map(|id| id.trim().to_owned())
+    cluster_id_in(&std::fs::read_to_string(folder.join(META_PROPERTIES)).ok()?)
 }
 
 #[cfg(test)]
