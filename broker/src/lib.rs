@@ -7,6 +7,7 @@
 pub mod apis;
 pub mod config;
 pub mod controller;
+pub mod coordinators;
 pub mod dispatch;
 pub mod errors;
 pub mod lifecycle;

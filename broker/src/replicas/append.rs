@@ -19,6 +19,9 @@ use crate::errors;
 pub(super) struct Submission {
     pub records: Bytes,
     pub acks: i16,
+    pub origin: AppendOrigin,
+    /// Refused in any other leader epoch: what is written belongs to the state that one leadership began with.
+    pub required_epoch: Option<i32>,
     pub pending: Arc<Pending>,
     /// The partition's place in the request.
     pub slot: usize,
@@ -46,14 +49,14 @@ impl Partition {
     }
 
     fn append_leader(self: &Arc<Self>, writer: &mut Writer, submission: &Submission) {
-        let Submission { records, acks, pending, slot } = submission;
+        let Submission { records, acks, origin, required_epoch, pending, slot } = submission;
         let now_ms = super::now_ms();
         let checked = self.state().replica.check_append(*acks == -1);
         let epoch = match checked {
             _ if !self.dir.is_online() => {
                 return pending.answer(*slot, AppendResult::failed(ErrorCode::KafkaStorageError));
             }
-            Ok(epoch) if !writer.closed => epoch,
+            Ok(epoch) if !writer.closed && required_epoch.is_none_or(|required| required == epoch) => epoch,
             Ok(_) => return pending.answer(*slot, AppendResult::failed(ErrorCode::NotLeaderOrFollower)),
             Err(refusal) => {
                 let mut result = AppendResult::failed(refusal.code());
@@ -63,7 +66,7 @@ impl Partition {
                 return pending.answer(*slot, result);
             }
         };
-        match self.write_records(writer, records, epoch, now_ms) {
+        match self.write_records(writer, records, *origin, epoch, now_ms) {
             Err(result) => pending.answer(*slot, result),
             Ok((info, log_append_time_ms)) => {
                 let result = AppendResult {
@@ -84,12 +87,13 @@ impl Partition {
         self: &Arc<Self>,
         writer: &mut Writer,
         records: &Bytes,
+        origin: AppendOrigin,
         epoch: i32,
         now_ms: i64,
     ) -> Result<(AppendInfo, Option<i64>), AppendResult> {
         let log_start_offset = writer.log.log_start_offset();
         let config = Arc::clone(writer.log.config());
-        let options = validate_options(&config, &self.tp);
+        let options = validate_options(&config, &self.tp, origin);
         let offset = writer.log.log_end_offset();
         let validated = validate::validate_for_append(records.clone(), &options, offset, epoch, now_ms);
         let ValidatedBatches { batches, log_append_time_ms } = validated.map_err(|error| {
@@ -102,14 +106,14 @@ impl Partition {
                 ..AppendResult::failed(code)
             }
         })?;
-        if batches.iter().any(|b| b.info.is_transactional) {
+        if origin == AppendOrigin::Client && batches.iter().any(|b| b.info.is_transactional) {
             // There is no transaction coordinator that could ever end it.
             return Err(AppendResult {
                 log_start_offset,
                 ..AppendResult::failed(ErrorCode::InvalidTxnState)
             });
         }
-        let info = writer.log.append_leader(&batches, AppendOrigin::Client, now_ms).map_err(|error| {
+        let info = writer.log.append_leader(&batches, origin, now_ms).map_err(|error| {
             if let AppendError::Storage(error) = &error {
                 self.storage_failed(error);
             }
@@ -371,10 +375,14 @@ fn owes_flush(writer: &Writer) -> bool {
     limit != i64::MAX && writer.log.unflushed_records() >= limit
 }
 
-fn validate_options<'a>(config: &LogConfig, tp: &'a TopicPartition) -> ValidateOptions<'a> {
+fn validate_options<'a>(
+    config: &LogConfig,
+    tp: &'a TopicPartition,
+    origin: AppendOrigin,
+) -> ValidateOptions<'a> {
     ValidateOptions {
         topic_partition: tp,
-        origin: AppendOrigin::Client,
+        origin,
         compression: match config.compression_type {
             CompressionType::Producer => None,
             CompressionType::Uncompressed => Some(Compression::None),

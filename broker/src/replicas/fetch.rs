@@ -463,7 +463,7 @@ fn convert(records: &[Segment], magic: i8, offset: i64) -> Result<Vec<Segment>, 
     Ok(converted)
 }
 
-fn in_memory(segment: &Segment) -> std::io::Result<Bytes> {
+pub(super) fn in_memory(segment: &Segment) -> std::io::Result<Bytes> {
     use std::os::unix::fs::FileExt;
     match segment {
         Segment::Bytes(bytes) => Ok(bytes.clone()),

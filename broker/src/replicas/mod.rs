@@ -11,6 +11,7 @@ mod fetcher;
 mod flush;
 mod interest;
 mod offsets;
+mod own;
 mod partition;
 mod pending;
 mod produce;
@@ -44,6 +45,7 @@ use self::shared::Shared;
 use crate::config::{ReplicationConfig, StorageConfig};
 use crate::dispatch::{RequestContext, Response};
 use crate::net::Resolver;
+pub use own::{OwnAppend, OwnLog};
 pub use sink::{AlterPartitionSink, BrokerState, CommittedIsr, IsrChange, IsrChangeDone};
 
 /// What a replica manager is made of.
@@ -89,7 +91,7 @@ pub struct ReplicaManager {
 }
 
 /// The wall clock, in ms since the epoch.
-fn now_ms() -> i64 {
+pub(crate) fn now_ms() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

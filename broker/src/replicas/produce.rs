@@ -8,6 +8,7 @@ use jackdaw_wire::messages::produce_response::{
     BatchIndexAndErrorMessage, LeaderIdAndEpoch, NodeEndpoint, PartitionProduceResponse, TopicProduceResponse,
 };
 use jackdaw_wire::messages::{BrokerId, ProduceRequest, ProduceResponse, TopicName};
+use jackdaw_wire::validate::AppendOrigin;
 use jackdaw_wire::{ErrorCode, StrBytes, validate};
 
 use super::Produced;
@@ -70,7 +71,14 @@ impl Shared {
                     Err(result) => pending.answer(slot, result),
                     Ok(partition) => {
                         let pending = Arc::clone(&pending);
-                        partition.submit(Submission { records, acks: request.acks, pending, slot });
+                        partition.submit(Submission {
+                            records,
+                            acks: request.acks,
+                            origin: AppendOrigin::Client,
+                            required_epoch: None,
+                            pending,
+                            slot,
+                        });
                     }
                 }
                 slot += 1;

@@ -402,7 +402,7 @@ macro_rules! record_structs {
     (@default $type:ty) => { <$type>::default() };
     (@default $type:ty, $default:expr) => { $default };
     (@in $version:expr, $since:literal) => { $version >= $since };
-    (@in $version:expr, $since:literal, $until:literal) => { $version >= $since && $version <= $until };
+    (@in $version:expr, $since:literal, $until:literal) => { ($since..=$until).contains(&$version) };
     (@ignorable) => { false };
     (@ignorable $ignorable:literal) => { $ignorable };
     (@untagged) => { true };

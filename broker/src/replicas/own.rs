@@ -1,0 +1,105 @@
+//! What this broker itself writes to and reads from partitions it leads: the coordinators' topics.
+//!
+//! Must not know what the records mean.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use jackdaw_wire::ErrorCode;
+use jackdaw_wire::validate::AppendOrigin;
+
+use super::ReplicaManager;
+use super::append::Submission;
+use super::fetch::in_memory;
+use super::partition::Partition;
+use super::pending::Pending;
+use super::shared::TopicRef;
+use crate::errors;
+
+/// A batch of a coordinator (`ReplicaManager.appendForGroup`, `appendRecords` with `AppendOrigin.COORDINATOR`).
+#[derive(Debug, Clone)]
+pub struct OwnAppend {
+    pub batch: Bytes,
+    /// The leadership that the batch belongs to; in any other it is refused.
+    pub leader_epoch: i32,
+    pub acks: i16,
+    /// How long the acknowledgements may take.
+    pub timeout: Duration,
+}
+
+/// A partition that this broker leads, to be read up to its end.
+pub struct OwnLog {
+    partition: Arc<Partition>,
+}
+
+impl ReplicaManager {
+    /// Appends in the call; the future waits for what `acks` asks for, and gives the batch's base offset.
+    ///
+    /// # Errors
+    /// As a Produce request would be answered.
+    pub fn append_own(
+        &self,
+        topic: &str,
+        partition: i32,
+        append: OwnAppend,
+    ) -> impl Future<Output = Result<i64, ErrorCode>> + Send + 'static + use<> {
+        let located = self.shared.locate(&self.shared.image(), TopicRef::Name(topic), partition);
+        let submitted = located.map(|partition| {
+            let pending = Arc::new(Pending::new(1));
+            partition.submit(Submission {
+                records: append.batch,
+                acks: append.acks,
+                origin: AppendOrigin::Coordinator,
+                required_epoch: Some(append.leader_epoch),
+                pending: Arc::clone(&pending),
+                slot: 0,
+            });
+            pending
+        });
+        async move {
+            let pending = submitted?;
+            if !pending.is_done() && tokio::time::timeout(append.timeout, pending.wait()).await.is_err() {
+                pending.time_out();
+            }
+            let result = pending.take_results().into_iter().next().ok_or(ErrorCode::UnknownServerError)?;
+            result.error.map_or(Ok(result.base_offset), Err)
+        }
+    }
+
+    /// The log of a partition that this broker leads in this epoch or a later one.
+    pub fn own_log(&self, topic: &str, partition: i32, leader_epoch: i32) -> Result<OwnLog, ErrorCode> {
+        let partition = self.shared.locate(&self.shared.image(), TopicRef::Name(topic), partition)?;
+        let leads = partition.state().replica.check_append(false).is_ok_and(|epoch| epoch >= leader_epoch);
+        if leads { Ok(OwnLog { partition }) } else { Err(ErrorCode::NotLeaderOrFollower) }
+    }
+}
+
+impl OwnLog {
+    pub fn start_offset(&self) -> i64 {
+        self.partition.reader.log_start_offset()
+    }
+
+    /// The offset of the next record, committed or not: as a leader it never loses what it has.
+    pub fn end_offset(&self) -> i64 {
+        self.partition.reader.log_end_offset()
+    }
+
+    /// Whole batches from this offset on, of up to `max_bytes` but at least one; the last may be cut off. Reads on a
+    /// thread that may block.
+    pub async fn read(&self, from: i64, max_bytes: usize) -> Result<Bytes, ErrorCode> {
+        let partition = Arc::clone(&self.partition);
+        let read = tokio::task::spawn_blocking(move || {
+            let end = partition.reader.log_end_offset();
+            let found = partition.reader.read(from, max_bytes, end, true).map_err(|error| {
+                if let jackdaw_log::ReadError::Storage(error) = &error {
+                    partition.storage_failed(error);
+                }
+                errors::of_read(&error)
+            })?;
+            let Some(piece) = found.records.first() else { return Ok(Bytes::new()) };
+            in_memory(piece).map_err(|_| ErrorCode::KafkaStorageError)
+        });
+        read.await.unwrap_or(Err(ErrorCode::UnknownServerError))
+    }
+}
