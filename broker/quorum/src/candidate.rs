@@ -31,9 +31,19 @@ impl Candidate {
         self.count(Some(true)) >= self.majority()
     }
 
-    /// No majority can come any more.
-    pub fn is_lost(&self) -> bool {
-        self.count(Some(true)) + self.count(None) < self.majority()
+    /// No majority can come any more. Once refused, a candidate does not wait for voters that are known to be gone:
+    /// two survivors that each voted for themselves would otherwise both wait for the dead third.
+    pub fn is_lost(&self, gone: &BTreeSet<i32>) -> bool {
+        let is_refused = self.count(Some(false)) > 0;
+        let possible = self
+            .votes
+            .iter()
+            .filter(|(voter, vote)| match vote {
+                Some(granted) => *granted,
+                None => !is_refused || !gone.contains(voter),
+            })
+            .count();
+        possible < self.majority()
     }
 
     /// The first answer of a voter stands: a duplicate cannot turn it.

@@ -7,7 +7,8 @@
 //! * the leader sent EndQuorumEpoch (Kafka's own rule, in `inbound`);
 //! * the leader's connection closed and a fresh connect was refused, and a majority of the voters, this one
 //!   included, say by Kafka's own Fetch that they know of no leader. A voter that has lost its leader says so by
-//!   naming none; a JVM voter names it until its own timer ends, and then nothing is gained.
+//!   naming none; a JVM voter names it until its own timer ends, and then nothing is gained. Who then refuses a
+//!   candidate with a shorter log is next.
 //!
 //! All of it can be wrong, as a firewall can refuse a connection: the votes decide, by the usual rules.
 
@@ -115,12 +116,27 @@ impl Quorum {
         }
     }
 
-    /// This voter refused its vote to a candidate with a shorter log, while it had itself lost the leader: it is the
-    /// next in line.
-    pub(crate) fn plan_next_campaign(&mut self, had_lost_leader: bool) {
-        if had_lost_leader && matches!(self.state, State::Unattached { .. }) {
-            let delay_ms = self.config.early_step_ms + self.early_delay_ms(|_| true);
-            self.evidence.early_deadline_ms = Some(self.now_ms + delay_ms);
+    /// Evidence has put this node into an election, or is about to.
+    pub(crate) fn waits_for_election(&self) -> bool {
+        match &self.state {
+            State::Follower(follower) => follower.inquiry.is_some(),
+            State::Unattached { .. } => self.evidence.early_deadline_ms.is_some(),
+            State::Candidate(_) => !self.evidence.lost.is_empty(),
+            _ => false,
+        }
+    }
+
+    /// This voter refused its vote to a candidate with a shorter log, while it waited for an election itself: it is
+    /// the next in line, and at once if those who are not gone cannot elect the other one without it.
+    pub(crate) fn plan_next_campaign(&mut self, planned_ms: Option<i64>) {
+        if matches!(self.state, State::Unattached { .. }) {
+            let others = self.peers().difference(&self.evidence.lost).count();
+            let is_needed = others < self.majority();
+            let delay_ms =
+                if is_needed { 0 } else { self.config.early_step_ms + self.early_delay_ms(|_| true) };
+            let next_ms = self.now_ms + delay_ms;
+            self.evidence.early_deadline_ms =
+                Some(planned_ms.map_or(next_ms, |planned| planned.min(next_ms)));
         }
     }
 }

@@ -66,7 +66,7 @@ impl Quorum {
         if let Some(error) = self.validate_voter_request(candidate, epoch) {
             return messages::vote_response(Some(error), self.leader_and_epoch(), false);
         }
-        let had_lost_leader = matches!(&self.state, State::Follower(follower) if follower.inquiry.is_some());
+        let (waited, planned_ms) = (self.waits_for_election(), self.evidence.early_deadline_ms);
         if epoch > self.epoch {
             self.become_unattached(epoch);
         }
@@ -77,8 +77,8 @@ impl Quorum {
         };
         if granted && matches!(self.state, State::Unattached { .. }) {
             self.become_voted(epoch, candidate);
-        } else if !granted {
-            self.plan_next_campaign(had_lost_leader);
+        } else if !granted && waited {
+            self.plan_next_campaign(planned_ms);
         }
         messages::vote_response(None, self.leader_and_epoch(), granted)
     }

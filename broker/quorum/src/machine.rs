@@ -523,12 +523,13 @@ impl Quorum {
         self.maybe_become_leader();
         let State::Candidate(candidate) = &self.state else { return };
         let (retries, election_deadline_ms) = (candidate.retries, candidate.election_deadline_ms);
-        let (lost, unrecorded) = (candidate.is_lost(), candidate.unrecorded());
+        let (lost, unrecorded) = (candidate.is_lost(&self.evidence.lost), candidate.unrecorded());
         if self.shutdown_deadline_ms.is_none() {
             if let Some(backoff_deadline_ms) = candidate.backoff_deadline_ms {
                 return self.campaign_at(backoff_deadline_ms);
             }
-            if self.now_ms >= election_deadline_ms {
+            // A lost vote need not time out: it is tried again soon.
+            if lost || self.now_ms >= election_deadline_ms {
                 let backoff_deadline_ms = self.election_backoff_deadline(retries);
                 if let State::Candidate(candidate) = &mut self.state {
                     candidate.backoff_deadline_ms = Some(backoff_deadline_ms);

@@ -119,16 +119,6 @@ impl Quorum {
         }
         let State::Candidate(candidate) = &mut self.state else { return Ok(Outcome::Handled) };
         candidate.record(from, partition.vote_granted);
-        let (lost, backing_off) = (candidate.is_lost(), candidate.backoff_deadline_ms.is_some());
-        let retries = candidate.retries;
-        if lost && !backing_off {
-            // Not until the timeout: a gridlocked vote is tried again soon.
-            let backoff_deadline_ms = self.election_backoff_deadline(retries);
-            if let State::Candidate(candidate) = &mut self.state {
-                candidate.backoff_deadline_ms = Some(backoff_deadline_ms);
-            }
-        }
-        self.maybe_become_leader();
         Ok(Outcome::Handled)
     }
 

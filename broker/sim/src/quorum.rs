@@ -15,7 +15,7 @@ use jackdaw_wire::OffsetAndEpoch;
 use jackdaw_wire::batch::BatchBuilder;
 
 use crate::events::Events;
-use crate::seeds::Rng;
+use crate::seeds::{Rng, is_traced};
 use disk::{Batch, Disk, split};
 use oracle::Oracle;
 
@@ -95,6 +95,8 @@ struct Node {
     life: u64,
     machine: Option<Quorum>,
     disk: Disk,
+    /// As last told by the machine.
+    epoch: i32,
     wake_at_ms: i64,
     next_token: u64,
     /// Who asked, with what correlation, in which life.
@@ -122,6 +124,7 @@ pub struct World {
     /// Links that carry nothing, one way each.
     cut: BTreeSet<(i32, i32)>,
     quiet: bool,
+    traced: bool,
     next_value: u64,
     report: Report,
 }
@@ -151,6 +154,7 @@ impl World {
             oracle: Oracle::default(),
             cut: BTreeSet::new(),
             quiet: false,
+            traced: is_traced(),
             next_value: 0,
             report: Report::default(),
         };
@@ -160,6 +164,7 @@ impl World {
                 life: 0,
                 machine: None,
                 disk: Disk::default(),
+                epoch: 0,
                 wake_at_ms: i64::MAX,
                 next_token: 0,
                 askers: BTreeMap::new(),
@@ -216,6 +221,7 @@ impl World {
                 let at = self.at(node);
                 if self.nodes[at].life == life {
                     self.nodes[at].disk.synced_up_to(changes);
+                    self.disk_changed(node);
                     self.step(node, Input::Flushed { id });
                 }
             }
@@ -247,6 +253,7 @@ impl World {
         let persisted = node.disk.election.map(|election| (election, voters));
         let machine = Quorum::new(config, persisted, node.disk.recover(), now_ms);
         node.machine = Some(machine.expect("what a node wrote, it can start from"));
+        self.disk_changed(id);
         self.step(id, Input::Tick);
         let peers: Vec<i32> = self.nodes.iter().map(|node| node.id).filter(|&peer| peer != id).collect();
         for peer in peers {
@@ -269,6 +276,7 @@ impl World {
         node.wake_at_ms = i64::MAX;
         node.askers.clear();
         node.disk.crash(&mut self.rng);
+        self.disk_changed(id);
         self.report.crashes += 1;
         for peer in 1..=self.nodes.len() as i32 {
             // A killed process is noticed at once, a machine without power is not.
@@ -284,18 +292,30 @@ impl World {
         self.events.after(delay_ms, Event::Restart { node: id });
     }
 
+    fn disk_changed(&mut self, id: i32) {
+        if id <= self.faults.voters {
+            self.oracle.synced(id, &self.nodes[self.at(id)].disk);
+        }
+    }
+
     fn step(&mut self, id: i32, input: Input) {
         let (at, now_ms) = (self.at(id), self.events.now_ms());
         let Some(machine) = &mut self.nodes[at].machine else { return };
         let mut effects = Vec::new();
-        if let Err(error) = machine.step(now_ms, input.clone(), &mut effects) {
-            panic!("node {id} cannot go on after {input:?}: {error}");
+        if self.traced {
+            eprintln!("{now_ms} node {id} {} {}: {input:?}", machine.state_name(), machine.epoch());
+        }
+        if let Err(error) = machine.step(now_ms, input, &mut effects) {
+            panic!("node {id} cannot go on: {error}");
         }
         let crash_after = (!self.quiet && self.rng.below(1_000) < self.faults.crash_percent / 5)
             .then(|| self.rng.below(effects.len() as u64 + 1) as usize);
         for (done, effect) in effects.into_iter().enumerate() {
             if crash_after == Some(done) {
                 return self.crash(id);
+            }
+            if self.traced {
+                eprintln!("    {effect:?}");
             }
             self.carry_out(id, effect);
         }
@@ -348,7 +368,10 @@ impl World {
                 let delay_ms = if self.rng.chance(5) { 30 } else { self.rng.between(0, 3) };
                 self.events.after(delay_ms, Event::Flushed { node: id, life, id: flush, changes });
             }
-            Effect::FlushNow => self.nodes[at].disk.sync(),
+            Effect::FlushNow => {
+                self.nodes[at].disk.sync();
+                self.disk_changed(id);
+            }
             Effect::SnapshotChunk { id: snapshot, position, bytes } => {
                 let disk = &mut self.nodes[at].disk;
                 if position == 0 {
@@ -360,6 +383,7 @@ impl World {
             }
             Effect::RestartLogAt { id: snapshot, .. } => {
                 self.nodes[at].disk.restart_at(snapshot);
+                self.disk_changed(id);
                 assert_eq!(
                     self.nodes[at].disk.snapshots[&snapshot],
                     Oracle::snapshot_content(snapshot),
@@ -382,6 +406,7 @@ impl World {
                 self.reply(id, token, Response::FetchSnapshot(response));
             }
             Effect::Leader { current, epoch_start } => {
+                self.nodes[at].epoch = current.epoch;
                 if epoch_start.is_some() {
                     self.report.elections += 1;
                     self.report.first_leader_ms.get_or_insert(self.events.now_ms());
@@ -390,8 +415,10 @@ impl World {
                 }
             }
             Effect::HighWatermark(mark) => {
-                let voters = self.nodes.iter().take(self.faults.voters as usize).map(|node| &node.disk);
-                self.oracle.committed(id, mark, &self.nodes[at].disk, voters);
+                let voters = self.nodes.iter().take(self.faults.voters as usize);
+                let voters = voters.map(|node| (node.id, &node.disk));
+                let node = &self.nodes[at];
+                self.oracle.committed(id, node.epoch, mark, &node.disk, voters);
             }
         }
     }

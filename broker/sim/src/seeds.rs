@@ -1,7 +1,7 @@
 //! Runs a scenario for many seeds, or for the one that failed.
 //!
 //! `JACKDAW_SIM_SEEDS=n` runs n seeds instead of the few of a plain `cargo test`; `JACKDAW_SIM_FROM=n` begins there;
-//! `JACKDAW_SIM_SEED=n` replays one.
+//! `JACKDAW_SIM_SEED=n` replays one, and `JACKDAW_SIM_TRACE=1` shows each step of it.
 
 use std::panic::{self, AssertUnwindSafe};
 
@@ -42,6 +42,11 @@ impl Rng {
 
 fn number_from(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
+}
+
+/// Whether each step is to be shown on stderr.
+pub fn is_traced() -> bool {
+    number_from("JACKDAW_SIM_TRACE").is_some()
 }
 
 /// Runs `scenario` for `default_count` seeds, or as the environment says.

@@ -104,11 +104,73 @@ fn the_one_with_the_longer_log_is_next_in_line() {
     check(
         "longer_log",
         "
-        node 3 voters=1,2,3 epoch=4 leader=1 log=10 epochs=0@4
+        node 3 voters=1,2,3,4,5 epoch=4 leader=1 log=10 epochs=0@4
         lost 1
         vote 2 epoch=5 end=9@4
+        at 200
+        # a second try of the one that cannot win does not put it off
+        vote 2 epoch=6 end=9@4
         at 299
         at 300
+        ",
+    );
+    check(
+        "longer_log_needed",
+        "
+        node 3 voters=1,2,3 epoch=4 leader=1 log=10 epochs=0@4
+        lost 1
+        # the other survivor cannot win without this one
+        vote 2 epoch=5 end=9@4
+        ",
+    );
+}
+
+#[test]
+fn survivors_that_each_voted_for_themselves_do_not_wait_for_the_dead() {
+    check(
+        "split_vote",
+        "
+        node 2 voters=1,2,3 epoch=4 leader=1 log=10 epochs=0@4
+        lost 1
+        answer 3 error=NOT_LEADER_OR_FOLLOWER
+        vote 3 epoch=5 end=10@4
+        answer 3 rejected
+        at 300
+        answer 3 granted
+        ",
+    );
+    check(
+        "split_vote_evidence_last",
+        "
+        node 2 voters=1,2,3 epoch=4 log=10 epochs=0@4
+        at 2000
+        answer 3 rejected
+        lost 1
+        at 2300
+        ",
+    );
+    // The dead one may live: its late vote still counts, and without a refusal it is waited for.
+    check(
+        "split_vote_late",
+        "
+        node 2 voters=1,2,3 epoch=4 log=10 epochs=0@4
+        lost 1
+        at 2000
+        answer 3 rejected
+        answer 1 granted
+        ",
+    );
+}
+
+#[test]
+fn a_candidate_that_is_overtaken_by_a_shorter_log_goes_on() {
+    check(
+        "overtaken",
+        "
+        node 2 voters=1,2,3 epoch=4 leader=1 log=10 epochs=0@4
+        lost 1
+        answer 3 error=NOT_LEADER_OR_FOLLOWER
+        vote 3 epoch=6 end=9@4
         ",
     );
 }

@@ -48,6 +48,15 @@ struct Files {
 }
 
 impl Files {
+    /// Whether the log has that batch, or starts at a snapshot that stands for it.
+    fn has(&self, wanted: &Batch) -> bool {
+        if wanted.end_offset <= self.start_offset {
+            return true;
+        }
+        let at = self.batches.partition_point(|batch| batch.base_offset < wanted.base_offset);
+        self.batches.get(at) == Some(wanted)
+    }
+
     fn end_offset(&self) -> i64 {
         self.batches.last().map_or(self.start_offset, |batch| batch.end_offset)
     }
@@ -104,13 +113,13 @@ impl Disk {
         &self.files.batches
     }
 
-    /// Whether the synced log, or the snapshot it starts at, has that batch.
+    pub fn has(&self, wanted: &Batch) -> bool {
+        self.files.has(wanted)
+    }
+
+    /// As [`Disk::has`], whatever crash comes next.
     pub fn has_synced(&self, wanted: &Batch) -> bool {
-        if wanted.end_offset <= self.synced.start_offset {
-            return true;
-        }
-        let at = self.synced.batches.partition_point(|batch| batch.base_offset < wanted.base_offset);
-        self.synced.batches.get(at) == Some(wanted)
+        self.synced.has(wanted)
     }
 
     fn change(&mut self, change: Change) {
@@ -147,8 +156,11 @@ impl Disk {
     pub fn restart_at(&mut self, id: OffsetAndEpoch) {
         let (partial_id, content) = self.partial.take().expect("a snapshot is finished that was never begun");
         assert_eq!(partial_id, id, "another snapshot is finished than was fetched");
-        self.snapshots.clear();
-        self.snapshots.insert(id, content.into());
+        self.become_snapshot(id, content.into());
+    }
+
+    fn become_snapshot(&mut self, id: OffsetAndEpoch, content: Bytes) {
+        self.snapshots = BTreeMap::from([(id, content)]);
         self.synced_changes += self.changes.len();
         self.changes.clear();
         self.files = Files { start_offset: id.offset, ..Files::default() };
@@ -178,8 +190,16 @@ impl Disk {
         self.partial = None;
     }
 
-    /// What recovery finds. It fsyncs what it keeps, so all of it counts as flushed.
-    pub fn recover(&self) -> LogState {
+    /// What recovery finds. It fsyncs what it keeps, so all of it counts as flushed. A snapshot that outlived the
+    /// unsynced log it was made of takes its place (`KafkaMetadataLog.apply`).
+    pub fn recover(&mut self) -> LogState {
+        let log_epoch = self.files.epochs.last().map_or(0, |&(epoch, _)| epoch);
+        let log_end = OffsetAndEpoch::new(self.files.end_offset(), log_epoch);
+        if let Some((&id, content)) = self.snapshots.iter().next_back()
+            && id > log_end
+        {
+            self.become_snapshot(id, content.clone());
+        }
         LogState {
             start_offset: self.files.start_offset,
             end_offset: self.files.end_offset(),
