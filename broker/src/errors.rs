@@ -44,7 +44,9 @@ pub fn of_append(error: &AppendError) -> ErrorCode {
             ErrorCode::OutOfOrderSequenceNumber
         }
         AppendError::InvalidProducerEpoch { .. } => ErrorCode::InvalidProducerEpoch,
-        AppendError::InvalidTxnState { .. } => ErrorCode::InvalidTxnState,
+        AppendError::InvalidTxnState { .. } | AppendError::UnverifiedTransaction { .. } => {
+            ErrorCode::InvalidTxnState
+        }
         AppendError::TransactionCoordinatorFenced { .. } => ErrorCode::TransactionCoordinatorFenced,
         AppendError::LargerThanSegment { .. } => ErrorCode::RecordListTooLarge,
         AppendError::UnexpectedOffset { .. } | AppendError::OffsetsOutOfOrder { .. } => {

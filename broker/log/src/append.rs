@@ -12,13 +12,15 @@ use crate::batch::BatchMeta;
 use crate::error::{AppendError, AtPath, StorageError};
 use crate::index::{AbortedTxn, Entry, OffsetEntry, TimeEntry};
 use crate::log::{AppendInfo, Checked, Incoming, Log};
-use crate::producer::{Origin, Updates};
+use crate::producer::{Origin, Updates, VerificationGuard};
 use crate::reader::OffsetPosition;
 use crate::segment::{Segment, Tail};
 
 impl Log {
     /// Appends batches that were validated and stamped with offsets from [`Log::log_end_offset`] on. They are written
     /// as they are, header and body; the batches of one call succeed or fail together.
+    ///
+    /// `guard` is what [`Log::start_verification`] gave before the coordinator was asked, where it gave one.
     ///
     /// # Errors
     /// Producer state (`Client` and `Coordinator`), and `LargerThanSegment`. After an error other than storage's
@@ -27,6 +29,7 @@ impl Log {
         &mut self,
         batches: &[StampedBatch],
         origin: AppendOrigin,
+        guard: Option<VerificationGuard>,
         now_ms: i64,
     ) -> Result<AppendInfo, AppendError> {
         let origin = Origin::from(origin);
@@ -49,7 +52,7 @@ impl Log {
             });
         }
         self.check_offsets(&incoming)?;
-        self.append(&incoming, origin, now_ms)
+        self.append(&incoming, origin, guard, now_ms)
     }
 
     /// Appends a leader's bytes verbatim; a batch that is cut off at the end is left out. Also what a raft leader
@@ -67,7 +70,7 @@ impl Log {
             incoming.push(Incoming { meta, header: &batch.bytes[..HEADER_BYTES], body: batch.body() });
         }
         self.check_offsets(&incoming)?;
-        self.append(&incoming, Origin::Replication, now_ms)
+        self.append(&incoming, Origin::Replication, None, now_ms)
     }
 
     fn corrupt(&self, fault: &dyn std::fmt::Display) -> AppendError {
@@ -100,10 +103,11 @@ impl Log {
         &mut self,
         incoming: &[Incoming<'_>],
         origin: Origin,
+        guard: Option<VerificationGuard>,
         now_ms: i64,
     ) -> Result<AppendInfo, AppendError> {
         let Some(first) = incoming.first() else { return Ok(self.nothing_appended()) };
-        let mut checked = match self.check_producers(incoming, origin)? {
+        let mut checked = match self.check_producers(incoming, origin, guard)? {
             Checked::New(updates) => Some(updates),
             Checked::Duplicate(batch) => {
                 return Ok(AppendInfo {
@@ -148,7 +152,7 @@ impl Log {
 
     /// The effect of a part of an append whose whole was checked: only a follower's comes in parts.
     fn updates_of(&self, run: &[Incoming<'_>]) -> Result<Updates, AppendError> {
-        match self.check_producers(run, Origin::Replication)? {
+        match self.check_producers(run, Origin::Replication, None)? {
             Checked::New(updates) => Ok(updates),
             Checked::Duplicate(_) => Ok(Updates::default()),
         }

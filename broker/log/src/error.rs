@@ -83,6 +83,9 @@ pub enum AppendError {
         "Expected transactional write from producer {producer_id} at offset {offset} in partition {partition}"
     )]
     InvalidTxnState { producer_id: i64, offset: i64, partition: TopicPartition },
+    /// INVALID_TXN_STATE: nobody has verified that the producer's transaction includes this partition (KIP-890).
+    #[error("Record was not part of an ongoing transaction")]
+    UnverifiedTransaction { producer_id: i64, partition: TopicPartition },
     /// TRANSACTION_COORDINATOR_FENCED: an end marker of an older coordinator.
     #[error(
         "Invalid coordinator epoch for producerId {producer_id} at offset {offset} in partition {partition}: \

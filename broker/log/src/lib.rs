@@ -42,5 +42,5 @@ pub use flush::{FlushPlan, FlushTicket};
 pub use index::AbortedTxn;
 pub use log::{AppendInfo, DEFAULT_PRODUCER_EXPIRATION_MS, Log, OpenState};
 pub use meta::{CleanShutdown, MetaProperties, QuorumState, QuorumStateStore, read_topic_id, write_topic_id};
-pub use producer::{ProducerBatch, ProducerEntry, ProducerState};
+pub use producer::{ProducerBatch, ProducerEntry, ProducerState, VerificationGuard};
 pub use reader::{LogReader, OffsetPosition, OffsetQuery, ReadResult, TimestampAndOffset};

@@ -15,7 +15,7 @@ use crate::epochs::EpochCache;
 use crate::error::{AppendError, AtPath, OpenError, StorageError};
 use crate::names::{self, FolderKind};
 use crate::place::Place;
-use crate::producer::{Origin, ProducerState};
+use crate::producer::{Origin, ProducerState, VerificationGuard};
 use crate::reader::{LogReader, OffsetPosition};
 use crate::segment::{Segment, Tail};
 use crate::shared::{Published, Shared};
@@ -33,6 +33,8 @@ pub struct OpenState {
     pub log_start_offset: i64,
     /// `producer.id.expiration.ms`.
     pub producer_expiration_ms: i64,
+    /// `transaction.partition.verification.enable`: batches of a transaction need a guard to open it here.
+    pub verify_transactions: bool,
 }
 
 /// `producer.id.expiration.ms` where nothing else is said: a day.
@@ -45,6 +47,7 @@ impl Default for OpenState {
             recovery_point: 0,
             log_start_offset: 0,
             producer_expiration_ms: DEFAULT_PRODUCER_EXPIRATION_MS,
+            verify_transactions: false,
         }
     }
 }
@@ -103,6 +106,7 @@ pub struct Log {
     /// How often the end was cut: a flush begun before says nothing of what was written after.
     pub(crate) truncations: u64,
     pub(crate) producer_expiration_ms: i64,
+    verify_transactions: bool,
     pub(crate) topic_id: Option<Uuid>,
 }
 
@@ -143,7 +147,8 @@ impl Log {
             log_end_offset: loaded.log_end_offset,
             active_bytes: segments.last().map_or(0, |segment| segment.size_bytes()),
             epochs: Arc::clone(&epochs),
-            first_unstable_offset: loaded.producers.first_unstable_offset(),
+            first_open_offset: loaded.producers.first_open_offset(),
+            ended: loaded.producers.ended(),
         };
         let topic_id = meta::read_topic_id(&*place.disk, folder)?;
         Ok(Self {
@@ -165,6 +170,7 @@ impl Log {
             opened_at: state.recovery_point,
             truncations: 0,
             producer_expiration_ms: state.producer_expiration_ms,
+            verify_transactions: state.verify_transactions,
             topic_id,
             place,
         })
@@ -269,12 +275,27 @@ impl Log {
         Ok(())
     }
 
-    /// Tells how far records are replicated: ended transactions below it no longer hold readers back.
+    /// Tells how far records are replicated: ended transactions below it are forgotten.
     pub fn high_watermark_moved(&mut self, high_watermark: i64) {
-        if self.producers.first_unstable_offset().is_some() {
+        if self.producers.ended().is_some() {
             self.producers.forget_replicated(high_watermark);
             self.publish();
         }
+    }
+
+    /// Begins to verify that a producer's transaction includes this partition: the guard that its first append here
+    /// has to show. `None` where the transaction is open here, or where nothing is verified.
+    pub fn start_verification(
+        &mut self,
+        producer_id: i64,
+        sequence: i32,
+        epoch: i16,
+        now_ms: i64,
+    ) -> Option<VerificationGuard> {
+        if !self.verify_transactions {
+            return None;
+        }
+        self.producers.start_verification(producer_id, sequence, epoch, now_ms)
     }
 
     /// Forgets producers that were silent for long (`producer.id.expiration.ms`).
@@ -331,7 +352,8 @@ impl Log {
             log_end_offset: self.log_end_offset,
             active_bytes: self.active().size_bytes(),
             epochs: Arc::clone(&self.epochs),
-            first_unstable_offset: self.producers.first_unstable_offset(),
+            first_open_offset: self.producers.first_open_offset(),
+            ended: self.producers.ended(),
         });
     }
 
@@ -339,6 +361,7 @@ impl Log {
         &self,
         incoming: &[Incoming<'_>],
         origin: Origin,
+        guard: Option<VerificationGuard>,
     ) -> Result<Checked, AppendError> {
         let mut updates = crate::producer::Updates::default();
         for batch in incoming.iter().filter(|batch| batch.meta.has_producer_id()) {
@@ -346,6 +369,16 @@ impl Log {
                 && let Some(duplicate) = self.producers.find_duplicate(&batch.meta)
             {
                 return Ok(Checked::Duplicate(duplicate));
+            }
+            let needs_guard = self.verify_transactions
+                && origin != Origin::Replication
+                && batch.meta.is_transactional
+                && !batch.meta.is_control;
+            if needs_guard && !self.producers.is_verified(batch.meta.producer_id, guard) {
+                return Err(AppendError::UnverifiedTransaction {
+                    producer_id: batch.meta.producer_id,
+                    partition: self.partition().clone(),
+                });
             }
             let marker = if batch.meta.is_control { crate::batch::end_marker(batch.body) } else { None };
             self.producers.check(&mut updates, &batch.meta, marker, origin, &self.place.partition)?;

@@ -4,6 +4,7 @@
 //! Pure: no clock, no files. The log keeps it in `.snapshot` files and rebuilds it from them and its records.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use jackdaw_wire::types::TopicPartition;
 use jackdaw_wire::validate::AppendOrigin;
@@ -17,6 +18,21 @@ const NO_PRODUCER_EPOCH: i16 = -1;
 const NO_SEQUENCE: i32 = -1;
 const NO_TIMESTAMP: i64 = -1;
 const NO_COORDINATOR_EPOCH: i32 = -1;
+
+/// Tells one verification of a producer's transaction from every other (KIP-890, `VerificationGuard`): an answer of
+/// the coordinator counts only while nothing was appended, and no transaction ended, since it was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct VerificationGuard(pub u64);
+
+/// A transaction of which this partition does not know yet that it is part (`VerificationStateEntry`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Verification {
+    guard: VerificationGuard,
+    began_ms: i64,
+    /// A batch with a higher one waits until this one is written: it would shut the lower one out.
+    lowest_sequence: i32,
+    epoch: i16,
+}
 
 /// Whence records come, which decides how they are checked (`AppendOrigin`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -147,6 +163,9 @@ struct Update {
     /// Starts from the entry without its batches; gathers those of this append.
     updated: ProducerEntry,
     started: Vec<i64>,
+    verification: Option<Verification>,
+    /// A batch of a transaction settles what was to be verified.
+    settles_verification: bool,
 }
 
 /// The changes one append makes: checked, not yet applied.
@@ -164,6 +183,8 @@ pub struct ProducerState {
     ongoing: BTreeMap<i64, Txn>,
     /// Ended ones whose end marker is not yet below the high watermark.
     unreplicated: BTreeMap<i64, Txn>,
+    verifications: HashMap<i64, Verification>,
+    next_guard: u64,
     /// Up to where (exclusive) records are taken into account.
     map_end_offset: i64,
 }
@@ -234,6 +255,7 @@ impl ProducerState {
             .by_producer
             .entry(meta.producer_id)
             .or_insert_with(|| self.begin_update(meta.producer_id));
+        update.settles_verification |= meta.is_transactional;
         if meta.is_control {
             let Some(marker) = marker else { return Ok(()) };
             let completed = update.end_transaction(meta, marker, origin, partition)?;
@@ -255,12 +277,51 @@ impl ProducerState {
             current_last_sequence: current.map_or(NO_SEQUENCE, ProducerEntry::last_sequence),
             updated,
             started: Vec::new(),
+            verification: self.verifications.get(&producer_id).copied(),
+            settles_verification: false,
         }
+    }
+
+    /// Begins to verify that a producer's transaction includes this partition, or goes on with it. `None` where its
+    /// transaction is open here already: nothing is to be verified (`UnifiedLog.maybeStartTransactionVerification`).
+    pub(crate) fn start_verification(
+        &mut self,
+        producer_id: i64,
+        sequence: i32,
+        epoch: i16,
+        now_ms: i64,
+    ) -> Option<VerificationGuard> {
+        if self.has_open_transaction(producer_id) {
+            return None;
+        }
+        let next_guard = &mut self.next_guard;
+        let entry = self.verifications.entry(producer_id).or_insert_with(|| {
+            *next_guard += 1;
+            let guard = VerificationGuard(*next_guard);
+            Verification { guard, began_ms: now_ms, lowest_sequence: sequence, epoch }
+        });
+        if epoch == entry.epoch {
+            entry.lowest_sequence = entry.lowest_sequence.min(sequence);
+        } else if epoch > entry.epoch {
+            entry.epoch = epoch;
+            entry.lowest_sequence = sequence;
+        }
+        Some(entry.guard)
+    }
+
+    /// Whether a batch of a transaction may be written: the transaction is open here, or was verified with this
+    /// guard and nothing happened since.
+    pub(crate) fn is_verified(&self, producer_id: i64, guard: Option<VerificationGuard>) -> bool {
+        let expected = self.verifications.get(&producer_id).map(|entry| entry.guard);
+        self.has_open_transaction(producer_id) || (guard.is_some() && guard == expected)
     }
 
     /// Applies what was checked, without the ends of transactions (`ProducerStateManager.update`).
     pub(crate) fn apply(&mut self, updates: Updates) -> Vec<CompletedTxn> {
         for (producer_id, update) in updates.by_producer {
+            if update.settles_verification {
+                self.verifications.remove(&producer_id);
+            }
             for first_offset in &update.started {
                 self.ongoing.insert(*first_offset, Txn { producer_id, last_offset: None });
             }
@@ -309,6 +370,17 @@ impl ProducerState {
         ongoing.into_iter().chain(unreplicated).min().copied()
     }
 
+    /// Where the first open transaction begins.
+    pub(crate) fn first_open_offset(&self) -> Option<i64> {
+        self.ongoing.keys().next().copied()
+    }
+
+    /// First and last offsets of the ended transactions that are not known to be replicated.
+    pub(crate) fn ended(&self) -> Option<Arc<Vec<(i64, i64)>>> {
+        let ended = self.unreplicated.iter().filter_map(|(first, txn)| Some((*first, txn.last_offset?)));
+        (!self.unreplicated.is_empty()).then(|| Arc::new(ended.collect()))
+    }
+
     pub fn has_open_transaction(&self, producer_id: i64) -> bool {
         self.producers.get(&producer_id).is_some_and(|entry| entry.current_txn_first_offset.is_some())
     }
@@ -319,8 +391,10 @@ impl ProducerState {
         self.producers.get(&oldest.producer_id).map(|entry| entry.last_timestamp_ms)
     }
 
-    /// Forgets producers that were silent for `expiration_ms` and have no open transaction.
+    /// Forgets producers that were silent for `expiration_ms` and have no open transaction, and verifications that
+    /// nothing came of.
     pub(crate) fn remove_expired(&mut self, now_ms: i64, expiration_ms: i64) {
+        self.verifications.retain(|_, entry| now_ms - entry.began_ms < expiration_ms);
         self.producers.retain(|_, entry| !is_expired(entry, now_ms, expiration_ms));
         if self.producers.is_empty() {
             self.producers = HashMap::new();
@@ -361,6 +435,10 @@ impl Update {
     fn check_sequence(&self, meta: &BatchMeta, partition: &TopicPartition) -> Result<(), AppendError> {
         let incoming = meta.base_sequence;
         let known_epoch = self.updated.producer_epoch;
+        let lowest = self.verification.map(|verification| verification.lowest_sequence);
+        if let Some(current) = lowest.filter(|lowest| incoming > *lowest) {
+            return Err(Self::out_of_order(meta, partition, current));
+        }
         if meta.producer_epoch != known_epoch {
             if incoming == 0 || known_epoch == NO_PRODUCER_EPOCH {
                 return Ok(());
@@ -385,13 +463,17 @@ impl Update {
         if follows || self.current_epoch == NO_PRODUCER_EPOCH {
             return Ok(());
         }
-        Err(AppendError::OutOfOrderSequence {
+        Err(Self::out_of_order(meta, partition, current))
+    }
+
+    fn out_of_order(meta: &BatchMeta, partition: &TopicPartition, current: i32) -> AppendError {
+        AppendError::OutOfOrderSequence {
             producer_id: meta.producer_id,
             offset: meta.base_offset,
             partition: partition.clone(),
-            incoming,
+            incoming: meta.base_sequence,
             current,
-        })
+        }
     }
 
     fn add_batch(

@@ -109,8 +109,12 @@ impl LogReader {
 
     /// The last stable offset below `high_watermark`: what `read_committed` may see.
     pub fn last_stable_offset(&self, high_watermark: i64) -> i64 {
-        let first_unstable = self.shared.with(|published| published.first_unstable_offset);
-        first_unstable.map_or(high_watermark, |offset| offset.min(high_watermark))
+        self.shared.with(|published| published.last_stable_offset(high_watermark))
+    }
+
+    /// Whether the writer is to hear of the high watermark: it remembers ended transactions until they are below.
+    pub fn has_ended_transactions(&self) -> bool {
+        self.shared.with(|published| published.ended.is_some())
     }
 
     pub fn latest_epoch(&self) -> Option<i32> {
@@ -144,6 +148,26 @@ impl LogReader {
     ) -> Result<ReadResult, ReadError> {
         self.with_looks(|log| {
             read_at(log, &self.shared, start_offset, max_bytes, upper_bound_offset, min_one_batch)
+        })
+    }
+
+    /// As [`LogReader::read`], with the aborted transactions of which records may have been read: both of one moment,
+    /// because compaction removes records and their entries together.
+    pub fn read_committed(
+        &self,
+        start_offset: i64,
+        max_bytes: usize,
+        upper_bound_offset: i64,
+        min_one_batch: bool,
+    ) -> Result<(ReadResult, Vec<AbortedTxn>), ReadError> {
+        self.with_looks(|log| {
+            let read =
+                read_at(log, &self.shared, start_offset, max_bytes, upper_bound_offset, min_one_batch)?;
+            if read.size_bytes == 0 {
+                return Ok((read, Vec::new()));
+            }
+            let aborted = aborted_between(log, start_offset, end_of_read(log, &read)?)?;
+            Ok((read, aborted))
         })
     }
 
@@ -181,21 +205,7 @@ impl LogReader {
         from_offset: i64,
         to_offset: i64,
     ) -> Result<Vec<AbortedTxn>, ReadError> {
-        self.with_looks(|log| {
-            let mut found = Vec::new();
-            let first = log.segment_of(from_offset).unwrap_or(0);
-            for segment in &log.segments[first..] {
-                for txn in segment.aborted()? {
-                    if txn.last_offset >= from_offset && txn.first_offset < to_offset {
-                        found.push(txn);
-                    }
-                    if txn.last_stable_offset >= to_offset {
-                        return Ok(found);
-                    }
-                }
-            }
-            Ok(found)
-        })
+        self.with_looks(|log| Ok(aborted_between(log, from_offset, to_offset)?))
     }
 
     fn with_looks<T>(&self, read: impl Fn(&Published) -> Result<T, ReadError>) -> Result<T, ReadError> {
@@ -208,6 +218,37 @@ impl LogReader {
             }
         }
     }
+}
+
+/// An offset at or behind the end of what was read, as near as the index tells (`LogSegment.fetchUpperBoundOffset`).
+fn end_of_read(log: &Published, read: &ReadResult) -> Result<i64, StorageError> {
+    let Some(number) = log.segment_of(read.start.segment_base_offset) else { return Ok(log.log_end_offset) };
+    if let Some(offset) =
+        log.segments[number].indexed_offset_at(read.start.position + read.size_bytes as u64)?
+    {
+        return Ok(offset);
+    }
+    Ok(log.segments.get(number + 1).map_or(log.log_end_offset, |next| next.base_offset))
+}
+
+pub(crate) fn aborted_between(
+    log: &Published,
+    from_offset: i64,
+    to_offset: i64,
+) -> Result<Vec<AbortedTxn>, StorageError> {
+    let mut found = Vec::new();
+    let first = log.segment_of(from_offset).unwrap_or(0);
+    for segment in &log.segments[first..] {
+        for txn in segment.aborted()? {
+            if txn.last_offset >= from_offset && txn.first_offset < to_offset {
+                found.push(txn);
+            }
+            if txn.last_stable_offset >= to_offset {
+                return Ok(found);
+            }
+        }
+    }
+    Ok(found)
 }
 
 fn is_gone(error: &StorageError) -> bool {

@@ -467,6 +467,23 @@ impl Segment {
         Ok(index::find_last(&*self.offset_index_file()?, &path, count, is_before)?.map(|(_, entry)| entry))
     }
 
+    /// The offset of the first index entry at or behind a position, if there is one.
+    pub fn indexed_offset_at(&self, position: u64) -> Result<Option<i64>, StorageError> {
+        let count = self.offset_entries()?;
+        if count == 0 {
+            return Ok(None);
+        }
+        let path = self.path(names::OFFSET_INDEX_SUFFIX);
+        let file = self.offset_index_file()?;
+        let is_before = |entry: &OffsetEntry| u64::from(entry.position) < position;
+        let next = index::find_last(&*file, &path, count, is_before)?.map_or(0, |(number, _)| number + 1);
+        if next >= count {
+            return Ok(None);
+        }
+        let entry = index::read_entry::<OffsetEntry>(&*file, &path, next)?;
+        Ok(entry.map(|entry| self.base_offset + i64::from(entry.relative_offset)))
+    }
+
     /// The offset after which records may have a timestamp at or after `timestamp_ms`, by the time index.
     pub fn offset_by_time(&self, timestamp_ms: i64) -> Result<i64, StorageError> {
         let count = self.time_entries()?;

@@ -16,11 +16,22 @@ pub(crate) struct Published {
     /// Bytes of the last segment up to the log end.
     pub active_bytes: u64,
     pub epochs: Arc<EpochCache>,
-    /// Where the first transaction that is not yet decided and replicated begins.
-    pub first_unstable_offset: Option<i64>,
+    /// Where the first transaction that is open begins.
+    pub first_open_offset: Option<i64>,
+    /// First and last offsets of ended transactions whose end may not be replicated yet; mostly there are none.
+    pub ended: Option<Arc<Vec<(i64, i64)>>>,
 }
 
 impl Published {
+    /// What `read_committed` may see below `high_watermark`: not beyond a transaction that is open, or whose end is
+    /// not replicated (`maybeIncrementFirstUnstableOffset`).
+    pub fn last_stable_offset(&self, high_watermark: i64) -> i64 {
+        let ended = self.ended.iter().flat_map(|ended| ended.iter());
+        let unreplicated = ended.filter(|(_, last)| *last >= high_watermark).map(|(first, _)| *first);
+        let first_unstable = unreplicated.chain(self.first_open_offset).min();
+        first_unstable.map_or(high_watermark, |offset| offset.max(self.log_start_offset).min(high_watermark))
+    }
+
     /// The number of the segment that `offset` lies in: the last that starts at or before it.
     pub fn segment_of(&self, offset: i64) -> Option<usize> {
         self.segments.partition_point(|segment| segment.base_offset <= offset).checked_sub(1)

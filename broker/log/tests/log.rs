@@ -59,7 +59,7 @@ fn segments_roll_by_size_by_time_and_at_the_end_of_relative_offsets() {
 fn a_leaders_append_larger_than_a_segment_is_refused() {
     let mut log = TestLog::new(LogConfig { segment_bytes: 100, ..LogConfig::default() });
     let refused =
-        log.log.append_leader(&[stamped(&batch(0, 0, NOW_MS, 3, None))], AppendOrigin::Client, NOW_MS);
+        log.log.append_leader(&[stamped(&batch(0, 0, NOW_MS, 3, None))], AppendOrigin::Client, None, NOW_MS);
     assert!(matches!(refused, Err(AppendError::LargerThanSegment { .. })));
     assert_eq!(log.end(), 0);
 }
@@ -72,7 +72,7 @@ fn producers_are_checked_as_kafka_checks_them() {
         bytes[51..53].copy_from_slice(&epoch.to_be_bytes());
         let crc = crc32c::crc32c(&bytes[21..]).to_be_bytes();
         bytes[17..21].copy_from_slice(&crc);
-        match log.log.append_leader(&[stamped(&bytes.into())], AppendOrigin::Client, NOW_MS) {
+        match log.log.append_leader(&[stamped(&bytes.into())], AppendOrigin::Client, None, NOW_MS) {
             Ok(info) if info.is_duplicate => {
                 format!("duplicate of {}..={}", info.first_offset, info.last_offset)
             }
@@ -250,6 +250,29 @@ fn transactions_hold_the_last_stable_offset_back_until_their_end_is_replicated()
     };
     assert_eq!(aborted(0, 6), [(7, 2)]);
     assert_eq!((aborted(5, 6), aborted(0, 2)), (vec![], vec![]));
+}
+
+#[test]
+fn a_transaction_opens_only_with_the_guard_it_was_verified_with() {
+    let mut log = TestLog::new(LogConfig::default());
+    log.reopen(OpenState { verify_transactions: true, ..OpenState::default() });
+    let append = |log: &mut TestLog, sequence, guard| {
+        let batch = stamped(&transactional(log.end(), 0, 7, 0, sequence));
+        log.log.append_leader(&[batch], AppendOrigin::Client, guard, NOW_MS)
+    };
+    let refused = append(&mut log, 0, None);
+    assert!(matches!(refused, Err(AppendError::UnverifiedTransaction { producer_id: 7, .. })));
+    let guard = log.log.start_verification(7, 0, 0, NOW_MS);
+    assert_eq!(log.log.start_verification(7, 3, 0, NOW_MS), guard, "it goes on");
+    let early = append(&mut log, 3, guard);
+    assert!(matches!(early, Err(AppendError::OutOfOrderSequence { incoming: 3, current: 0, .. })));
+    append(&mut log, 0, guard).unwrap();
+    append(&mut log, 1, None).unwrap();
+    assert_eq!(log.log.start_verification(7, 2, 0, NOW_MS), None, "it is open");
+    let marker = stamped(&end_marker(log.end(), 0, 7, true));
+    log.log.append_leader(&[marker], AppendOrigin::Coordinator, None, NOW_MS).unwrap();
+    let stale = append(&mut log, 2, guard);
+    assert!(matches!(stale, Err(AppendError::UnverifiedTransaction { .. })), "confirmed before the marker");
 }
 
 #[test]

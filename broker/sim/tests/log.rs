@@ -135,7 +135,7 @@ impl Model {
         let batch = self.new_batch(self.end(), producer);
         let stamped = [StampedBatch::from_batch(&BatchRef::parse(&batch.bytes).unwrap()).unwrap()];
         let now_ms = self.now_ms;
-        let info = self.log().append_leader(&stamped, AppendOrigin::Client, now_ms).unwrap();
+        let info = self.log().append_leader(&stamped, AppendOrigin::Client, None, now_ms).unwrap();
         assert_eq!((info.first_offset, info.last_offset, info.is_duplicate), (batch.base, batch.last, false));
         self.remember(batch);
         self.repeat_or_skip(&stamped[0], producer);
@@ -148,7 +148,7 @@ impl Model {
         if self.rng.chance(20) {
             let mut again = sent.clone();
             again.restamp(end, epoch);
-            let info = self.log().append_leader(&[again], AppendOrigin::Client, now_ms).unwrap();
+            let info = self.log().append_leader(&[again], AppendOrigin::Client, None, now_ms).unwrap();
             assert!(info.is_duplicate);
             assert_eq!((info.first_offset, info.last_offset), (sent.info.base_offset, sent.info.last_offset));
         }
@@ -156,7 +156,7 @@ impl Model {
             let sequence = self.sequences[&id] + 7;
             let gap = self.new_batch(end, Some((id, sequence)));
             let gap = StampedBatch::from_batch(&BatchRef::parse(&gap.bytes).unwrap()).unwrap();
-            let refused = self.log().append_leader(&[gap], AppendOrigin::Client, now_ms);
+            let refused = self.log().append_leader(&[gap], AppendOrigin::Client, None, now_ms);
             assert!(matches!(refused, Err(AppendError::OutOfOrderSequence { .. })), "{refused:?}");
         }
         assert_eq!(self.log().log_end_offset(), end);

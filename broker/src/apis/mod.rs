@@ -11,6 +11,7 @@ mod coordinators;
 pub mod forward;
 mod metadata;
 mod producer_ids;
+mod transactions;
 
 use std::sync::Arc;
 
@@ -149,6 +150,14 @@ impl Inner {
             ApiKey::ListOffsets => {
                 Response::encode(&context, &replicas.list_offsets(&context, decode(&context, body)?).await)
             }
+            ApiKey::WriteTxnMarkers => {
+                let request = decode(&context, body)?;
+                Response::encode(&context, &transactions::write_markers(replicas, request).await)
+            }
+            ApiKey::DescribeProducers => {
+                let reply = replicas.describe_producers(decode(&context, body)?).await;
+                Response::encode(&context, &reply)
+            }
             ApiKey::OffsetForLeaderEpoch => {
                 let request = decode(&context, body)?;
                 Response::encode(&context, &replicas.offset_for_leader_epoch(&context, request).await)
@@ -161,7 +170,7 @@ impl Inner {
     }
 
     async fn init_producer_id(&self, request: &InitProducerIdRequest) -> InitProducerIdResponse {
-        match producer_ids::check(request, self.parts.config.transaction_max_timeout_ms) {
+        match producer_ids::check(request, self.parts.config.transactions.max_timeout_ms) {
             Ok(()) => self.producer_ids.reply().await,
             Err(code) => producer_ids::refusal(code),
         }

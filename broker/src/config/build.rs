@@ -11,7 +11,7 @@ use jackdaw_log::{TOPIC_CONFIGS, TopicConfigs};
 use super::values::{Problem, Values, split_csv};
 use super::{
     Config, LifecycleConfig, Listener, MetadataLogConfig, NetworkConfig, QuorumConfig, ReplicationConfig,
-    Roles, StorageConfig, TopicsConfig, listeners, properties, validate, versions,
+    Roles, StorageConfig, TopicsConfig, TransactionsConfig, listeners, properties, validate, versions,
 };
 
 impl Config {
@@ -97,7 +97,10 @@ fn build(values: &mut Values) -> Option<Config> {
         replication: replication(values),
         storage: storage(values),
         topics: topics(values),
-        transaction_max_timeout_ms: values.number("transaction.max.timeout.ms"),
+        transactions: TransactionsConfig {
+            max_timeout_ms: values.number("transaction.max.timeout.ms"),
+            partition_verification_enable: values.is_true("transaction.partition.verification.enable"),
+        },
         producer_id_expiration_ms: values.number("producer.id.expiration.ms"),
         producer_id_expiration_check_interval_ms: values.number("producer.id.expiration.check.interval.ms"),
         topic_defaults,

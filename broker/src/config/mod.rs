@@ -45,7 +45,7 @@ pub struct Config {
     pub replication: ReplicationConfig,
     pub storage: StorageConfig,
     pub topics: TopicsConfig,
-    pub transaction_max_timeout_ms: i32,
+    pub transactions: TransactionsConfig,
     pub producer_id_expiration_ms: i32,
     pub producer_id_expiration_check_interval_ms: i32,
     /// The broker's values of all topic-level settings, under their topic-level names.
@@ -175,6 +175,13 @@ pub struct TopicsConfig {
     pub transactions_topic_replication_factor: i16,
     pub transactions_topic_min_isr: i32,
     pub transactions_topic_segment_bytes: i32,
+}
+
+/// `transaction.*`
+#[derive(Clone, Debug)]
+pub struct TransactionsConfig {
+    pub max_timeout_ms: i32,
+    pub partition_verification_enable: bool,
 }
 
 impl Config {

@@ -23,6 +23,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use jackdaw_log::VerificationGuard;
 use jackdaw_metadata::MetadataImage;
 use jackdaw_wire::{ErrorCode, Uuid};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -87,6 +88,8 @@ pub struct Append {
     pub batch: Bytes,
     pub acks: i16,
     pub timeout_ms: u64,
+    /// For a batch of a transaction: what [`ReplicaManager::verify_transaction`] gave.
+    pub guard: Option<VerificationGuard>,
 }
 
 /// Why the log of a partition cannot be understood.
@@ -102,6 +105,9 @@ pub trait Machine: Send + 'static {
     type Reply: Send + 'static;
     type Command: Send + 'static;
 
+    /// The epoch that the machine leads its partition in: told before anything is loaded, and when it leads on in
+    /// a later one.
+    fn leads(&mut self, _leader_epoch: i32) {}
     /// One record of the log, in order.
     fn load(&mut self, place: &Place, key: Option<Bytes>, value: Option<Bytes>) -> Result<(), LoadError>;
     /// A transaction marker in the log.

@@ -78,6 +78,12 @@ impl<M: Machine> Task<M> {
         *self.epochs.borrow()
     }
 
+    fn tell_epoch(&mut self) {
+        if let Some(epoch) = self.epoch() {
+            self.machine.leads(epoch);
+        }
+    }
+
     pub async fn run(mut self) {
         let topic = self.shared.options.topic;
         let partition = self.partition;
@@ -86,6 +92,7 @@ impl<M: Machine> Task<M> {
             "Elected as the coordinator of {topic}-{partition} in epoch {:?}", self.epoch()
         );
         let begun = Instant::now();
+        self.tell_epoch();
         match self.load().await {
             Ok(offsets) => {
                 self.machine.loaded(self.shared.now());
@@ -150,7 +157,10 @@ impl<M: Machine> Task<M> {
             let deadline = deadline.unwrap_or_else(|| Instant::now() + IDLE);
             tokio::select! {
                 biased;
-                changed = self.epochs.changed() => if changed.is_err() { return },
+                changed = self.epochs.changed() => match changed {
+                    Ok(()) => self.tell_epoch(),
+                    Err(_) => return,
+                },
                 Some((ticket, outcome)) = self.appends.next(), if !self.appends.is_empty() => {
                     self.machine.appended(self.shared.now(), ticket, outcome);
                 }
@@ -208,6 +218,7 @@ impl<M: Machine> Task<M> {
                     leader_epoch,
                     acks: append.acks,
                     timeout: Duration::from_millis(append.timeout_ms),
+                    guard: append.guard,
                 };
                 options.replicas.append_own(options.topic, self.partition, own).boxed()
             }

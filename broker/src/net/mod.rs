@@ -4,10 +4,12 @@
 
 pub mod client;
 mod connection;
+pub mod peers;
 pub mod resolve;
 pub mod server;
 
 pub use client::{ClientError, Link, NodeClient};
+pub use peers::Peers;
 pub use resolve::{HostPort, Resolver};
 pub use server::{BindError, Bound, Handler, Limits, Server};
 

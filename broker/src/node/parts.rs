@@ -400,6 +400,10 @@ impl Opening<'_> {
             storage: config.storage.clone(),
             topic_defaults: config.topic_defaults.clone(),
             producer_id_expiration_ms: i64::from(config.producer_id_expiration_ms),
+            verify_transactions: config.transactions.partition_verification_enable,
+            request_timeout: Duration::from_millis(
+                u64::try_from(config.network.request_timeout_ms).unwrap_or_default(),
+            ),
             log_dirs,
             inter_broker_listener: Arc::clone(&config.inter_broker_listener_name),
             resolver: Arc::clone(self.resolver),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use jackdaw_log::{AppendError, AppendInfo, CompressionType, LogConfig, StorageError};
+use jackdaw_log::{AppendError, AppendInfo, CompressionType, LogConfig, StorageError, VerificationGuard};
 use jackdaw_replication::{FetchedPartition, FollowerState, OutOfRange, Step};
 use jackdaw_wire::batch::TimestampType;
 use jackdaw_wire::compression::Compression;
@@ -22,6 +22,8 @@ pub(super) struct Submission {
     pub origin: AppendOrigin,
     /// Refused in any other leader epoch: what is written belongs to the state that one leadership began with.
     pub required_epoch: Option<i32>,
+    /// Shown by the first batch of a transaction that the coordinator has confirmed.
+    pub guard: Option<VerificationGuard>,
     pub pending: Arc<Pending>,
     /// The partition's place in the request.
     pub slot: usize,
@@ -49,7 +51,7 @@ impl Partition {
     }
 
     fn append_leader(self: &Arc<Self>, writer: &mut Writer, submission: &Submission) {
-        let Submission { records, acks, origin, required_epoch, pending, slot } = submission;
+        let Submission { acks, pending, slot, required_epoch, .. } = submission;
         let now_ms = super::now_ms();
         let checked = self.state().replica.check_append(*acks == -1);
         let epoch = match checked {
@@ -66,7 +68,7 @@ impl Partition {
                 return pending.answer(*slot, result);
             }
         };
-        match self.write_records(writer, records, *origin, epoch, now_ms) {
+        match self.write_records(writer, submission, epoch, now_ms) {
             Err(result) => pending.answer(*slot, result),
             Ok((info, log_append_time_ms)) => {
                 let result = AppendResult {
@@ -86,14 +88,14 @@ impl Partition {
     fn write_records(
         self: &Arc<Self>,
         writer: &mut Writer,
-        records: &Bytes,
-        origin: AppendOrigin,
+        submission: &Submission,
         epoch: i32,
         now_ms: i64,
     ) -> Result<(AppendInfo, Option<i64>), AppendResult> {
+        let Submission { records, origin, guard, .. } = submission;
         let log_start_offset = writer.log.log_start_offset();
         let config = Arc::clone(writer.log.config());
-        let options = validate_options(&config, &self.tp, origin);
+        let options = validate_options(&config, &self.tp, *origin);
         let offset = writer.log.log_end_offset();
         let validated = validate::validate_for_append(records.clone(), &options, offset, epoch, now_ms);
         let ValidatedBatches { batches, log_append_time_ms } = validated.map_err(|error| {
@@ -106,14 +108,7 @@ impl Partition {
                 ..AppendResult::failed(code)
             }
         })?;
-        if origin == AppendOrigin::Client && batches.iter().any(|b| b.info.is_transactional) {
-            // There is no transaction coordinator that could ever end it.
-            return Err(AppendResult {
-                log_start_offset,
-                ..AppendResult::failed(ErrorCode::InvalidTxnState)
-            });
-        }
-        let info = writer.log.append_leader(&batches, origin, now_ms).map_err(|error| {
+        let info = writer.log.append_leader(&batches, *origin, *guard, now_ms).map_err(|error| {
             if let AppendError::Storage(error) = &error {
                 self.storage_failed(error);
             }

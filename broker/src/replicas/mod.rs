@@ -10,6 +10,7 @@ mod fetch;
 mod fetcher;
 mod flush;
 mod interest;
+mod markers;
 mod offsets;
 mod own;
 mod partition;
@@ -23,18 +24,21 @@ pub mod sink;
 #[cfg(test)]
 mod tests;
 mod upkeep;
+mod verify;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicI64};
 use std::sync::{Arc, RwLock};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use jackdaw_log::{LogDir, LogDirError, TopicConfigs};
 use jackdaw_metadata::{MetadataDelta, MetadataImage};
 use jackdaw_wire::Uuid;
+use jackdaw_wire::messages::write_txn_markers_request::WritableTxnMarker;
 use jackdaw_wire::messages::{
-    FetchRequest, ListOffsetsRequest, ListOffsetsResponse, OffsetForLeaderEpochRequest,
-    OffsetForLeaderEpochResponse, ProduceRequest, ProduceResponse,
+    DescribeProducersRequest, DescribeProducersResponse, FetchRequest, ListOffsetsRequest,
+    ListOffsetsResponse, OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse, ProduceRequest,
+    ProduceResponse,
 };
 use tokio::sync::{mpsc, watch};
 
@@ -44,7 +48,8 @@ use self::session::SessionCache;
 use self::shared::Shared;
 use crate::config::{ReplicationConfig, StorageConfig};
 use crate::dispatch::{RequestContext, Response};
-use crate::net::Resolver;
+use crate::net::{Peers, Resolver};
+pub use markers::MarkerResults;
 pub use own::{OwnAppend, OwnLog};
 pub use sink::{AlterPartitionSink, BrokerState, CommittedIsr, IsrChange, IsrChangeDone};
 
@@ -57,6 +62,10 @@ pub struct ReplicaOptions {
     pub topic_defaults: TopicConfigs,
     /// `producer.id.expiration.ms`
     pub producer_id_expiration_ms: i64,
+    /// `transaction.partition.verification.enable`
+    pub verify_transactions: bool,
+    /// `request.timeout.ms`: how long other brokers are waited for.
+    pub request_timeout: Duration,
     /// The log directories, locked and formatted, each with its `directory.id`.
     pub log_dirs: Vec<(Arc<LogDir>, Uuid)>,
     /// The listener on which leaders are reached.
@@ -130,6 +139,12 @@ impl ReplicaManager {
             hosted: RwLock::new(HashMap::new()),
             sessions: SessionCache::new(slots),
             fetchers: fetcher::Fetchers::default(),
+            verifications: verify::Verifications::default(),
+            peers: Peers::new(
+                Arc::clone(&options.resolver),
+                Arc::clone(&options.inter_broker_listener),
+                format!("AddPartitionsToTxnSenderThread-{}", options.node_id),
+            ),
             upkeep: upkeep::Upkeep::default(),
             default_log_config: Arc::new(options.topic_defaults.to_log_config()),
             has_image: AtomicBool::new(false),
@@ -186,6 +201,16 @@ impl ReplicaManager {
         request: ListOffsetsRequest,
     ) -> ListOffsetsResponse {
         self.shared.list_offsets(context, request).await
+    }
+
+    /// Ends transactions in the partitions led here; what became of each marker, when it is committed.
+    pub async fn write_txn_markers(&self, markers: &[WritableTxnMarker]) -> Vec<MarkerResults> {
+        self.shared.write_markers(markers).await
+    }
+
+    /// Who writes to the partitions led here.
+    pub async fn describe_producers(&self, request: DescribeProducersRequest) -> DescribeProducersResponse {
+        self.shared.describe_producers(request).await
     }
 
     /// The end offset of the largest epoch not above the asked one.

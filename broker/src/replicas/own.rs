@@ -6,8 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use jackdaw_wire::ErrorCode;
+use jackdaw_log::VerificationGuard;
+use jackdaw_wire::messages::TransactionalId;
 use jackdaw_wire::validate::AppendOrigin;
+use jackdaw_wire::{ErrorCode, TopicPartition};
 
 use super::ReplicaManager;
 use super::append::Submission;
@@ -26,6 +28,8 @@ pub struct OwnAppend {
     pub acks: i16,
     /// How long the acknowledgements may take.
     pub timeout: Duration,
+    /// From [`ReplicaManager::verify_transaction`], for a batch of a transaction.
+    pub guard: Option<VerificationGuard>,
 }
 
 /// A partition that this broker leads, to be read up to its end.
@@ -52,6 +56,7 @@ impl ReplicaManager {
                 acks: append.acks,
                 origin: AppendOrigin::Coordinator,
                 required_epoch: Some(append.leader_epoch),
+                guard: append.guard,
                 pending: Arc::clone(&pending),
                 slot: 0,
             });
@@ -65,6 +70,21 @@ impl ReplicaManager {
             let result = pending.take_results().into_iter().next().ok_or(ErrorCode::UnknownServerError)?;
             result.error.map_or(Ok(result.base_offset), Err)
         }
+    }
+
+    /// Verifies, before a coordinator of this broker appends for a producer's transaction, that the transaction
+    /// includes the partition (`maybeStartTransactionVerificationForPartition`).
+    ///
+    /// # Errors
+    /// As the append would be answered.
+    pub async fn verify_transaction(
+        &self,
+        tp: &TopicPartition,
+        transactional_id: &TransactionalId,
+        producer_id: i64,
+        producer_epoch: i16,
+    ) -> Result<Option<VerificationGuard>, ErrorCode> {
+        self.shared.verify_own(tp, transactional_id, (producer_id, producer_epoch)).await
     }
 
     /// The log of a partition that this broker leads in this epoch or a later one.

@@ -368,7 +368,7 @@ impl State {
             partition.dir.high_watermarks_moved();
             self.release_committed(after);
             self.tell(Change::HighWatermark);
-            if partition.reader.last_stable_offset(high_watermark) < high_watermark {
+            if partition.reader.has_ended_transactions() {
                 let partition = Arc::clone(partition);
                 let runtime = partition.context.runtime.clone();
                 // Behind the lock's back: the writer may be taken by someone who waits for this lock.

@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use jackdaw_log::VerificationGuard;
+use jackdaw_wire::batch::BatchHeader;
 use jackdaw_wire::messages::produce_response::{
     BatchIndexAndErrorMessage, LeaderIdAndEpoch, NodeEndpoint, PartitionProduceResponse, TopicProduceResponse,
 };
@@ -13,6 +15,7 @@ use jackdaw_wire::{ErrorCode, StrBytes, validate};
 
 use super::Produced;
 use super::append::Submission;
+use super::partition::Partition;
 use super::pending::{AppendResult, Pending};
 use super::shared::{Shared, TopicRef, leader_hint};
 use crate::dispatch::RequestContext;
@@ -27,6 +30,68 @@ const INTERNAL_TOPICS: [&str; 2] = ["__consumer_offsets", "__transaction_state"]
 struct Asked {
     topics: Vec<(TopicName, Vec<i32>)>,
     pending: Arc<Pending>,
+}
+
+/// Records for one partition of a request.
+pub(super) struct Part {
+    pub partition: Arc<Partition>,
+    pub records: Bytes,
+    /// The partition's place in the request.
+    pub slot: usize,
+    pub guard: Option<VerificationGuard>,
+}
+
+impl Part {
+    /// The header of the one batch that a Produce request has for a partition, where it is of a transaction.
+    pub fn transactional(&self) -> Option<BatchHeader> {
+        BatchHeader::parse(&self.records).ok().filter(BatchHeader::is_transactional)
+    }
+}
+
+/// What is left of a request to be appended.
+pub(super) struct Append {
+    pub parts: Vec<Part>,
+    pub acks: i16,
+    pub pending: Arc<Pending>,
+}
+
+impl Append {
+    fn is_transactional(&self) -> bool {
+        self.parts.iter().any(|part| part.transactional().is_some())
+    }
+
+    pub fn submit(self) {
+        for Part { partition, records, slot, guard } in self.parts {
+            partition.submit(Submission {
+                records,
+                acks: self.acks,
+                origin: AppendOrigin::Client,
+                required_epoch: None,
+                guard,
+                pending: Arc::clone(&self.pending),
+                slot,
+            });
+        }
+    }
+}
+
+impl Asked {
+    /// Answers every partition with the same error.
+    fn refuse_all(mut self, request: &ProduceRequest, error: ErrorCode) -> Self {
+        for topic in &request.topic_data {
+            let indexes = topic.partition_data.iter().map(|data| data.index).collect();
+            self.topics.push((topic.name.clone(), indexes));
+        }
+        let count: usize = self.topics.iter().map(|(_, indexes)| indexes.len()).sum();
+        (0..count).for_each(|slot| self.pending.answer(slot, AppendResult::failed(error)));
+        self
+    }
+}
+
+/// `RequestUtils.hasTransactionalRecords`.
+fn has_transactional_records(request: &ProduceRequest) -> bool {
+    let records = request.topic_data.iter().flat_map(|topic| &topic.partition_data).map(|data| &data.records);
+    records.flatten().any(|records| BatchHeader::parse(records).is_ok_and(|header| header.is_transactional()))
 }
 
 impl Shared {
@@ -52,7 +117,11 @@ impl Shared {
         let image = self.image();
         let count = request.topic_data.iter().map(|topic| topic.partition_data.len()).sum();
         let pending = Arc::new(Pending::new(count));
-        let mut topics = Vec::with_capacity(request.topic_data.len());
+        let mut asked = Asked { topics: Vec::with_capacity(request.topic_data.len()), pending };
+        if request.transactional_id.is_none() && has_transactional_records(&request) {
+            return asked.refuse_all(&request, ErrorCode::TransactionalIdAuthorizationFailed);
+        }
+        let mut parts = Vec::with_capacity(count);
         let mut slot = 0;
         for topic in request.topic_data {
             let refused = refuse_topic(context, &topic.name, request.acks);
@@ -68,24 +137,21 @@ impl Shared {
                     }),
                 };
                 match partition {
-                    Err(result) => pending.answer(slot, result),
-                    Ok(partition) => {
-                        let pending = Arc::clone(&pending);
-                        partition.submit(Submission {
-                            records,
-                            acks: request.acks,
-                            origin: AppendOrigin::Client,
-                            required_epoch: None,
-                            pending,
-                            slot,
-                        });
-                    }
+                    Err(result) => asked.pending.answer(slot, result),
+                    Ok(partition) => parts.push(Part { partition, records, slot, guard: None }),
                 }
                 slot += 1;
             }
-            topics.push((topic.name, indexes));
+            asked.topics.push((topic.name, indexes));
         }
-        Asked { topics, pending }
+        let append = Append { parts, acks: request.acks, pending: Arc::clone(&asked.pending) };
+        match request.transactional_id {
+            Some(id) if self.options.verify_transactions && append.is_transactional() => {
+                self.verify_and_submit(id, append);
+            }
+            _ => append.submit(),
+        }
+        asked
     }
 
     fn produced(&self, context: &RequestContext, asked: Asked) -> Produced {

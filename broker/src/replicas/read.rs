@@ -219,15 +219,16 @@ impl Partition {
         if limit.max_bytes == 0 && !limit.min_one_batch {
             return Ok(read);
         }
-        let found = self.reader.read(ask.offset, limit.max_bytes, upper, limit.min_one_batch)?;
+        let found = if who.isolation == Isolation::LastStable {
+            let (found, aborted) =
+                self.reader.read_committed(ask.offset, limit.max_bytes, upper, limit.min_one_batch)?;
+            read.aborted = Some(aborted);
+            found
+        } else {
+            self.reader.read(ask.offset, limit.max_bytes, upper, limit.min_one_batch)?
+        };
         read.size_bytes = found.size_bytes;
         read.records = found.records;
-        if let Some(aborted) = &mut read.aborted
-            && read.size_bytes > 0
-        {
-            // Transactions beyond what was read are of no use yet, and of no harm either.
-            *aborted = self.reader.aborted_transactions(ask.offset, upper)?;
-        }
         Ok(read)
     }
 }

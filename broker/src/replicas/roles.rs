@@ -286,7 +286,11 @@ impl Shared {
     }
 
     fn expiring(&self, state: OpenState) -> OpenState {
-        OpenState { producer_expiration_ms: self.options.producer_id_expiration_ms, ..state }
+        OpenState {
+            producer_expiration_ms: self.options.producer_id_expiration_ms,
+            verify_transactions: self.options.verify_transactions,
+            ..state
+        }
     }
 
     fn default_config(&self) -> Arc<LogConfig> {

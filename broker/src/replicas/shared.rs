@@ -15,6 +15,8 @@ use super::fetcher::Fetchers;
 use super::partition::{Context, Partition};
 use super::session::SessionCache;
 use super::upkeep::Upkeep;
+use super::verify::Verifications;
+use crate::net::Peers;
 
 /// A partition that the image puts here.
 #[derive(Clone)]
@@ -36,6 +38,9 @@ pub(super) struct Shared {
     pub hosted: RwLock<HostedMap>,
     pub sessions: SessionCache,
     pub fetchers: Fetchers,
+    pub verifications: Verifications,
+    /// Coordinators that transactions are verified with.
+    pub peers: Peers,
     pub upkeep: Upkeep,
     /// The broker's own settings, for topics without overrides.
     pub default_log_config: Arc<LogConfig>,

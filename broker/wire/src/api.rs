@@ -133,7 +133,7 @@ apis! {
     24 AddPartitionsToTxn 0..=4 flexible 3 in BROKER built NOWHERE local;
     25 AddOffsetsToTxn 0..=3 flexible 3 in BROKER built NOWHERE local;
     26 EndTxn 0..=3 flexible 3 in BROKER built NOWHERE local;
-    27 WriteTxnMarkers 0..=1 flexible 1 in BROKER built NOWHERE local;
+    27 WriteTxnMarkers 0..=1 flexible 1 in BROKER built BROKER local;
     28 TxnOffsetCommit 0..=3 flexible 3 in BROKER built NOWHERE local;
     29 DescribeAcls 0..=3 flexible 2 in BOTH built NOWHERE local;
     30 CreateAcls 0..=3 flexible 2 in BOTH built NOWHERE forwarded;
@@ -167,7 +167,7 @@ apis! {
     58 Envelope 0..=0 flexible 0 in CONTROLLER built CONTROLLER local;
     59 FetchSnapshot 0..=0 flexible 0 in CONTROLLER built CONTROLLER local;
     60 DescribeCluster 0..=1 flexible 0 in BOTH built BOTH local;
-    61 DescribeProducers 0..=0 flexible 0 in BROKER built NOWHERE local;
+    61 DescribeProducers 0..=0 flexible 0 in BROKER built BROKER local;
     62 BrokerRegistration 0..=3 flexible 0 in CONTROLLER built CONTROLLER local;
     63 BrokerHeartbeat 0..=1 flexible 0 in CONTROLLER built CONTROLLER local;
     64 UnregisterBroker 0..=0 flexible 0 in BOTH built NOWHERE forwarded;

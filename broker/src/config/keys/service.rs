@@ -73,7 +73,7 @@ keys! { SERVICE
         "Pause between looks for timed-out transactions."
     "transaction.remove.expired.transaction.cleanup.interval.ms": Int = "3600000", at_least(1), fixed, no_effect(TXN);
         "Pause between looks for expired transactional ids."
-    "transaction.partition.verification.enable": Bool = "true", any, dynamic, no_effect(TXN);
+    "transaction.partition.verification.enable": Bool = "true", any, dynamic, acts;
         "Whether a partition is checked to be part of a transaction before it is written."
     "metrics.num.samples": Int = "2", at_least(1), fixed, no_effect(METRICS);
         "Samples of a metric."

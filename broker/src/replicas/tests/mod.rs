@@ -2,6 +2,7 @@
 //! clusters of real processes (`broker/tests`).
 
 mod single;
+mod transactions;
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -153,6 +154,8 @@ fn options(node_id: i32, folder: &Path, sink: Arc<Sink>, settings: &[(&str, &str
         storage: storage_config(),
         topic_defaults: TopicConfigs::default().with(settings.iter().copied()).unwrap(),
         producer_id_expiration_ms: 86_400_000,
+        verify_transactions: true,
+        request_timeout: Duration::from_secs(30),
         log_dirs: vec![(log_dir, Uuid::from_u128(500 + node_id as u128))],
         inter_broker_listener: Arc::from("INTERNAL"),
         resolver: Arc::default(),
@@ -225,6 +228,7 @@ struct Fetch {
     session: (i32, i32),
     leader_epoch: i32,
     last_epoch: i32,
+    reads_committed: bool,
 }
 
 impl Default for Fetch {
@@ -240,6 +244,7 @@ impl Default for Fetch {
             session: (0, -1),
             leader_epoch: -1,
             last_epoch: -1,
+            reads_committed: false,
         }
     }
 }
@@ -262,6 +267,7 @@ impl Fetch {
             .with_max_wait_ms(self.max_wait_ms)
             .with_min_bytes(self.min_bytes)
             .with_max_bytes(self.max_bytes)
+            .with_isolation_level(i8::from(self.reads_committed))
             .with_session_id(self.session.0)
             .with_session_epoch(self.session.1)
             .with_topics(if asks.is_empty() { Vec::new() } else { vec![topic] });

@@ -2,8 +2,8 @@
 
 use super::*;
 
-struct Single {
-    manager: ReplicaManager,
+pub(super) struct Single {
+    pub(super) manager: ReplicaManager,
     metadata: Metadata,
     sink: Arc<Sink>,
     folder: tempfile::TempDir,
@@ -15,9 +15,20 @@ async fn single(settings: &[(&str, &str)]) -> Single {
 }
 
 async fn with_replicas(settings: &[(&str, &str)], replicas: &[i32], isr: &[i32]) -> Single {
+    with_options(settings, replicas, isr, |_| {}).await
+}
+
+pub(super) async fn with_options(
+    settings: &[(&str, &str)],
+    replicas: &[i32],
+    isr: &[i32],
+    change: impl FnOnce(&mut ReplicaOptions),
+) -> Single {
     let folder = tempfile::tempdir().unwrap();
     let sink = Arc::<Sink>::default();
-    let manager = ReplicaManager::open(options(1, folder.path(), Arc::clone(&sink), settings)).unwrap();
+    let mut options = options(1, folder.path(), Arc::clone(&sink), settings);
+    change(&mut options);
+    let manager = ReplicaManager::open(options).unwrap();
     let mut metadata = Metadata::default();
     let mut records = vec![version_record(), topic_record()];
     records.extend((1..=3).map(|id| broker_record(id, i64::from(id), 1)));
