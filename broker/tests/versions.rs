@@ -11,6 +11,7 @@ use jackdaw_wire::messages::create_partitions_request::CreatePartitionsTopic;
 use jackdaw_wire::messages::create_topics_request::CreatableTopic;
 use jackdaw_wire::messages::delete_topics_request::DeleteTopicState;
 use jackdaw_wire::messages::describe_configs_request::DescribeConfigsResource;
+use jackdaw_wire::messages::describe_producers_request::TopicRequest;
 use jackdaw_wire::messages::fetch_request::{FetchPartition, FetchTopic};
 use jackdaw_wire::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use jackdaw_wire::messages::metadata_request::MetadataRequestTopic;
@@ -18,6 +19,7 @@ use jackdaw_wire::messages::offset_for_leader_epoch_request::{
     OffsetForLeaderPartition, OffsetForLeaderTopic,
 };
 use jackdaw_wire::messages::produce_request::{PartitionProduceData, TopicProduceData};
+use jackdaw_wire::messages::write_txn_markers_request::{WritableTxnMarker, WritableTxnMarkerTopic};
 use jackdaw_wire::messages::*;
 use jackdaw_wire::protocol::StrBytes;
 use support::*;
@@ -185,6 +187,29 @@ async fn admin_codes(client: &NodeClient, key: ApiKey, version: i16) -> Result<V
         }
         ApiKey::DescribeQuorum => {
             vec![ask(client, version, &DescribeQuorumRequest::default()).await?.error_code]
+        }
+        other => transaction_codes(client, other, version).await?,
+    })
+}
+
+async fn transaction_codes(client: &NodeClient, key: ApiKey, version: i16) -> Result<Vec<i16>, String> {
+    Ok(match key {
+        ApiKey::WriteTxnMarkers => {
+            let topics = ["t", "none"].map(|n| {
+                WritableTxnMarkerTopic::default().with_name(name(n)).with_partition_indexes(vec![0])
+            });
+            let marker =
+                WritableTxnMarker::default().with_producer_id(ProducerId(7)).with_topics(topics.to_vec());
+            let request = WriteTxnMarkersRequest::default().with_markers(vec![marker]);
+            let reply = ask(client, version, &request).await?;
+            reply.markers[0].topics.iter().map(|t| t.partitions[0].error_code).collect()
+        }
+        ApiKey::DescribeProducers => {
+            let topics = ["t", "none"]
+                .map(|n| TopicRequest::default().with_name(name(n)).with_partition_indexes(vec![0]));
+            let request = DescribeProducersRequest::default().with_topics(topics.to_vec());
+            let reply = ask(client, version, &request).await?;
+            reply.topics.iter().map(|t| t.partitions[0].error_code).collect()
         }
         other => panic!("{other:?} is advertised and not tried here"),
     })

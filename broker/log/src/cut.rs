@@ -193,7 +193,7 @@ impl Log {
 
     /// Renames the files of segments that are no longer part of the log, and their producer snapshots, to
     /// `.deleted`; they go when `file.delete.delay.ms` has passed.
-    fn doom(&mut self, removed: &[Arc<Segment>], now_ms: i64) -> Result<(), StorageError> {
+    pub(crate) fn doom(&mut self, removed: &[Arc<Segment>], now_ms: i64) -> Result<(), StorageError> {
         if removed.is_empty() {
             return Ok(());
         }

@@ -35,6 +35,8 @@ pub enum Checkpoint {
     Replication,
     /// Starts of logs that were cut by DeleteRecords; others start at their first segment.
     LogStart,
+    /// Where compaction goes on.
+    Cleaner,
 }
 
 impl Checkpoint {
@@ -43,6 +45,7 @@ impl Checkpoint {
             Checkpoint::RecoveryPoint => "recovery-point-offset-checkpoint",
             Checkpoint::Replication => "replication-offset-checkpoint",
             Checkpoint::LogStart => "log-start-offset-checkpoint",
+            Checkpoint::Cleaner => "cleaner-offset-checkpoint",
         }
     }
 }
@@ -202,6 +205,7 @@ mod tests {
             (Checkpoint::RecoveryPoint, "recovery-point-offset-checkpoint"),
             (Checkpoint::Replication, "replication-offset-checkpoint"),
             (Checkpoint::LogStart, "log-start-offset-checkpoint"),
+            (Checkpoint::Cleaner, "cleaner-offset-checkpoint"),
         ] {
             assert!(dir.read_checkpoint(which).unwrap().is_empty());
             dir.write_checkpoint(which, [(&partition, 9)]).unwrap();

@@ -86,7 +86,8 @@ fn remove_replaced(
         let next_offset =
             Segment::next_offset_of(&*contents, &path, file.size_bytes)?.unwrap_or(*base_offset);
         from = from.min(*base_offset);
-        to = to.max(next_offset);
+        // Of the one whose name it takes nothing stays, though it may be empty itself.
+        to = to.max(next_offset).max(base_offset + 1);
     }
     for file in listing.iter().filter(|file| !file.name.ends_with(names::SWAP_SUFFIX)) {
         let is_segment = names::SEGMENT_SUFFIXES

@@ -1,5 +1,5 @@
-//! Kafka's partition log on disk: segments, indexes, leader epochs, producer state, recovery and retention. It
-//! reaches the disk through one small trait and knows no network, no clock and no other partition.
+//! Kafka's partition log on disk: segments, indexes, leader epochs, producer state, recovery, retention and
+//! compaction. It reaches the disk through one small trait and knows no network, no clock and no other partition.
 //!
 //! A [`Log`] has one writer. Readers hold a [`LogReader`] and never wait for what the writer does on the disk.
 //! Every file is Kafka's own, so that a JVM can go on where this one stops, and the other way round.
@@ -7,6 +7,7 @@
 mod append;
 mod batch;
 mod checkpoint;
+mod clean;
 mod config;
 mod cut;
 mod dir;
@@ -30,6 +31,7 @@ mod shared;
 mod snapshots;
 
 pub use checkpoint::EpochEntry;
+pub use clean::{CleanError, CleanOptions, CleanStats, Cleanable, CleanedGroup, Cleaning, Leave, MapBudget};
 pub use config::{
     Check, CompressionType, ConfigError, LogConfig, Synonym, TOPIC_CONFIGS, TimestampType, TopicConfigDef,
     TopicConfigs, Unit, Value, ValueType, lookup,

@@ -208,7 +208,10 @@ impl LogReader {
         self.with_looks(|log| Ok(aborted_between(log, from_offset, to_offset)?))
     }
 
-    fn with_looks<T>(&self, read: impl Fn(&Published) -> Result<T, ReadError>) -> Result<T, ReadError> {
+    pub(crate) fn with_looks<T>(
+        &self,
+        read: impl Fn(&Published) -> Result<T, ReadError>,
+    ) -> Result<T, ReadError> {
         let mut looks = 0;
         loop {
             looks += 1;
@@ -239,9 +242,9 @@ pub(crate) fn aborted_between(
     let mut found = Vec::new();
     let first = log.segment_of(from_offset).unwrap_or(0);
     for segment in &log.segments[first..] {
-        for txn in segment.aborted()? {
+        for txn in segment.aborted()?.iter() {
             if txn.last_offset >= from_offset && txn.first_offset < to_offset {
-                found.push(txn);
+                found.push(*txn);
             }
             if txn.last_stable_offset >= to_offset {
                 return Ok(found);

@@ -80,10 +80,13 @@ impl Recovery<'_> {
         let unflushed: Vec<_> = segments.range(from..).map(|(_, segment)| Arc::clone(segment)).collect();
         let Some(first) = unflushed.first() else { return Ok(()) };
         let mut producers = self.producers_before(segments, first.base_offset)?;
-        let mut expected = None;
+        let mut before: Option<(i64, i64)> = None;
         for segment in &unflushed {
             let base = segment.base_offset;
-            let follows = expected.is_none_or(|end| base == end || (self.config.compact && base > end));
+            // Only compaction leaves a hole that is none.
+            let may_have_hole = |before: i64| before < self.state.cleaned_to;
+            let follows =
+                before.is_none_or(|(before, end)| base == end || (base > end && may_have_hole(before)));
             if !follows {
                 tracing::warn!(
                     "[{}] Segment {base} does not follow the records before it",
@@ -94,7 +97,7 @@ impl Recovery<'_> {
             }
             tracing::info!("[{}] Recovering unflushed segment {base}", self.place.partition);
             let recovered = self.recover(segment, &mut producers)?;
-            expected = Some(recovered.next_offset);
+            before = Some((base, recovered.next_offset));
             if recovered.truncated_bytes > 0 {
                 tracing::warn!(
                     "[{}] Corruption found in segment {base}, truncating to offset {}",
@@ -195,7 +198,7 @@ impl Recovery<'_> {
             return Ok(Recovered { truncated_bytes: 0, next_offset: segment.base_offset });
         }
         let mut books = Books::new(segment.base_offset, self.config.index_interval_bytes as u64);
-        let mut scan = Scan::new(segment)?;
+        let mut scan = Scan::from(segment, 0)?;
         let mut fault = None;
         while let Some(next) = scan.next()? {
             let batch = match next.and_then(|batch| books.check(segment, batch)) {
@@ -259,7 +262,7 @@ fn note_aborted(segment: &Segment, ended: &EndedTxn) -> Result<(), StorageError>
 }
 
 /// What is derived from the batches of a segment while it is scanned.
-struct Books {
+pub(crate) struct Books {
     base_offset: i64,
     interval_bytes: u64,
     bytes: u64,
@@ -267,17 +270,17 @@ struct Books {
     next_offset: i64,
     last_epoch: i32,
     max: TimestampOffset,
-    offsets: Vec<OffsetEntry>,
-    times: Vec<TimeEntry>,
+    pub offsets: Vec<OffsetEntry>,
+    pub times: Vec<TimeEntry>,
 }
 
-struct ScannedBatch {
-    meta: BatchMeta,
-    bytes: Bytes,
+pub(crate) struct ScannedBatch {
+    pub meta: BatchMeta,
+    pub bytes: Bytes,
 }
 
 impl Books {
-    fn new(base_offset: i64, interval_bytes: u64) -> Self {
+    pub fn new(base_offset: i64, interval_bytes: u64) -> Self {
         Self {
             base_offset,
             interval_bytes,
@@ -307,7 +310,7 @@ impl Books {
         Ok(batch)
     }
 
-    fn add(&mut self, meta: &BatchMeta) {
+    pub fn add(&mut self, meta: &BatchMeta) {
         if meta.max_timestamp_ms > self.max.timestamp_ms {
             self.max = TimestampOffset { timestamp_ms: meta.max_timestamp_ms, offset: meta.last_offset };
         }
@@ -330,13 +333,13 @@ impl Books {
         }
     }
 
-    fn finish(&mut self) {
+    pub fn finish(&mut self) {
         self.note_time();
     }
 }
 
 /// Reads whole batches one after the other, and checks their checksums.
-struct Scan {
+pub(crate) struct Scan {
     file: Arc<dyn DiskFile>,
     path: PathBuf,
     buffer: Bytes,
@@ -346,18 +349,19 @@ struct Scan {
 }
 
 impl Scan {
-    fn new(segment: &Segment) -> Result<Self, StorageError> {
+    /// Begins at a batch's position.
+    pub fn from(segment: &Segment, position: u64) -> Result<Self, StorageError> {
         let path = segment.path(names::LOG_SUFFIX);
         Ok(Self {
             file: segment.log_file()?,
             path,
             buffer: Bytes::new(),
-            position: 0,
+            position,
             size: segment.size_bytes(),
         })
     }
 
-    fn next(&mut self) -> Result<Option<Result<ScannedBatch, BatchFault>>, StorageError> {
+    pub fn next(&mut self) -> Result<Option<Result<ScannedBatch, BatchFault>>, StorageError> {
         if self.position >= self.size {
             return Ok(None);
         }

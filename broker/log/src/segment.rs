@@ -40,6 +40,8 @@ struct State {
     /// Last offsets and positions of the last batches, without a hole, up to the end.
     recent: VecDeque<(i64, u64)>,
     modified_ms: i64,
+    /// What the transaction index held before another segment took its name.
+    pinned_aborted: Option<Arc<Vec<AbortedTxn>>>,
 }
 
 #[derive(Debug)]
@@ -73,6 +75,7 @@ impl Segment {
             max_timestamp: None,
             recent: VecDeque::new(),
             modified_ms,
+            pinned_aborted: None,
         };
         Self {
             place,
@@ -624,8 +627,26 @@ impl Segment {
         file.write_at(end, &mut [IoSlice::new(&bytes)]).at("appending to", &path)
     }
 
+    /// Keeps everything that a reader may need of this segment: its files get new contents under the same names. The
+    /// writer closes no files of a segment that is no longer part of the log.
+    pub fn pin(&self) -> Result<(), StorageError> {
+        self.log_file()?;
+        self.offset_index_file()?;
+        self.time_index_file()?;
+        let aborted = self.aborted()?;
+        locked(&self.state).pinned_aborted = Some(aborted);
+        Ok(())
+    }
+
     /// Aborted transactions of this segment, in order. Most segments have no such file.
-    pub fn aborted(&self) -> Result<Vec<AbortedTxn>, StorageError> {
+    pub fn aborted(&self) -> Result<Arc<Vec<AbortedTxn>>, StorageError> {
+        if let Some(pinned) = &locked(&self.state).pinned_aborted {
+            return Ok(Arc::clone(pinned));
+        }
+        self.read_aborted().map(Arc::new)
+    }
+
+    fn read_aborted(&self) -> Result<Vec<AbortedTxn>, StorageError> {
         let path = self.path(names::TXN_INDEX_SUFFIX);
         match self.place.disk.open(&path, crate::disk::OpenMode::Read) {
             Ok(file) => index::read_all(&*file, &path),

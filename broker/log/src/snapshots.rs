@@ -89,6 +89,15 @@ impl Snapshots {
         }
     }
 
+    /// Leaves one out of the books while its segment's other files go; whether there was one.
+    pub fn take_out(&mut self, offset: i64) -> bool {
+        self.offsets.remove(&offset)
+    }
+
+    pub fn put_back(&mut self, offset: i64) {
+        self.offsets.insert(offset);
+    }
+
     pub fn remove_all(&mut self) -> Result<(), StorageError> {
         for offset in std::mem::take(&mut self.offsets) {
             self.remove(offset)?;

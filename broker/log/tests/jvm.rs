@@ -8,8 +8,8 @@ mod common;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use common::{TestLog, batch, end_marker, transactional};
-use jackdaw_log::LogConfig;
+use common::{NOW_MS, TestLog, batch, end_marker, keyed, transactional};
+use jackdaw_log::{CleanOptions, LogConfig, MapBudget};
 
 /// The jars, if there are any.
 fn kafka_libs() -> Option<PathBuf> {
@@ -95,4 +95,45 @@ fn kafkas_own_tool_finds_nothing_wrong_with_our_folders() {
     let (said, complained) = dump(&libs, &indexes, &["--index-sanity-check"]);
     assert_eq!(complained, "");
     assert!(said.matches("passed sanity check").count() > 6, "{said}");
+}
+
+#[test]
+fn kafkas_own_tool_reads_what_compaction_left() {
+    let Some(libs) = kafka_libs() else {
+        eprintln!("skipped: no JVM, or JACKDAW_KAFKA_LIBS names no folder of jars");
+        return;
+    };
+    let config =
+        LogConfig { compact: true, segment_bytes: 2_000, index_interval_bytes: 100, ..LogConfig::default() };
+    let mut log = TestLog::new(config);
+    for number in 0..200 {
+        let (base, key) = (log.end(), format!("key-{}", number % 17));
+        let value = (number % 5 > 0).then_some("a value");
+        match number % 10 {
+            3 => log.append_verbatim(&[keyed(base, Some((9, number / 10)), &[(&key, value)])]),
+            4 => log.append_verbatim(&[end_marker(base, 0, 9, number % 20 == 4)]),
+            _ => log.append_verbatim(&[keyed(base, None, &[(&key, value), ("same", Some("x"))])]),
+        }
+    }
+    let (end, config) = (log.end(), log.config.clone());
+    log.log.high_watermark_moved(end);
+    let cleanable = log.log.reader().cleanable(None, end, &config, NOW_MS).unwrap();
+    let budget = MapBudget { bytes: 1 << 20, load_factor: 0.9 };
+    let options = CleanOptions { budget, write_buffer_bytes: 500, seeds: (3, 4), now_ms: NOW_MS };
+    let mut cleaning = log.log.begin_cleaning(&cleanable, options);
+    cleaning.index(&mut |_| Ok(())).unwrap();
+    while let Some(group) = cleaning.next_group(&mut |_| Ok(())).unwrap() {
+        assert!(log.log.swap_in(group, NOW_MS).unwrap());
+    }
+    log.log.close_clean().unwrap();
+    let folder = log.folder();
+    let (said, complained) = dump(&libs, &files_of(&folder, ".log"), &["--deep-iteration"]);
+    assert_eq!(complained, "");
+    assert!(said.contains("isvalid: true") && !said.contains("isvalid: false"), "{said}");
+    assert!(said.contains("deleteHorizonMs: OptionalLong["), "{said}");
+    let indexes: Vec<PathBuf> =
+        files_of(&folder, "index").into_iter().filter(|path| !is_of(path, ".txnindex")).collect();
+    let (said, complained) = dump(&libs, &indexes, &["--index-sanity-check"]);
+    assert_eq!(complained, "");
+    assert!(said.matches("passed sanity check").count() > 2, "{said}");
 }

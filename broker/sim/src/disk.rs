@@ -3,6 +3,7 @@
 //!
 //! It must not be kinder than a real disk. Where POSIX promises nothing, chance decides.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, IoSlice};
@@ -79,6 +80,8 @@ struct State {
     life: u64,
     locks: Vec<NodeId>,
     broken: Option<PathBuf>,
+    /// So many more operations succeed.
+    left: Cell<Option<u64>>,
     syncs: u64,
 }
 
@@ -101,7 +104,14 @@ fn no_entry() -> io::Error {
 impl SimDisk {
     pub fn new() -> Self {
         let root = Node::Folder { now: BTreeMap::new(), synced: BTreeMap::new(), pending: Vec::new() };
-        let state = State { nodes: vec![root], life: 0, locks: Vec::new(), broken: None, syncs: 0 };
+        let state = State {
+            nodes: vec![root],
+            life: 0,
+            locks: Vec::new(),
+            broken: None,
+            left: Cell::new(None),
+            syncs: 0,
+        };
         Self { state: Arc::new(Mutex::new(state)) }
     }
 
@@ -145,6 +155,16 @@ impl SimDisk {
     /// From now on everything at or below `path` fails; `None` repairs the disk.
     pub fn break_at(&self, path: Option<&Path>) {
         self.state().broken = path.map(Path::to_owned);
+    }
+
+    /// After so many more operations everything fails; `None` repairs the disk.
+    pub fn break_after(&self, operations: Option<u64>) {
+        self.state().left.set(operations);
+    }
+
+    /// What [`SimDisk::break_after`] has left.
+    pub fn operations_left(&self) -> Option<u64> {
+        self.state().left.get()
     }
 
     /// How often a file was synced.
@@ -198,6 +218,10 @@ fn survivors(pending: &[FileChange], rng: &mut Rng) -> Vec<FileChange> {
 
 impl State {
     fn check(&self, path: &Path) -> io::Result<()> {
+        if let Some(left) = self.left.get() {
+            let left = left.checked_sub(1).ok_or_else(|| io::Error::other("simulated I/O error"))?;
+            self.left.set(Some(left));
+        }
         match &self.broken {
             Some(broken) if path.starts_with(broken) => Err(io::Error::other("simulated I/O error")),
             _ => Ok(()),

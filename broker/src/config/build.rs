@@ -10,8 +10,9 @@ use jackdaw_log::{TOPIC_CONFIGS, TopicConfigs};
 
 use super::values::{Problem, Values, split_csv};
 use super::{
-    Config, LifecycleConfig, Listener, MetadataLogConfig, NetworkConfig, QuorumConfig, ReplicationConfig,
-    Roles, StorageConfig, TopicsConfig, TransactionsConfig, listeners, properties, validate, versions,
+    CleanerConfig, Config, LifecycleConfig, Listener, MetadataLogConfig, NetworkConfig, QuorumConfig,
+    ReplicationConfig, Roles, StorageConfig, TopicsConfig, TransactionsConfig, listeners, properties,
+    validate, versions,
 };
 
 impl Config {
@@ -322,6 +323,15 @@ fn storage(values: &Values) -> StorageConfig {
         flush_start_offset_checkpoint_interval_ms: values
             .number("log.flush.start.offset.checkpoint.interval.ms"),
         num_recovery_threads_per_data_dir: values.number("num.recovery.threads.per.data.dir"),
+        cleaner: CleanerConfig {
+            enable: values.is_true("log.cleaner.enable"),
+            threads: values.number("log.cleaner.threads"),
+            dedupe_buffer_bytes: values.number("log.cleaner.dedupe.buffer.size"),
+            io_buffer_bytes: values.number("log.cleaner.io.buffer.size"),
+            load_factor: values.number("log.cleaner.io.buffer.load.factor"),
+            max_bytes_per_second: values.number("log.cleaner.io.max.bytes.per.second"),
+            backoff_ms: values.number("log.cleaner.backoff.ms"),
+        },
     }
 }
 

@@ -70,7 +70,6 @@ const LOGDIRS: &str = "moving replicas between log directories is not built";
 const STARTUP: &str = "a start waits for what it needs without a limit";
 const ELR: &str = "Kafka 3.7 does not finish it either";
 const EARLY: &str = "there is no authorizer that listeners would wait for";
-const CLEANER: &str = "log compaction is not built";
 const FORMAT: &str = "Kafka ignores it since 3.0";
 const FETCHERS: &str = "one session per leader carries all partitions";
 const PURGATORY: &str = "answered requests leave nothing to be cleared away";

@@ -160,6 +160,20 @@ pub struct StorageConfig {
     pub flush_offset_checkpoint_interval_ms: i32,
     pub flush_start_offset_checkpoint_interval_ms: i32,
     pub num_recovery_threads_per_data_dir: i32,
+    pub cleaner: CleanerConfig,
+}
+
+/// `log.cleaner.*`, without the defaults of topics among them.
+#[derive(Clone, Debug)]
+pub struct CleanerConfig {
+    pub enable: bool,
+    pub threads: i32,
+    /// Of all threads together, as the next one.
+    pub dedupe_buffer_bytes: i64,
+    pub io_buffer_bytes: i32,
+    pub load_factor: f64,
+    pub max_bytes_per_second: f64,
+    pub backoff_ms: i64,
 }
 
 #[derive(Clone, Debug)]

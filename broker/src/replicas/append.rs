@@ -346,6 +346,7 @@ impl Partition {
             note(follower, log_end, latest);
         }
         self.dir.recovery_points_moved();
+        self.dir.cleaned_no_further(&self.tp, Some(log_end));
         Followed::On
     }
 

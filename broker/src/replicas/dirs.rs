@@ -14,7 +14,9 @@ pub(super) struct Dir {
     pub id: Uuid,
     online: AtomicBool,
     /// What is to be written at the next checkpoint; an idle directory writes nothing.
-    stale: [AtomicBool; 3],
+    stale: [AtomicBool; 4],
+    /// Where the compaction of each partition goes on.
+    cleaned: Mutex<HashMap<TopicPartition, i64>>,
     /// What was there when the broker started.
     found: Mutex<Found>,
     failures: mpsc::Sender<Uuid>,
@@ -36,6 +38,7 @@ fn slot(which: Checkpoint) -> usize {
         Checkpoint::RecoveryPoint => 0,
         Checkpoint::Replication => 1,
         Checkpoint::LogStart => 2,
+        Checkpoint::Cleaner => 3,
     }
 }
 
@@ -50,7 +53,8 @@ impl Dir {
             log_dir,
             id,
             online: AtomicBool::new(true),
-            stale: [const { AtomicBool::new(false) }; 3],
+            stale: [const { AtomicBool::new(false) }; 4],
+            cleaned: Mutex::default(),
             found: Mutex::default(),
             failures,
             changed,
@@ -67,11 +71,39 @@ impl Dir {
             folders: self.log_dir.folders()?,
         };
         *self.found() = found;
+        *self.cleaned() = self.log_dir.read_checkpoint(Checkpoint::Cleaner)?;
         Ok(())
     }
 
     pub fn found(&self) -> std::sync::MutexGuard<'_, Found> {
         self.found.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn cleaned(&self) -> std::sync::MutexGuard<'_, HashMap<TopicPartition, i64>> {
+        self.cleaned.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Where the last compaction of the partition ended.
+    pub fn cleaned_to(&self, tp: &TopicPartition) -> Option<i64> {
+        self.cleaned().get(tp).copied()
+    }
+
+    pub fn set_cleaned(&self, tp: &TopicPartition, offset: i64) {
+        self.cleaned().insert(tp.clone(), offset);
+        self.note(Checkpoint::Cleaner);
+    }
+
+    /// The log was cut, or is gone: nothing from this offset on was compacted
+    /// (`LogCleanerManager.maybeTruncateCheckpoint`).
+    pub fn cleaned_no_further(&self, tp: &TopicPartition, offset: Option<i64>) {
+        let mut cleaned = self.cleaned();
+        match (cleaned.get_mut(tp), offset) {
+            (Some(noted), Some(offset)) if *noted > offset => *noted = offset,
+            (Some(_), None) => drop(cleaned.remove(tp)),
+            _ => return,
+        }
+        drop(cleaned);
+        self.note(Checkpoint::Cleaner);
     }
 
     pub fn is_online(&self) -> bool {

@@ -5,6 +5,7 @@
 //! `jackdaw-replication`'s), the format of logs (`jackdaw-log`'s), sockets.
 
 mod append;
+mod cleaner;
 mod dirs;
 mod fetch;
 mod fetcher;
@@ -146,11 +147,13 @@ impl ReplicaManager {
                 format!("AddPartitionsToTxnSenderThread-{}", options.node_id),
             ),
             upkeep: upkeep::Upkeep::default(),
+            cleaning: cleaner::CleaningState::default(),
             default_log_config: Arc::new(options.topic_defaults.to_log_config()),
             has_image: AtomicBool::new(false),
             options,
         });
         tokio::spawn(upkeep::run(Arc::downgrade(&shared)));
+        cleaner::start(&shared);
         tokio::spawn(watch_failures(Arc::downgrade(&shared), failed));
         Ok(Self { shared, previous_broker_epoch: agreed.unwrap_or(-1), directories_changed })
     }

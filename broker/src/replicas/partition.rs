@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
-use jackdaw_log::{Log, LogReader, StorageError};
+use jackdaw_log::{Log, LogConfig, LogReader, StorageError};
 use jackdaw_metadata::BrokerRegistration;
 use jackdaw_replication::{
     AlterOutcome, BrokerView, Brokers, CommittedIsr, Effects, LeaderState, Proposal, Replica,
@@ -100,6 +100,8 @@ pub(super) struct Partition {
     pub reader: LogReader,
     pub context: Arc<Context>,
     pub flush: FlushGate,
+    /// As the log has it, for whoever need not wait for the writer.
+    pub config: RwLock<Arc<LogConfig>>,
     state: Mutex<State>,
     cell: Mutex<Cell>,
     /// No longer served here: readers look the partition up again.
@@ -123,6 +125,7 @@ impl Partition {
     ) -> Arc<Self> {
         let reader = log.reader();
         let durable_end = log.log_end_offset();
+        let config = RwLock::new(Arc::clone(log.config()));
         let state = State {
             replica,
             subscribers: Vec::new(),
@@ -138,6 +141,7 @@ impl Partition {
             reader,
             context,
             flush: FlushGate::new(super::now_ms()),
+            config,
             state: Mutex::new(state),
             cell: Mutex::new(cell),
             gone: AtomicBool::new(false),
@@ -150,6 +154,10 @@ impl Partition {
 
     fn cell(&self) -> MutexGuard<'_, Cell> {
         self.cell.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn config(&self) -> Arc<LogConfig> {
+        Arc::clone(&self.config.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     pub fn is_gone(&self) -> bool {

@@ -259,6 +259,7 @@ impl Shared {
             let Some(at) = found.folders.iter().position(|f| f.partition == *tp) else { continue };
             found.folders.swap_remove(at);
             let state = OpenState {
+                cleaned_to: dir.cleaned_to(tp).unwrap_or(0),
                 clean_shutdown: found.was_clean,
                 recovery_point: found.recovery_points.remove(tp).unwrap_or(0),
                 log_start_offset: found.log_starts.remove(tp).unwrap_or(0),
@@ -386,6 +387,7 @@ impl Shared {
                 let due_ms = super::now_ms().saturating_add(delay_ms);
                 partition.dir.high_watermarks_moved();
                 partition.dir.recovery_points_moved();
+                partition.dir.cleaned_no_further(&partition.tp, None);
                 self.upkeep.doom(Doomed { dir, folder, due_ms });
             }
             Ok(Err(error)) => partition.storage_failed(&error),
@@ -510,6 +512,7 @@ impl Partition {
 
     fn set_config(self: &Arc<Self>, writer: &mut Writer, config: Arc<LogConfig>) {
         let min_insync = usize::try_from(config.min_insync_replicas).unwrap_or(1);
+        *self.config.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&config);
         writer.log.set_config(config);
         let brokers = self.context.brokers();
         let mut after = After::default();

@@ -10,6 +10,7 @@ use jackdaw_wire::fetch::{LeaderAndEpoch, NodeEndpoint};
 use jackdaw_wire::{ErrorCode, StrBytes, Uuid};
 
 use super::ReplicaOptions;
+use super::cleaner::CleaningState;
 use super::dirs::Dir;
 use super::fetcher::Fetchers;
 use super::partition::{Context, Partition};
@@ -42,6 +43,7 @@ pub(super) struct Shared {
     /// Coordinators that transactions are verified with.
     pub peers: Peers,
     pub upkeep: Upkeep,
+    pub cleaning: CleaningState,
     /// The broker's own settings, for topics without overrides.
     pub default_log_config: Arc<LogConfig>,
     /// The first image has come.

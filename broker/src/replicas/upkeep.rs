@@ -135,7 +135,10 @@ impl Shared {
             Task::CheckIsr => self.online().iter().for_each(|partition| partition.check_isr(now_ms)),
             Task::HighWatermarks => self.checkpoint(Checkpoint::Replication, false),
             Task::RecoveryPoints => self.checkpoint(Checkpoint::RecoveryPoint, false),
-            Task::LogStarts => self.checkpoint(Checkpoint::LogStart, false),
+            Task::LogStarts => {
+                self.checkpoint(Checkpoint::LogStart, false);
+                self.checkpoint(Checkpoint::Cleaner, false);
+            }
             Task::Retention => self.online().iter().for_each(|partition| partition.retain(now_ms)),
             Task::TimedFlush => self.timed_flush(now_ms),
             Task::ExpireProducers => {
@@ -184,7 +187,7 @@ impl Shared {
         }
     }
 
-    fn write_checkpoint(&self, dir: &Arc<Dir>, which: Checkpoint) -> Result<(), StorageError> {
+    pub fn write_checkpoint(&self, dir: &Arc<Dir>, which: Checkpoint) -> Result<(), StorageError> {
         let offsets: Vec<(Arc<Partition>, i64)> = self
             .online()
             .into_iter()
@@ -201,6 +204,7 @@ impl Shared {
     /// See [`super::ReplicaManager::shutdown`]: logs first, then checkpoints, then the marker.
     pub async fn shutdown(self: &Arc<Self>, broker_epoch: i64) {
         self.fetchers.stop().await;
+        self.cleaning.stop();
         let partitions = self.online();
         let each = partitions.len().div_ceil(CLOSED_IN_PARALLEL).max(1);
         let closing = partitions.chunks(each).map(|some| {
@@ -229,6 +233,7 @@ impl Shared {
         for which in [Checkpoint::Replication, Checkpoint::RecoveryPoint, Checkpoint::LogStart] {
             self.checkpoint(which, true);
         }
+        self.checkpoint(Checkpoint::Cleaner, false);
         // A directory that failed stays without its marker: it is recovered at the next start.
         for dir in self.dirs.iter().filter(|dir| dir.is_online()) {
             if let Err(error) = dir.log_dir.write_clean_shutdown(broker_epoch) {
@@ -249,6 +254,7 @@ impl Partition {
             Checkpoint::RecoveryPoint => {
                 self.write_for(|writer, _| writer.log.recovery_point()).blocking_recv().ok()
             }
+            Checkpoint::Cleaner => self.dir.cleaned_to(&self.tp),
             Checkpoint::LogStart => {
                 let start = self.reader.log_start_offset();
                 let first = self.reader.position_of(start).ok()?;

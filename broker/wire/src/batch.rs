@@ -212,6 +212,14 @@ impl BatchHeader {
         }
     }
 
+    /// The batch without its records, which compaction keeps where the producer's epoch and last sequence are to be
+    /// remembered (`DefaultRecordBatch.writeEmptyHeader`).
+    pub fn emptied(&self) -> Bytes {
+        let kept = TIMESTAMP_TYPE_BIT | TRANSACTIONAL_BIT | CONTROL_BIT;
+        let attributes = self.attributes & kept;
+        finish(Self { attributes, base_timestamp: NO_TIMESTAMP, record_count: 0, ..*self }, &[])
+    }
+
     /// The checksum that this header and `body` should have.
     pub fn compute_crc(&self, body: &[u8]) -> u32 {
         crc32c::crc32c_append(crc32c::crc32c(&self.to_bytes()[CRC_COVERS_FROM..]), body)
@@ -356,6 +364,8 @@ impl Iterator for Batches {
 pub struct BatchBuilder {
     header: BatchHeader,
     log_append_time_ms: Option<i64>,
+    /// The last offset that the batch claims, where its last records are gone.
+    last_offset_delta: Option<i32>,
     body: BytesMut,
 }
 
@@ -378,6 +388,7 @@ impl BatchBuilder {
                 record_count: 0,
             },
             log_append_time_ms: None,
+            last_offset_delta: None,
             body: BytesMut::new(),
         }
     }
@@ -404,6 +415,20 @@ impl BatchBuilder {
     pub fn log_append_time(mut self, now_ms: i64) -> Self {
         self.header.set_timestamp_type(TimestampType::LogAppendTime);
         self.log_append_time_ms = Some(now_ms);
+        self
+    }
+
+    /// Notes when the batch's tombstones, or its transaction marker, may go (KIP-534). Takes the place of the base
+    /// timestamp, so it is to be said before the first record.
+    pub fn delete_horizon(mut self, horizon_ms: i64) -> Self {
+        self.header.attributes |= DELETE_HORIZON_BIT;
+        self.header.base_timestamp = horizon_ms;
+        self
+    }
+
+    /// Keeps the last offset, and with it the last sequence, of a batch whose last records are gone.
+    pub fn last_offset_delta(mut self, delta: i32) -> Self {
+        self.last_offset_delta = Some(delta);
         self
     }
 
@@ -440,7 +465,7 @@ impl BatchBuilder {
         headers: HeadersRef<'_>,
     ) {
         debug_assert!(offset_delta > self.header.last_offset_delta, "offsets of a batch must rise");
-        if self.header.record_count == 0 {
+        if self.header.record_count == 0 && self.header.delete_horizon_ms().is_none() {
             self.header.base_timestamp = timestamp_ms;
         }
         let timestamp_delta_ms = timestamp_ms.wrapping_sub(self.header.base_timestamp);
@@ -451,9 +476,14 @@ impl BatchBuilder {
         self.header.record_count += 1;
     }
 
+    fn settle(&mut self) {
+        self.header.max_timestamp = self.log_append_time_ms.unwrap_or(self.header.max_timestamp);
+        self.header.last_offset_delta = self.last_offset_delta.unwrap_or(self.header.last_offset_delta);
+    }
+
     /// The batch, uncompressed.
     pub fn build(mut self) -> Bytes {
-        self.header.max_timestamp = self.log_append_time_ms.unwrap_or(self.header.max_timestamp);
+        self.settle();
         let body = self.body.freeze();
         finish(self.header, &body)
     }
@@ -462,7 +492,7 @@ impl BatchBuilder {
     pub fn build_compressed(mut self, codec: Compression) -> Result<Bytes, CompressionError> {
         let body = compression::compress(codec, &self.body)?;
         self.header.attributes |= i16::from(codec.id());
-        self.header.max_timestamp = self.log_append_time_ms.unwrap_or(self.header.max_timestamp);
+        self.settle();
         Ok(finish(self.header, &body))
     }
 }

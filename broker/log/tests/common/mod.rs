@@ -123,6 +123,18 @@ pub fn end_marker(base: i64, epoch: i32, producer: i64, is_abort: bool) -> Bytes
     builder.build()
 }
 
+/// A batch of keys and values; no value is a tombstone. With a producer it is of a transaction.
+pub fn keyed(base: i64, producer: Option<(i64, i32)>, records: &[(&str, Option<&str>)]) -> Bytes {
+    let mut builder = BatchBuilder::new(base, 0);
+    if let Some((id, sequence)) = producer {
+        builder = builder.transactional().producer(id, 0, sequence);
+    }
+    for (key, value) in records {
+        builder.append(NOW_MS, Some(key.as_bytes()), value.map(str::as_bytes));
+    }
+    builder.build()
+}
+
 /// As validation leaves a batch.
 pub fn stamped(bytes: &Bytes) -> StampedBatch {
     StampedBatch::from_batch(&BatchRef::parse(bytes).unwrap()).unwrap()

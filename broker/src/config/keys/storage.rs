@@ -37,27 +37,27 @@ keys! { STORAGE
         "Pause between looks for segments to be deleted."
     "log.cleanup.policy": List = "delete", one_of("compact", "delete"), dynamic, acts;
         "What becomes of old segments: delete, compact or both."
-    "log.cleaner.threads": Int = "1", at_least(0), dynamic, no_effect(CLEANER);
+    "log.cleaner.threads": Int = "1", at_least(0), dynamic, acts;
         "Threads that compact."
-    "log.cleaner.io.max.bytes.per.second": Double = "1.7976931348623157E308", any, dynamic, no_effect(CLEANER);
+    "log.cleaner.io.max.bytes.per.second": Double = "1.7976931348623157E308", any, dynamic, acts;
         "Bytes per second that compaction may read and write."
-    "log.cleaner.dedupe.buffer.size": Long = "134217728", any, dynamic, no_effect(CLEANER);
+    "log.cleaner.dedupe.buffer.size": Long = "134217728", any, dynamic, acts;
         "Memory of all compacting threads for keys."
-    "log.cleaner.io.buffer.size": Int = "524288", at_least(0), dynamic, no_effect(CLEANER);
+    "log.cleaner.io.buffer.size": Int = "524288", at_least(0), dynamic, acts;
         "Memory of all compacting threads for reading and writing."
-    "log.cleaner.io.buffer.load.factor": Double = "0.9", any, dynamic, no_effect(CLEANER);
+    "log.cleaner.io.buffer.load.factor": Double = "0.9", any, dynamic, acts;
         "How full the memory for keys may become."
-    "log.cleaner.backoff.ms": Long = "15000", at_least(0), dynamic, no_effect(CLEANER);
+    "log.cleaner.backoff.ms": Long = "15000", at_least(0), dynamic, acts;
         "Pause when there is nothing to compact."
-    "log.cleaner.min.cleanable.ratio": Double = "0.5", between(0.0, 1.0), dynamic, no_effect(CLEANER);
+    "log.cleaner.min.cleanable.ratio": Double = "0.5", between(0.0, 1.0), dynamic, acts;
         "Part of a log that must be uncompacted before it is compacted."
-    "log.cleaner.enable": Bool = "true", any, fixed, no_effect(CLEANER);
+    "log.cleaner.enable": Bool = "true", any, fixed, acts;
         "Whether compacted topics are compacted."
-    "log.cleaner.delete.retention.ms": Long = "86400000", at_least(0), dynamic, no_effect(CLEANER);
+    "log.cleaner.delete.retention.ms": Long = "86400000", at_least(0), dynamic, acts;
         "How long tombstones are kept."
-    "log.cleaner.min.compaction.lag.ms": Long = "0", at_least(0), dynamic, no_effect(CLEANER);
+    "log.cleaner.min.compaction.lag.ms": Long = "0", at_least(0), dynamic, acts;
         "Time during which a record is not compacted."
-    "log.cleaner.max.compaction.lag.ms": Long = "9223372036854775807", at_least(1), dynamic, no_effect(CLEANER);
+    "log.cleaner.max.compaction.lag.ms": Long = "9223372036854775807", at_least(1), dynamic, acts;
         "Time after which a record must be compacted."
     "log.index.size.max.bytes": Int = "10485760", at_least(4), dynamic, acts;
         "Largest offset index."

@@ -26,7 +26,7 @@ use jackdaw_wire::segment::Segment;
 use jackdaw_wire::{Decodable, ErrorCode, StrBytes, Uuid};
 
 use super::*;
-use crate::config::{ReplicationConfig, StorageConfig};
+use crate::config::{CleanerConfig, ReplicationConfig, StorageConfig};
 use crate::dispatch::Scope;
 
 const TOPIC: &str = "orders";
@@ -60,6 +60,15 @@ fn storage_config() -> StorageConfig {
         flush_offset_checkpoint_interval_ms: 60_000,
         flush_start_offset_checkpoint_interval_ms: 60_000,
         num_recovery_threads_per_data_dir: 1,
+        cleaner: CleanerConfig {
+            enable: true,
+            threads: 1,
+            dedupe_buffer_bytes: 1 << 20,
+            io_buffer_bytes: 1 << 16,
+            load_factor: 0.9,
+            max_bytes_per_second: f64::MAX,
+            backoff_ms: 20,
+        },
     }
 }
 

@@ -6,7 +6,7 @@ pub(super) struct Single {
     pub(super) manager: ReplicaManager,
     metadata: Metadata,
     sink: Arc<Sink>,
-    folder: tempfile::TempDir,
+    pub(super) folder: tempfile::TempDir,
 }
 
 /// Broker 1 leads partitions 0, 1 and 2, alone.

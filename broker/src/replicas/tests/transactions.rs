@@ -113,3 +113,32 @@ async fn a_transaction_that_no_coordinator_confirms_writes_nothing() {
     assert_eq!(error_of(nameless.error_code), Some(ErrorCode::TransactionalIdAuthorizationFailed));
     assert_eq!(told(&Fetch::default().of(&s.manager, &[(0, 0)]).await), ["0:[]hw0"]);
 }
+
+#[tokio::test]
+async fn the_cleaner_compacts_and_remembers_where_it_was() {
+    let settings = [("cleanup.policy", "compact"), ("segment.bytes", "200")];
+    let s = with_options(&settings, &[1], &[1], |_| {}).await;
+    for number in 0..20 {
+        let mut builder = BatchBuilder::new(0, -1);
+        builder.append(now_ms(), Some(b"key"), Some(format!("value-{number}").as_bytes()));
+        assert_eq!(produce(&s.manager, -1, 0, builder.build()).await.error_code, 0);
+    }
+    let checkpoint = s.folder.path().join("data/cleaner-offset-checkpoint");
+    let cleaned = async {
+        while !std::fs::read_to_string(&checkpoint).is_ok_and(|text| text.contains("orders 0 ")) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let mut values = Vec::new();
+        let mut offset = 0;
+        while offset < 20 {
+            let fetched = Fetch::default().of(&s.manager, &[(0, offset)]).await;
+            let records = fetched.responses[0].partitions[0].records.clone().unwrap_or_default();
+            values.extend(super::values(&records));
+            let last = jackdaw_wire::batch::batches(&records).last().unwrap().unwrap();
+            offset = last.header.next_offset();
+        }
+        values
+    };
+    let values = tokio::time::timeout(Duration::from_secs(60), cleaned).await.unwrap();
+    assert!(values.len() < 6 && values.last().is_some_and(|last| last == "value-19"), "{values:?}");
+}

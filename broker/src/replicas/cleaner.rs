@@ -1,0 +1,230 @@
+//! The cleaner: compacts what is compacted, the filthiest log first, on threads of its own (`LogCleaner`,
+//! `LogCleanerManager`). What compaction is, is `jackdaw-log`'s; which log, when and how fast is decided here.
+
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use jackdaw_log::{Checkpoint, CleanError, CleanOptions, CleanStats, Cleanable, MapBudget, ReadError};
+use jackdaw_wire::Uuid;
+
+use super::partition::Partition;
+use super::shared::Shared;
+use crate::config::CleanerConfig;
+
+/// A thread that waits because of `log.cleaner.io.max.bytes.per.second` looks up this often.
+const NAP: Duration = Duration::from_millis(100);
+
+/// What the threads know of each other.
+#[derive(Default)]
+pub(super) struct CleaningState {
+    busy: Mutex<Busy>,
+    stopped: AtomicBool,
+}
+
+#[derive(Default)]
+struct Busy {
+    cleaning: HashSet<(Uuid, i32)>,
+    /// Their records could not be read; they stay as they are until the next start.
+    uncleanable: HashSet<(Uuid, i32)>,
+}
+
+impl CleaningState {
+    fn busy(&self) -> MutexGuard<'_, Busy> {
+        self.busy.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whoever compacts gives up at the next batch.
+    pub fn stop(&self) {
+        self.stopped.store(true, Ordering::Release);
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::Acquire)
+    }
+}
+
+/// Starts `log.cleaner.threads` threads.
+pub(super) fn start(shared: &Arc<Shared>) {
+    let config = &shared.options.storage.cleaner;
+    if !config.enable {
+        return;
+    }
+    for number in 0..config.threads {
+        tokio::spawn(run(Arc::downgrade(shared), number, config.clone()));
+    }
+}
+
+async fn run(shared: Weak<Shared>, number: i32, config: CleanerConfig) {
+    let backoff = Duration::from_millis(u64::try_from(config.backoff_ms).unwrap_or(0).max(1));
+    loop {
+        let Some(shared) = shared.upgrade().filter(|shared| !shared.cleaning.is_stopped()) else { return };
+        let due = shared.grab_filthiest();
+        let cleaned = match due {
+            None => false,
+            Some((partition, cleanable)) => {
+                let (runtime, config) = (shared.context.runtime.clone(), config.clone());
+                let work = runtime.spawn_blocking(move || {
+                    shared.clean(&partition, &cleanable, number, &config);
+                });
+                // A panic is reported where it happens; the log stays marked as busy, and is left alone.
+                work.await.is_ok()
+            }
+        };
+        if !cleaned {
+            tokio::time::sleep(backoff).await;
+        }
+    }
+}
+
+impl Shared {
+    /// The log of which the largest part is dirty, if it is time for any. It counts as busy from here on.
+    fn grab_filthiest(&self) -> Option<(Arc<Partition>, Cleanable)> {
+        let now_ms = super::now_ms();
+        let mut busy = self.cleaning.busy();
+        let mut filthiest: Option<(Arc<Partition>, Cleanable)> = None;
+        for partition in self.online() {
+            let (key, config) = ((partition.topic_id, partition.tp.partition), partition.config());
+            if !config.compact || busy.cleaning.contains(&key) || busy.uncleanable.contains(&key) {
+                continue;
+            }
+            let checkpoint = partition.dir.cleaned_to(&partition.tp);
+            let high_watermark = partition.state().replica.high_watermark();
+            let cleanable = match partition.reader.cleanable(checkpoint, high_watermark, &config, now_ms) {
+                Ok(cleanable) => cleanable,
+                Err(ReadError::Storage(error)) => {
+                    partition.storage_failed(&error);
+                    continue;
+                }
+                Err(_) => continue,
+            };
+            if cleanable.checkpoint_is_wrong {
+                partition.dir.set_cleaned(&partition.tp, cleanable.first_dirty_offset);
+            }
+            let is_filthier =
+                filthiest.as_ref().is_none_or(|(_, other)| cleanable.dirty_ratio() > other.dirty_ratio());
+            if cleanable.is_due(&config) && is_filthier {
+                filthiest = Some((partition, cleanable));
+            }
+        }
+        if let Some((partition, _)) = &filthiest {
+            busy.cleaning.insert((partition.topic_id, partition.tp.partition));
+        }
+        filthiest
+    }
+
+    fn clean(&self, partition: &Arc<Partition>, cleanable: &Cleanable, thread: i32, config: &CleanerConfig) {
+        let key = (partition.topic_id, partition.tp.partition);
+        let begun = Instant::now();
+        match self.clean_log(partition, cleanable, config) {
+            Ok(Some((end, stats))) => {
+                partition.dir.set_cleaned(&partition.tp, end);
+                self.write_or_fail(partition, Checkpoint::Cleaner);
+                tracing::info!(
+                    target: "kafka.log.LogCleaner",
+                    "Log cleaner thread {thread} cleaned log {} (dirty section = [{}, {end}]): {} bytes became {} in \
+                     {} ms",
+                    partition.tp, cleanable.first_dirty_offset, stats.bytes_read, stats.bytes_written,
+                    begun.elapsed().as_millis()
+                );
+            }
+            Ok(None) | Err(CleanError::Aborted) => {}
+            Err(CleanError::Storage(error)) => partition.storage_failed(&error),
+            Err(error @ CleanError::Unreadable { .. }) => {
+                tracing::warn!(
+                    target: "kafka.log.LogCleaner",
+                    "Unexpected error when cleaning log {}. Marking its partition as uncleanable: {error}", partition.tp
+                );
+                self.cleaning.busy().uncleanable.insert(key);
+            }
+        }
+        self.cleaning.busy().cleaning.remove(&key);
+    }
+
+    fn write_or_fail(&self, partition: &Arc<Partition>, which: Checkpoint) -> bool {
+        match self.write_checkpoint(&partition.dir, which) {
+            Ok(()) => true,
+            Err(error) => {
+                partition.dir.failed(&error);
+                false
+            }
+        }
+    }
+
+    /// Where the round ended; none where the log is closed, or changed under it.
+    fn clean_log(
+        &self,
+        partition: &Arc<Partition>,
+        cleanable: &Cleanable,
+        config: &CleanerConfig,
+    ) -> Result<Option<(i64, CleanStats)>, CleanError> {
+        // What is compacted is never recovered by scanning: gaps would look like losses.
+        let flushed = partition.flush_and_wait().blocking_recv().is_ok();
+        if !flushed || !partition.dir.is_online() || !self.write_or_fail(partition, Checkpoint::RecoveryPoint)
+        {
+            return Ok(None);
+        }
+        let (options, cleanable) = (clean_options(config), *cleanable);
+        let begun = partition.write_for(move |writer, _| {
+            (!writer.closed).then(|| writer.log.begin_cleaning(&cleanable, options))
+        });
+        let Ok(Some(mut cleaning)) = begun.blocking_recv() else { return Ok(None) };
+        let mut throttle = Throttle::new(config);
+        let mut leave =
+            |bytes| throttle.wait_for(bytes, || self.cleaning.is_stopped() || partition.is_gone());
+        let end = cleaning.index(&mut leave)?;
+        while let Some(group) = cleaning.next_group(&mut leave)? {
+            let swapped = partition.write_for(move |writer, _| match writer.closed {
+                true => group.discard().map(|()| false),
+                false => writer.log.swap_in(group, super::now_ms()),
+            });
+            let Ok(swapped) = swapped.blocking_recv() else { return Ok(None) };
+            if !swapped? {
+                return Ok(None);
+            }
+        }
+        Ok(Some((end, cleaning.stats())))
+    }
+}
+
+fn clean_options(config: &CleanerConfig) -> CleanOptions {
+    let threads = i64::from(config.threads.max(1));
+    // A thread takes no more than Kafka's, whose map is one array.
+    let bytes = (config.dedupe_buffer_bytes / threads).min(i64::from(i32::MAX));
+    let io_bytes = i64::from(config.io_buffer_bytes) / threads / 2;
+    CleanOptions {
+        budget: MapBudget { bytes: usize::try_from(bytes).unwrap_or(0), load_factor: config.load_factor },
+        write_buffer_bytes: usize::try_from(io_bytes).unwrap_or(0),
+        seeds: rand::random(),
+        now_ms: super::now_ms(),
+    }
+}
+
+/// Keeps one thread to its share of `log.cleaner.io.max.bytes.per.second`.
+struct Throttle {
+    bytes_per_second: f64,
+    begun: Instant,
+    bytes: f64,
+}
+
+impl Throttle {
+    fn new(config: &CleanerConfig) -> Self {
+        let bytes_per_second = (config.max_bytes_per_second / f64::from(config.threads.max(1))).max(1.0);
+        Self { bytes_per_second, begun: Instant::now(), bytes: 0.0 }
+    }
+
+    fn wait_for(&mut self, bytes: usize, is_off: impl Fn() -> bool) -> Result<(), CleanError> {
+        self.bytes += bytes as f64;
+        loop {
+            if is_off() {
+                return Err(CleanError::Aborted);
+            }
+            let ahead = self.bytes / self.bytes_per_second - self.begun.elapsed().as_secs_f64();
+            if ahead <= 0.0 {
+                return Ok(());
+            }
+            std::thread::sleep(NAP.min(Duration::from_secs_f64(ahead.min(1.0))));
+        }
+    }
+}
