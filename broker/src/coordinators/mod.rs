@@ -29,6 +29,7 @@ use jackdaw_wire::{ErrorCode, Uuid};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
+pub use jackdaw_wire::types::Now;
 pub use place::partition_for;
 
 use crate::replicas::ReplicaManager;
@@ -36,15 +37,6 @@ use task::{Message, Task};
 
 /// Requests that may wait for a partition's task; whoever has more waits with them.
 const QUEUE: usize = 1024;
-
-/// The time, as machines are told it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Now {
-    /// Milliseconds since the epoch: what is written to records. It may jump.
-    pub wall_ms: i64,
-    /// Milliseconds since some moment of this process: what timers are counted in. It never jumps.
-    pub steady_ms: i64,
-}
 
 /// Where a loaded record lies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -31,6 +31,15 @@ pub fn is_reserved_directory_id(id: &Uuid) -> bool {
     id.as_u128() < FIRST_FREE_DIRECTORY_ID
 }
 
+/// The time, as state machines are told it that both write it down and count in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Now {
+    /// Milliseconds since the epoch: what is written to records. It may jump.
+    pub wall_ms: i64,
+    /// Milliseconds since some moment of this process: what timers are counted in. It never jumps.
+    pub steady_ms: i64,
+}
+
 /// One partition of a topic, by name.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TopicPartition {

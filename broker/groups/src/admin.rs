@@ -1,0 +1,129 @@
+//! What administrators ask: groups described, listed and deleted, offsets deleted.
+
+use std::collections::BTreeMap;
+
+use jackdaw_wire::messages::delete_groups_response::DeletableGroupResult;
+use jackdaw_wire::messages::describe_groups_response::{DescribedGroup, DescribedGroupMember};
+use jackdaw_wire::messages::list_groups_response::ListedGroup;
+use jackdaw_wire::messages::offset_delete_response::{
+    OffsetDeleteResponsePartition, OffsetDeleteResponseTopic,
+};
+use jackdaw_wire::messages::{GroupId, OffsetDeleteRequest, OffsetDeleteResponse, TopicName};
+use jackdaw_wire::types::Now;
+use jackdaw_wire::{ErrorCode, StrBytes};
+
+use crate::api::{Reply, code};
+use crate::group::{Group, GroupState};
+use crate::machine::Groups;
+use crate::member::Member;
+use crate::offsets::TopicPartition;
+
+impl Groups {
+    pub(crate) fn describe(&mut self, token: u64, id: GroupId) {
+        let described = match self.groups.get(&id.0) {
+            Some(group) => group.described(),
+            // As is told of groups that never were.
+            None => DescribedGroup::default().with_group_state(StrBytes::from_static_str("Dead")),
+        };
+        self.reply(token, Reply::Describe(described.with_group_id(id)));
+    }
+
+    pub(crate) fn list(&mut self, token: u64, states: &[StrBytes]) {
+        let is_asked =
+            |group: &&Group| states.is_empty() || states.iter().any(|state| &**state == group.state.name());
+        let listed = |group: &Group| {
+            ListedGroup::default()
+                .with_group_id(GroupId(group.id.clone()))
+                .with_protocol_type(group.protocol_type.clone().unwrap_or_default())
+                .with_group_state(StrBytes::from_static_str(group.state.name()))
+        };
+        let all = self.groups.values().filter(is_asked).map(listed).collect();
+        self.reply(token, Reply::List(all));
+    }
+
+    pub(crate) fn delete(&mut self, now: Now, token: u64, id: GroupId) {
+        let error = match self.groups.get(&id.0).map(|group| group.state) {
+            None => Some(ErrorCode::GroupIdNotFound),
+            Some(GroupState::Empty) => {
+                self.clean(now, &id.0, true, |group| group.offsets.remove_all());
+                None
+            }
+            Some(_) => Some(ErrorCode::NonEmptyGroup),
+        };
+        let result = DeletableGroupResult::default().with_group_id(id).with_error_code(code(error));
+        self.reply(token, Reply::Delete(result));
+    }
+
+    pub(crate) fn delete_offsets(&mut self, now: Now, token: u64, request: &OffsetDeleteRequest) {
+        let id = &request.group_id.0;
+        let error = match self.groups.get(id) {
+            None => Some(ErrorCode::GroupIdNotFound),
+            Some(group) if group.state == GroupState::Empty || group.is_consumer_group() => None,
+            Some(_) => Some(ErrorCode::NonEmptyGroup),
+        };
+        let (mut topics, mut deleted) = (BTreeMap::new(), Vec::new());
+        if error.is_none()
+            && let Some(group) = self.groups.get(id)
+        {
+            for topic in &request.topics {
+                let is_used = group.state != GroupState::Empty && group.is_subscribed(&topic.name.0);
+                let error = is_used.then_some(ErrorCode::GroupSubscribedToTopic);
+                let told: &mut Vec<OffsetDeleteResponsePartition> =
+                    topics.entry(topic.name.0.clone()).or_default();
+                for partition in &topic.partitions {
+                    if error.is_none() {
+                        deleted.push((topic.name.0.clone(), partition.partition_index));
+                    }
+                    let result = OffsetDeleteResponsePartition::default()
+                        .with_partition_index(partition.partition_index)
+                        .with_error_code(code(error));
+                    told.push(result);
+                }
+            }
+        }
+        if !deleted.is_empty() {
+            self.clean(now, id, false, |group| group.offsets.remove(&deleted));
+        }
+        let topic = |(name, partitions)| {
+            OffsetDeleteResponseTopic::default().with_name(TopicName(name)).with_partitions(partitions)
+        };
+        let reply = OffsetDeleteResponse::default()
+            .with_error_code(code(error))
+            .with_topics(topics.into_iter().map(topic).collect());
+        self.reply(token, Reply::DeleteOffsets(reply));
+    }
+
+    pub(crate) fn partitions_deleted(&mut self, now: Now, partitions: &[TopicPartition]) {
+        let ids: Vec<StrBytes> = self.groups.keys().cloned().collect();
+        for id in ids {
+            self.clean(now, &id, false, |group| group.offsets.remove(partitions));
+        }
+    }
+}
+
+impl Group {
+    fn described(&self) -> DescribedGroup {
+        let protocol = match self.state {
+            GroupState::Stable => self.protocol.clone(),
+            _ => None,
+        };
+        let member = |m: &Member| {
+            let told = DescribedGroupMember::default()
+                .with_member_id(m.id.clone())
+                .with_group_instance_id(m.instance_id.clone())
+                .with_client_id(m.client_id.clone())
+                .with_client_host(m.client_host.clone());
+            match &protocol {
+                Some(protocol) => told
+                    .with_member_metadata(m.metadata(protocol))
+                    .with_member_assignment(m.assignment.clone()),
+                None => told,
+            }
+        };
+        DescribedGroup::default()
+            .with_group_state(StrBytes::from_static_str(self.state.name()))
+            .with_protocol_type(self.protocol_type.clone().unwrap_or_default())
+            .with_members(self.members.values().map(member).collect())
+            .with_protocol_data(protocol.clone().unwrap_or_default())
+    }
+}
