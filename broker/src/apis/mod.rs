@@ -9,6 +9,7 @@ pub mod cluster;
 pub mod configs;
 mod coordinators;
 pub mod forward;
+mod groups;
 mod metadata;
 mod producer_ids;
 mod transactions;
@@ -24,6 +25,7 @@ use jackdaw_wire::messages::*;
 use tokio::sync::watch;
 
 use crate::config::Config;
+use crate::coordinators::groups::GroupCoordinators;
 use crate::dispatch::{RequestContext, Response, decode};
 use crate::net::Handler;
 use crate::replicas::ReplicaManager;
@@ -34,6 +36,7 @@ pub use forward::{ControllerLink, LinkError};
 mod operations {
     pub const CLUSTER: i32 = 0b1_1111_1010_0000;
     pub const TOPIC: i32 = 0b1101_1111_1000;
+    pub const GROUP: i32 = 0b1_0100_1000;
     /// Not asked for.
     pub const NOT_TOLD: i32 = i32::MIN;
 }
@@ -49,6 +52,7 @@ pub struct Parts {
     pub cluster_id: String,
     pub image: watch::Receiver<Arc<MetadataImage>>,
     pub replicas: Arc<ReplicaManager>,
+    pub groups: Arc<GroupCoordinators>,
     pub controller: Arc<dyn ControllerLink>,
     /// This broker's epoch, -1 before it is registered.
     pub broker_epoch: Arc<std::sync::atomic::AtomicI64>,
@@ -140,7 +144,8 @@ impl Inner {
                 Response::encode(&context, &configs::describe(config, &image, &decode(&context, body)?))
             }
             ApiKey::FindCoordinator => {
-                Response::encode(&context, &coordinators::find(&context, &decode(&context, body)?))
+                let request = decode(&context, body)?;
+                Response::encode(&context, &self.find_coordinators(&context, &image, &request))
             }
             ApiKey::InitProducerId => {
                 let request = decode(&context, body)?;
@@ -162,6 +167,17 @@ impl Inner {
                 let request = decode(&context, body)?;
                 Response::encode(&context, &replicas.offset_for_leader_epoch(&context, request).await)
             }
+            ApiKey::JoinGroup
+            | ApiKey::SyncGroup
+            | ApiKey::Heartbeat
+            | ApiKey::LeaveGroup
+            | ApiKey::OffsetCommit
+            | ApiKey::TxnOffsetCommit
+            | ApiKey::OffsetFetch
+            | ApiKey::DescribeGroups
+            | ApiKey::ListGroups
+            | ApiKey::DeleteGroups
+            | ApiKey::OffsetDelete => self.group_api(key, &context, &image, body).await?,
             key if api::of(key).is_some_and(|row| row.forwarded) => {
                 forward::forward(&context, body, self.parts.controller.as_ref()).await
             }

@@ -7,12 +7,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use jackdaw_log::{TOPIC_CONFIGS, TopicConfigs};
+use jackdaw_wire::compression::Compression;
 
 use super::values::{Problem, Values, split_csv};
 use super::{
-    CleanerConfig, Config, LifecycleConfig, Listener, MetadataLogConfig, NetworkConfig, QuorumConfig,
-    ReplicationConfig, Roles, StorageConfig, TopicsConfig, TransactionsConfig, listeners, properties,
-    validate, versions,
+    CleanerConfig, Config, GroupsConfig, LifecycleConfig, Listener, MetadataLogConfig, NetworkConfig,
+    QuorumConfig, ReplicationConfig, Roles, StorageConfig, TopicsConfig, TransactionsConfig, listeners,
+    properties, validate, versions,
 };
 
 impl Config {
@@ -98,6 +99,7 @@ fn build(values: &mut Values) -> Option<Config> {
         replication: replication(values),
         storage: storage(values),
         topics: topics(values),
+        groups: groups(values),
         transactions: TransactionsConfig {
             max_timeout_ms: values.number("transaction.max.timeout.ms"),
             partition_verification_enable: values.is_true("transaction.partition.verification.enable"),
@@ -348,6 +350,26 @@ fn topics(values: &Values) -> TopicsConfig {
         transactions_topic_replication_factor: values.number("transaction.state.log.replication.factor"),
         transactions_topic_min_isr: values.number("transaction.state.log.min.isr"),
         transactions_topic_segment_bytes: values.number("transaction.state.log.segment.bytes"),
+    }
+}
+
+fn groups(values: &mut Values) -> GroupsConfig {
+    const CODEC: &str = "offsets.topic.compression.codec";
+    let codec: i32 = values.number(CODEC);
+    let compression = u8::try_from(codec).ok().and_then(Compression::from_id);
+    values.require(compression.is_some(), CODEC, || format!("Unknown compression type id: {codec}"));
+    GroupsConfig {
+        min_session_timeout_ms: values.number("group.min.session.timeout.ms"),
+        max_session_timeout_ms: values.number("group.max.session.timeout.ms"),
+        initial_rebalance_delay_ms: values.number("group.initial.rebalance.delay.ms"),
+        max_size: values.number("group.max.size"),
+        max_metadata_length: values.number("offset.metadata.max.bytes"),
+        load_buffer_bytes: values.number("offsets.load.buffer.size"),
+        compression: compression.unwrap_or(Compression::None),
+        retention_minutes: values.number("offsets.retention.minutes"),
+        retention_check_interval_ms: values.number("offsets.retention.check.interval.ms"),
+        commit_timeout_ms: values.number("offsets.commit.timeout.ms"),
+        commit_required_acks: values.number("offsets.commit.required.acks"),
     }
 }
 

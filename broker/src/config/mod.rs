@@ -16,6 +16,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use jackdaw_log::TopicConfigs;
+use jackdaw_wire::compression::Compression;
 
 use crate::net::HostPort;
 pub use values::{Problem, Values};
@@ -45,6 +46,7 @@ pub struct Config {
     pub replication: ReplicationConfig,
     pub storage: StorageConfig,
     pub topics: TopicsConfig,
+    pub groups: GroupsConfig,
     pub transactions: TransactionsConfig,
     pub producer_id_expiration_ms: i32,
     pub producer_id_expiration_check_interval_ms: i32,
@@ -189,6 +191,23 @@ pub struct TopicsConfig {
     pub transactions_topic_replication_factor: i16,
     pub transactions_topic_min_isr: i32,
     pub transactions_topic_segment_bytes: i32,
+}
+
+/// Groups and their offsets; the topic they live in is among [`TopicsConfig`].
+#[derive(Clone, Debug)]
+pub struct GroupsConfig {
+    pub min_session_timeout_ms: i32,
+    pub max_session_timeout_ms: i32,
+    pub initial_rebalance_delay_ms: i32,
+    pub max_size: i32,
+    /// `offset.metadata.max.bytes`, which Kafka counts in characters.
+    pub max_metadata_length: i32,
+    pub load_buffer_bytes: i32,
+    pub compression: Compression,
+    pub retention_minutes: i32,
+    pub retention_check_interval_ms: i64,
+    pub commit_timeout_ms: i32,
+    pub commit_required_acks: i16,
 }
 
 /// `transaction.*`

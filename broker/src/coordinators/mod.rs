@@ -12,13 +12,14 @@
 //! replies and appends (asking other brokers) it says as [`Effect::Perform`]; whoever performs it reports back with
 //! [`Coordinators::tell`].
 //!
-//! Nothing here knows what a group or a transaction is.
+//! But for [`groups`], nothing here knows what a group or a transaction is.
 
+pub mod groups;
 mod place;
 mod task;
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -187,7 +188,9 @@ pub struct Coordinators<M: Machine> {
     shared: Arc<Shared<M>>,
     hosted: Mutex<BTreeMap<i32, Hosted<M>>>,
     /// The topic's partitions in the image.
-    partitions: std::sync::atomic::AtomicI32,
+    partitions: AtomicI32,
+    /// The node stops: nothing is hosted any more.
+    has_stopped: AtomicBool,
 }
 
 struct Shared<M: Machine> {
@@ -208,9 +211,9 @@ impl<M: Machine> Shared<M> {
 
 impl<M: Machine> Coordinators<M> {
     pub fn new(options: CoordinatorOptions<M>) -> Self {
-        let partitions = options.default_partitions.into();
+        let (partitions, has_stopped) = (options.default_partitions.into(), AtomicBool::new(false));
         let shared = Arc::new(Shared { options, started: Instant::now() });
-        Self { shared, hosted: Mutex::default(), partitions }
+        Self { shared, hosted: Mutex::default(), partitions, has_stopped }
     }
 
     fn hosted(&self) -> MutexGuard<'_, BTreeMap<i32, Hosted<M>>> {
@@ -242,7 +245,7 @@ impl<M: Machine> Coordinators<M> {
             }
             leads
         });
-        let Some(topic) = topic else { return };
+        let Some(topic) = topic.filter(|_| !self.has_stopped.load(Ordering::Acquire)) else { return };
         for (index, partition) in topic.partitions.iter().filter(|(_, p)| p.leader == node_id) {
             match hosted.get(index) {
                 // Leading on in a later epoch: what is known stays true.
@@ -315,7 +318,11 @@ impl<M: Machine> Coordinators<M> {
 
     /// Resigns everywhere; returns when everyone who waited is answered.
     pub async fn shutdown(&self) {
-        let hosted = std::mem::take(&mut *self.hosted());
+        let hosted = {
+            let mut hosted = self.hosted();
+            self.has_stopped.store(true, Ordering::Release);
+            std::mem::take(&mut *hosted)
+        };
         for hosted in hosted.values() {
             hosted.epoch.send_replace(None);
         }

@@ -23,6 +23,7 @@ use crate::controller::{
     self, Assignments, BrokerWatch, ControllerChannel, ControllerHandle, ControllerOptions, IsrSender,
     TopicSchema,
 };
+use crate::coordinators::groups::{self, GroupCoordinators};
 use crate::dispatch::Scope;
 use crate::lifecycle::{Lifecycle, LifecycleError, LifecycleOptions, register_controller};
 use crate::loader::{self, LoaderError, LoaderHandle, Publisher};
@@ -81,10 +82,26 @@ struct Face {
 struct Broker {
     lifecycle: Arc<Lifecycle>,
     replicas: Arc<ReplicaManager>,
+    groups: Arc<GroupCoordinators>,
     apis: Arc<BrokerApis>,
     server: Server,
     /// Bound, and accepting nothing before the broker is unfenced.
     waiting: Vec<Bound>,
+}
+
+/// Feeds images to the coordinators, after the replica manager has taken its roles from them.
+struct ToCoordinators {
+    groups: Arc<GroupCoordinators>,
+}
+
+impl Publisher for ToCoordinators {
+    fn publish<'a>(&'a self, image: &'a Arc<MetadataImage>, delta: &'a MetadataDelta) -> BoxFuture<'a, ()> {
+        async move {
+            self.groups.apply(image);
+            self.groups.forget_deleted(delta);
+        }
+        .boxed()
+    }
 }
 
 /// Feeds images to the replica manager, and tells the controller where replicas came to lie elsewhere than it has
@@ -188,12 +205,19 @@ impl Node {
             true => Some(opening.replicas(data).await?),
             false => None,
         };
-        let publishers = replicas.iter().map(|replicas| opening.publisher(replicas)).collect();
+        let groups =
+            replicas.as_ref().map(|replicas| Arc::new(groups::coordinators(&config, Arc::clone(replicas))));
+        let mut publishers: Vec<Arc<dyn Publisher>> =
+            replicas.iter().map(|replicas| opening.publisher(replicas)).collect();
+        publishers
+            .extend(groups.iter().map(|groups| Arc::new(ToCoordinators { groups: Arc::clone(groups) }) as _));
         let (handle, events) = controller.unzip();
         let loader = loader::start(raft.clone(), events, publishers).await;
         let controller =
             handle.map(|handle| opening.serve_controller(handle, &loader, controller_ports, &limits));
-        let broker = replicas.map(|replicas| opening.broker(replicas, &loader, broker_ports, &limits));
+        let broker = replicas
+            .zip(groups)
+            .map(|(replicas, groups)| opening.broker(replicas, groups, &loader, broker_ports, &limits));
         Ok(Self { config, raft, loader, controller, broker, _dirs: held })
     }
 
@@ -270,7 +294,7 @@ impl Node {
 
 impl Broker {
     async fn stop(self, controlled: bool) {
-        let Self { lifecycle, replicas, apis, server, waiting } = self;
+        let Self { lifecycle, replicas, groups, apis, server, waiting } = self;
         if controlled {
             let granted =
                 tokio::time::timeout(CONTROLLED_SHUTDOWN_PATIENCE, lifecycle.controlled_shutdown()).await;
@@ -282,6 +306,8 @@ impl Broker {
             }
         }
         drop(waiting);
+        // Members that wait for others are sent on their way, so that connections can close.
+        groups.shutdown().await;
         server.close(CLOSE_PATIENCE).await;
         drop(apis);
         replicas.shutdown(lifecycle.broker_epoch()).await;
@@ -457,6 +483,7 @@ impl Opening<'_> {
     fn broker(
         &self,
         replicas: Arc<ReplicaManager>,
+        groups: Arc<GroupCoordinators>,
         loader: &LoaderHandle,
         ports: Vec<Bound>,
         limits: &Arc<Limits>,
@@ -484,10 +511,11 @@ impl Opening<'_> {
             cluster_id: self.cluster_id.to_owned(),
             image: loader.images.clone(),
             replicas: Arc::clone(&replicas),
+            groups: Arc::clone(&groups),
             controller: Arc::new(self.channel()),
             broker_epoch: Arc::clone(&self.broker_epoch),
         }));
         let server = Server::new(config.node_id, Arc::clone(limits));
-        Broker { lifecycle, replicas, apis, server, waiting: ports }
+        Broker { lifecycle, replicas, groups, apis, server, waiting: ports }
     }
 }

@@ -61,6 +61,8 @@ pub struct Naming {
     pub texts: Vec<(String, String)>,
     producers: Vec<i64>,
     sessions: Vec<i64>,
+    /// Random parts of texts: what makes member ids of groups unlike each other.
+    randoms: Vec<String>,
 }
 
 impl Names for Naming {
@@ -119,11 +121,49 @@ impl Naming {
         }
     }
 
-    fn text(&self, text: &str) -> String {
-        let named = |text: String, (found, name): &(String, String)| text.replace(found.as_str(), name);
-        let text = without_clock(&self.texts.iter().fold(text.to_owned(), named), self.now_ms);
+    fn text(&mut self, text: &str) -> String {
+        let text = without_clock(&self.known(text), self.now_ms);
+        let text = self.without_random(text);
         if text.is_empty() { "\"\"".into() } else { text }
     }
+
+    /// A text with the names that are given so far.
+    fn known(&self, text: &str) -> String {
+        let named = |text: String, (found, name): &(String, String)| text.replace(found.as_str(), name);
+        self.texts.iter().fold(text.to_owned(), named)
+    }
+
+    /// Names what looks like a Java UUID by the order of first sight.
+    fn without_random(&mut self, mut text: String) -> String {
+        while let Some(random) = random_in(&text) {
+            let at = self.randoms.iter().position(|known| *known == random).unwrap_or_else(|| {
+                self.randoms.push(random.clone());
+                self.randoms.len() - 1
+            });
+            text = text.replace(&random, &format!("<random {}>", at + 1));
+        }
+        text
+    }
+
+    /// What a text is ordered by: random parts by when they were first seen, new ones last.
+    fn order_of(&self, text: &str) -> String {
+        let numbered =
+            |text: String, (at, random): (usize, &String)| text.replace(random, &format!("{at:08}"));
+        self.randoms.iter().enumerate().fold(self.known(text), numbered)
+    }
+}
+
+/// The first part of a text that has the shape of a UUID.
+fn random_in(text: &str) -> Option<String> {
+    const DASHES: [usize; 4] = [8, 13, 18, 23];
+    let is_random = |part: &[u8]| {
+        part.iter().enumerate().all(|(at, byte)| match DASHES.contains(&at) {
+            true => *byte == b'-',
+            false => matches!(byte, b'0'..=b'9' | b'a'..=b'f'),
+        })
+    };
+    let found = text.as_bytes().windows(36).find(|part| is_random(part))?;
+    Some(String::from_utf8_lossy(found).into_owned())
 }
 
 /// Times of this run within a text: numbers of 13 digits that are near to now.
@@ -265,7 +305,7 @@ impl Teller<'_> {
         let pairs = a.iter().zip(b).filter(|((name, _), _)| name != "error_code");
         let compared = pairs.map(|((_, a), (_, b))| match (a, b) {
             (Value::Int(a), Value::Int(b)) => a.cmp(b),
-            (Value::Str(a), Value::Str(b)) => a.cmp(b),
+            (Value::Str(a), Value::Str(b)) => self.naming.order_of(a).cmp(&self.naming.order_of(b)),
             (Value::Uuid(a), Value::Uuid(b)) => self.naming.topic(a).cmp(&self.naming.topic(b)),
             _ => Ordering::Equal,
         });
@@ -320,6 +360,17 @@ mod tests {
             Naming { texts: vec![("40002".into(), "<port of node 2>".into())], ..Naming::default() };
         let mut teller = Teller { api: "Metadata", redact: &[], ordered: false, naming: &mut naming };
         insta::assert_snapshot!(teller.tell(&api("Metadata").unwrap().response, &reply));
+    }
+
+    #[test]
+    fn member_ids_are_told_in_the_order_of_first_sight() {
+        let mut naming = Naming::default();
+        let (early, late) =
+            ("c-f0000000-0000-4000-8000-000000000000", "c-00000000-0000-4000-8000-00000000000f");
+        assert_eq!(naming.text(&format!("{early} of g")), "c-<random 1> of g");
+        assert!(naming.order_of(early) < naming.order_of(late));
+        assert_eq!([late, early].map(|id| naming.text(id)), ["c-<random 2>", "c-<random 1>"]);
+        assert_eq!(naming.text("00000000-0000-4000-8000-00000000000"), "00000000-0000-4000-8000-00000000000");
     }
 
     #[test]

@@ -5,17 +5,17 @@
 use super::*;
 
 keys! { SERVICE
-    "group.min.session.timeout.ms": Int = "6000", any, fixed, no_effect(GROUPS);
+    "group.min.session.timeout.ms": Int = "6000", any, fixed, acts;
         "Smallest session timeout of a group member."
-    "group.max.session.timeout.ms": Int = "1800000", any, fixed, no_effect(GROUPS);
+    "group.max.session.timeout.ms": Int = "1800000", any, fixed, acts;
         "Largest session timeout of a group member."
-    "group.initial.rebalance.delay.ms": Int = "3000", any, fixed, no_effect(GROUPS);
+    "group.initial.rebalance.delay.ms": Int = "3000", any, fixed, acts;
         "How long a new group waits for more members."
-    "group.max.size": Int = "2147483647", at_least(1), fixed, no_effect(GROUPS);
+    "group.max.size": Int = "2147483647", at_least(1), fixed, acts;
         "Members of one group."
     "group.coordinator.rebalance.protocols": List = "classic", one_of("consumer", "classic"), fixed, no_effect(GROUPS);
         "Group protocols that are served."
-    "group.coordinator.threads": Int = "1", at_least(1), fixed, no_effect(GROUPS);
+    "group.coordinator.threads": Int = "1", at_least(1), fixed, no_effect(THREADS);
         "Threads of the group coordinator."
     "group.coordinator.new.enable": Bool = "false", any, fixed internal, no_effect(GROUPS);
         "Whether the newer group coordinator serves."
@@ -35,9 +35,9 @@ keys! { SERVICE
         "Members of one group in the consumer protocol."
     "group.consumer.assignors": List = "org.apache.kafka.coordinator.group.assignor.UniformAssignor,org.apache.kafka.coordinator.group.assignor.RangeAssignor", any, fixed, no_effect(GROUPS);
         "Assignors of the consumer protocol; the first is the default."
-    "offset.metadata.max.bytes": Int = "4096", any, fixed, no_effect(GROUPS);
+    "offset.metadata.max.bytes": Int = "4096", any, fixed, acts;
         "Largest text that may go with a committed offset."
-    "offsets.load.buffer.size": Int = "5242880", at_least(1), fixed, no_effect(GROUPS);
+    "offsets.load.buffer.size": Int = "5242880", at_least(1), fixed, acts;
         "Bytes read at a time when committed offsets are loaded."
     "offsets.topic.replication.factor": Short = "3", at_least(1), fixed, acts;
         "Replicas of __consumer_offsets; its creation fails while there are fewer brokers."
@@ -45,15 +45,15 @@ keys! { SERVICE
         "Partitions of __consumer_offsets; not to be changed afterwards."
     "offsets.topic.segment.bytes": Int = "104857600", at_least(1), fixed, acts;
         "Segment size of __consumer_offsets."
-    "offsets.topic.compression.codec": Int = "0", any, fixed, no_effect(GROUPS);
+    "offsets.topic.compression.codec": Int = "0", any, fixed, acts;
         "Compression of __consumer_offsets, as a codec's number."
-    "offsets.retention.minutes": Int = "10080", at_least(1), fixed, no_effect(GROUPS);
+    "offsets.retention.minutes": Int = "10080", at_least(1), fixed, acts;
         "How long the offsets of a group without members are kept."
-    "offsets.retention.check.interval.ms": Long = "600000", at_least(1), fixed, no_effect(GROUPS);
+    "offsets.retention.check.interval.ms": Long = "600000", at_least(1), fixed, acts;
         "Pause between looks for expired offsets."
-    "offsets.commit.timeout.ms": Int = "5000", at_least(1), fixed, no_effect(GROUPS);
+    "offsets.commit.timeout.ms": Int = "5000", at_least(1), fixed, acts;
         "Longest wait for the replicas of a committed offset."
-    "offsets.commit.required.acks": Short = "-1", any, fixed, no_effect(GROUPS);
+    "offsets.commit.required.acks": Short = "-1", any, fixed, acts;
         "Acknowledgements that a committed offset needs."
     "transactional.id.expiration.ms": Int = "604800000", at_least(1), fixed, no_effect(TXN);
         "Idle time after which a transactional id is forgotten."

@@ -1,0 +1,448 @@
+//! The requests about groups and their offsets: to the coordinator of the group, and back in the words of the version
+//! that was asked in.
+//!
+//! What a request comes to is decided by `jackdaw-groups`. Here is what needs the image (which partitions exist) and
+//! what depends on the version.
+
+use std::collections::HashSet;
+use std::net::IpAddr;
+
+use bytes::Bytes;
+use futures_util::future::join_all;
+use jackdaw_groups::{Caller, Reply, Request};
+use jackdaw_metadata::MetadataImage;
+use jackdaw_wire::ErrorCode;
+use jackdaw_wire::messages::offset_commit_response::{
+    OffsetCommitResponsePartition, OffsetCommitResponseTopic,
+};
+use jackdaw_wire::messages::offset_delete_response::{
+    OffsetDeleteResponsePartition, OffsetDeleteResponseTopic,
+};
+use jackdaw_wire::messages::offset_fetch_request::{OffsetFetchRequestGroup, OffsetFetchRequestTopics};
+use jackdaw_wire::messages::offset_fetch_response::{
+    OffsetFetchResponseGroup, OffsetFetchResponsePartition, OffsetFetchResponseTopic,
+};
+use jackdaw_wire::messages::*;
+use jackdaw_wire::protocol::StrBytes;
+use jackdaw_wire::types::random_uuid;
+
+use super::{Inner, operations};
+use crate::dispatch::{RequestContext, Response, decode};
+
+/// Below this version JoinGroup's protocol name cannot be null, from it on an empty one is.
+const NULL_PROTOCOL_FROM: i16 = 7;
+/// From this version on SyncGroup must name protocol type and protocol (KIP-559).
+const PROTOCOL_REQUIRED_FROM: i16 = 5;
+/// From this version on several members leave at once (KIP-345).
+const SEVERAL_LEAVE_FROM: i16 = 3;
+/// From this version on several groups are asked for offsets at once (KIP-709).
+const SEVERAL_GROUPS_FROM: i16 = 8;
+/// Offsets of versions below lie in ZooKeeper.
+const OFFSETS_IN_KAFKA_FROM: i16 = 1;
+/// Below this version a loading coordinator must be called an absent one, which old producers can bear (KAFKA-7296).
+const LOADING_KNOWN_FROM: i16 = 2;
+
+impl Inner {
+    /// Answers one of the group APIs. `Err` closes the connection.
+    pub(super) async fn group_api(
+        &self,
+        key: ApiKey,
+        context: &RequestContext,
+        image: &MetadataImage,
+        body: Bytes,
+    ) -> Result<Response, Response> {
+        Ok(match key {
+            ApiKey::JoinGroup => self.join_group(context, decode(context, body)?).await?,
+            ApiKey::SyncGroup => self.sync_group(context, decode(context, body)?).await?,
+            ApiKey::Heartbeat => self.simple(context, Request::Heartbeat(decode(context, body)?)).await?,
+            ApiKey::LeaveGroup => self.leave_group(context, decode(context, body)?).await?,
+            ApiKey::OffsetCommit => self.offset_commit(context, image, decode(context, body)?).await?,
+            ApiKey::TxnOffsetCommit => self.txn_offset_commit(context, image, decode(context, body)?).await?,
+            ApiKey::OffsetFetch => self.offset_fetch(context, decode(context, body)?).await?,
+            ApiKey::DescribeGroups => self.describe_groups(context, decode(context, body)?).await?,
+            ApiKey::ListGroups => self.list_groups(context, decode(context, body)?).await?,
+            ApiKey::DeleteGroups => self.delete_groups(context, decode(context, body)?).await?,
+            ApiKey::OffsetDelete => self.offset_delete(context, image, decode(context, body)?).await?,
+            other => Response::Close(format!("{other:?} is not about groups")),
+        })
+    }
+
+    /// Asks the coordinator of a group. Refusals are replies; `Err` is a node that stops.
+    async fn ask_group(&self, group: &str, request: Request) -> Result<Reply, Response> {
+        let stopping = || Response::Close("the coordinator stops with its node".to_owned());
+        let refusal = |request: &Request, error: ErrorCode| request.refusal(error).ok_or_else(stopping);
+        if let Err(error) = request.check() {
+            return refusal(&request, error);
+        }
+        let groups = &self.parts.groups;
+        match groups.ask(groups.partition_of(group), request).await {
+            Ok(reply) => reply.ok_or_else(stopping),
+            Err((why, request)) => refusal(&request, why.code()),
+        }
+    }
+
+    /// One whose reply needs nothing done to it.
+    async fn simple(&self, context: &RequestContext, request: Request) -> Result<Response, Response> {
+        let group = match &request {
+            Request::Heartbeat(request) => request.group_id.clone(),
+            Request::Sync(request) => request.group_id.clone(),
+            _ => GroupId::default(),
+        };
+        Ok(match self.ask_group(&group, request).await? {
+            Reply::Heartbeat(reply) => Response::encode(context, &reply),
+            Reply::Sync(reply) => Response::encode(context, &reply),
+            other => unexpected(&other),
+        })
+    }
+
+    async fn join_group(
+        &self,
+        context: &RequestContext,
+        request: JoinGroupRequest,
+    ) -> Result<Response, Response> {
+        let caller = Caller {
+            version: context.api_version,
+            client_id: context.client_id.clone().unwrap_or_default(),
+            client_host: StrBytes::from_string(java_address(context.peer.ip())),
+        };
+        let group = request.group_id.clone();
+        let request = Request::Join { caller, unique: random_uuid(rand::random), request };
+        let Reply::Join(mut reply) = self.ask_group(&group, request).await? else {
+            return Err(Response::Close("JoinGroup was answered by something else".to_owned()));
+        };
+        let name = reply.protocol_name.take().filter(|name| !name.is_empty());
+        reply.protocol_name = match context.api_version {
+            NULL_PROTOCOL_FROM.. => name,
+            _ => Some(name.unwrap_or_default()),
+        };
+        Ok(Response::encode(context, &reply))
+    }
+
+    async fn sync_group(
+        &self,
+        context: &RequestContext,
+        request: SyncGroupRequest,
+    ) -> Result<Response, Response> {
+        let names_protocol = request.protocol_type.is_some() && request.protocol_name.is_some();
+        if context.api_version >= PROTOCOL_REQUIRED_FROM && !names_protocol {
+            let code = ErrorCode::InconsistentGroupProtocol.code();
+            return Ok(Response::encode(context, &SyncGroupResponse::default().with_error_code(code)));
+        }
+        self.simple(context, Request::Sync(request)).await
+    }
+
+    async fn leave_group(
+        &self,
+        context: &RequestContext,
+        mut request: LeaveGroupRequest,
+    ) -> Result<Response, Response> {
+        let is_single = context.api_version < SEVERAL_LEAVE_FROM;
+        if is_single {
+            let member = std::mem::take(&mut request.member_id);
+            request.members = vec![leave_group_request::MemberIdentity::default().with_member_id(member)];
+        }
+        let group = request.group_id.clone();
+        let Reply::Leave(mut reply) = self.ask_group(&group, Request::Leave(request)).await? else {
+            return Err(Response::Close("LeaveGroup was answered by something else".to_owned()));
+        };
+        if is_single {
+            let of_member = std::mem::take(&mut reply.members).first().map_or(0, |member| member.error_code);
+            reply.error_code = if reply.error_code == 0 { of_member } else { reply.error_code };
+        }
+        Ok(Response::encode(context, &reply))
+    }
+
+    async fn offset_commit(
+        &self,
+        context: &RequestContext,
+        image: &MetadataImage,
+        mut request: OffsetCommitRequest,
+    ) -> Result<Response, Response> {
+        if context.api_version < OFFSETS_IN_KAFKA_FROM {
+            let unsupported = Request::Commit(request).refusal(ErrorCode::UnsupportedVersion);
+            let Some(Reply::Commit(reply)) = unsupported else { return Err(closed()) };
+            return Ok(Response::encode(context, &reply));
+        }
+        let mut unknown = Vec::new();
+        for topic in &mut request.topics {
+            let name = &topic.name;
+            topic.partitions.retain(|p| exists(image, name, p.partition_index, &mut unknown));
+        }
+        request.topics.retain(|topic| !topic.partitions.is_empty());
+        let mut reply = OffsetCommitResponse::default();
+        if !request.topics.is_empty() {
+            let group = request.group_id.clone();
+            let Reply::Commit(told) = self.ask_group(&group, Request::Commit(request)).await? else {
+                return Err(closed());
+            };
+            reply = told;
+        }
+        for (name, partition_index) in unknown {
+            let partition = OffsetCommitResponsePartition::default()
+                .with_partition_index(partition_index)
+                .with_error_code(ErrorCode::UnknownTopicOrPartition.code());
+            match reply.topics.iter_mut().find(|topic| topic.name == name) {
+                Some(topic) => topic.partitions.push(partition),
+                None => reply.topics.push(
+                    OffsetCommitResponseTopic::default().with_name(name).with_partitions(vec![partition]),
+                ),
+            }
+        }
+        Ok(Response::encode(context, &reply))
+    }
+
+    async fn txn_offset_commit(
+        &self,
+        context: &RequestContext,
+        image: &MetadataImage,
+        mut request: TxnOffsetCommitRequest,
+    ) -> Result<Response, Response> {
+        use txn_offset_commit_response::{TxnOffsetCommitResponsePartition, TxnOffsetCommitResponseTopic};
+        let mut unknown = Vec::new();
+        for topic in &mut request.topics {
+            let name = &topic.name;
+            topic.partitions.retain(|p| exists(image, name, p.partition_index, &mut unknown));
+        }
+        request.topics.retain(|topic| !topic.partitions.is_empty());
+        let mut reply = TxnOffsetCommitResponse::default();
+        if !request.topics.is_empty() {
+            let group = request.group_id.clone();
+            let Reply::TxnCommit(told) = self.ask_group(&group, Request::TxnCommit(request)).await? else {
+                return Err(closed());
+            };
+            reply = told;
+        }
+        for (name, partition_index) in unknown {
+            let partition = TxnOffsetCommitResponsePartition::default()
+                .with_partition_index(partition_index)
+                .with_error_code(ErrorCode::UnknownTopicOrPartition.code());
+            match reply.topics.iter_mut().find(|topic| topic.name == name) {
+                Some(topic) => topic.partitions.push(partition),
+                None => reply.topics.push(
+                    TxnOffsetCommitResponseTopic::default().with_name(name).with_partitions(vec![partition]),
+                ),
+            }
+        }
+        if context.api_version < LOADING_KNOWN_FROM {
+            let loading = ErrorCode::CoordinatorLoadInProgress.code();
+            let partitions = reply.topics.iter_mut().flat_map(|topic| &mut topic.partitions);
+            partitions
+                .filter(|partition| partition.error_code == loading)
+                .for_each(|partition| partition.error_code = ErrorCode::CoordinatorNotAvailable.code());
+        }
+        Ok(Response::encode(context, &reply))
+    }
+
+    async fn offset_fetch(
+        &self,
+        context: &RequestContext,
+        request: OffsetFetchRequest,
+    ) -> Result<Response, Response> {
+        if context.api_version < OFFSETS_IN_KAFKA_FROM {
+            return Ok(Response::encode(context, &no_offsets_in_zookeeper(&request)));
+        }
+        let OffsetFetchRequest { group_id, topics, groups, require_stable, .. } = request;
+        let asked = match context.api_version {
+            SEVERAL_GROUPS_FROM.. => groups,
+            _ => vec![OffsetFetchRequestGroup::default().with_group_id(group_id).with_topics(topics.map(
+                |topics| {
+                    let topic = |topic: offset_fetch_request::OffsetFetchRequestTopic| {
+                        OffsetFetchRequestTopics::default()
+                            .with_name(topic.name)
+                            .with_partition_indexes(topic.partition_indexes)
+                    };
+                    topics.into_iter().map(topic).collect()
+                },
+            ))],
+        };
+        let told = join_all(asked.into_iter().map(|group| async move {
+            let id = group.group_id.clone();
+            match self.ask_group(&id, Request::Fetch { group, require_stable }).await? {
+                Reply::Fetch(told) => Ok(told),
+                other => Err(unexpected(&other)),
+            }
+        }))
+        .await;
+        let told: Vec<OffsetFetchResponseGroup> = told.into_iter().collect::<Result<_, Response>>()?;
+        let mut reply = OffsetFetchResponse::default();
+        if context.api_version >= SEVERAL_GROUPS_FROM {
+            reply.groups = told;
+        } else if let Some(group) = told.into_iter().next() {
+            reply.error_code = group.error_code;
+            reply.topics = group.topics.into_iter().map(old_fetch_topic).collect();
+        }
+        Ok(Response::encode(context, &reply))
+    }
+
+    async fn describe_groups(
+        &self,
+        context: &RequestContext,
+        request: DescribeGroupsRequest,
+    ) -> Result<Response, Response> {
+        let is_told = request.include_authorized_operations;
+        let described = join_all(request.groups.into_iter().map(|id| async move {
+            match self.ask_group(&id.clone(), Request::Describe(id)).await? {
+                Reply::Describe(mut group) => {
+                    let shows = is_told && group.error_code == 0;
+                    group.authorized_operations =
+                        if shows { operations::GROUP } else { operations::NOT_TOLD };
+                    Ok(group)
+                }
+                other => Err(unexpected(&other)),
+            }
+        }))
+        .await;
+        let groups = described.into_iter().collect::<Result<_, Response>>()?;
+        Ok(Response::encode(context, &DescribeGroupsResponse::default().with_groups(groups)))
+    }
+
+    /// The groups that this broker coordinates: clients ask every broker.
+    async fn list_groups(
+        &self,
+        context: &RequestContext,
+        request: ListGroupsRequest,
+    ) -> Result<Response, Response> {
+        let coordinators = &self.parts.groups;
+        let is_loading = coordinators.is_loading();
+        let mut groups = Vec::new();
+        for partition in coordinators.led() {
+            match coordinators.ask(partition, Request::List(request.states_filter.clone())).await {
+                Ok(Some(Reply::List(listed))) => groups.extend(listed),
+                Ok(Some(other)) => return Err(unexpected(&other)),
+                // One that does not serve has nothing to tell.
+                Ok(None) | Err(_) => {}
+            }
+        }
+        let code = if is_loading { ErrorCode::CoordinatorLoadInProgress.code() } else { 0 };
+        Ok(Response::encode(
+            context,
+            &ListGroupsResponse::default().with_error_code(code).with_groups(groups),
+        ))
+    }
+
+    async fn delete_groups(
+        &self,
+        context: &RequestContext,
+        request: DeleteGroupsRequest,
+    ) -> Result<Response, Response> {
+        let mut seen = HashSet::new();
+        let mut reply = DeleteGroupsResponse::default();
+        for id in request.groups_names.into_iter().filter(|id| seen.insert(id.clone())) {
+            match self.ask_group(&id.clone(), Request::Delete(id)).await? {
+                Reply::Delete(result) => reply.results.push(result),
+                other => return Err(unexpected(&other)),
+            }
+        }
+        Ok(Response::encode(context, &reply))
+    }
+
+    async fn offset_delete(
+        &self,
+        context: &RequestContext,
+        image: &MetadataImage,
+        mut request: OffsetDeleteRequest,
+    ) -> Result<Response, Response> {
+        let mut unknown = Vec::new();
+        for topic in &mut request.topics {
+            let name = &topic.name;
+            topic.partitions.retain(|p| exists(image, name, p.partition_index, &mut unknown));
+        }
+        request.topics.retain(|topic| !topic.partitions.is_empty());
+        let group = request.group_id.clone();
+        let Reply::DeleteOffsets(mut reply) = self.ask_group(&group, Request::DeleteOffsets(request)).await?
+        else {
+            return Err(closed());
+        };
+        if reply.error_code == 0 {
+            for (name, partition_index) in unknown {
+                let partition = OffsetDeleteResponsePartition::default()
+                    .with_partition_index(partition_index)
+                    .with_error_code(ErrorCode::UnknownTopicOrPartition.code());
+                match reply.topics.iter_mut().find(|topic| topic.name == name) {
+                    Some(topic) => topic.partitions.push(partition),
+                    None => reply.topics.push(
+                        OffsetDeleteResponseTopic::default().with_name(name).with_partitions(vec![partition]),
+                    ),
+                }
+            }
+        }
+        Ok(Response::encode(context, &reply))
+    }
+}
+
+fn closed() -> Response {
+    Response::Close("a request about offsets was answered by something else".to_owned())
+}
+
+fn unexpected(reply: &Reply) -> Response {
+    Response::Close(format!("a coordinator answered something else: {reply:?}"))
+}
+
+/// As `InetAddress.toString` has it, which is what lies in the log and is shown to administrators.
+fn java_address(ip: IpAddr) -> String {
+    match ip.to_canonical() {
+        IpAddr::V4(ip) => format!("/{ip}"),
+        IpAddr::V6(ip) => {
+            let parts: Vec<String> = ip.segments().iter().map(|part| format!("{part:x}")).collect();
+            format!("/{}", parts.join(":"))
+        }
+    }
+}
+
+/// Whether the image has the partition; what it has not goes to `unknown`.
+fn exists(image: &MetadataImage, topic: &TopicName, index: i32, unknown: &mut Vec<(TopicName, i32)>) -> bool {
+    let exists = image.partition(topic, index).is_some();
+    if !exists {
+        unknown.push((topic.clone(), index));
+    }
+    exists
+}
+
+/// Version 0 asks for what lies in ZooKeeper, which no KRaft broker has (`OffsetFetchRequest.getErrorResponse`).
+fn no_offsets_in_zookeeper(request: &OffsetFetchRequest) -> OffsetFetchResponse {
+    let partition = |index: &i32| {
+        OffsetFetchResponsePartition::default()
+            .with_partition_index(*index)
+            .with_committed_offset(-1)
+            .with_metadata(Some(StrBytes::default()))
+            .with_error_code(ErrorCode::UnsupportedVersion.code())
+    };
+    let topic = |topic: &offset_fetch_request::OffsetFetchRequestTopic| {
+        OffsetFetchResponseTopic::default()
+            .with_name(topic.name.clone())
+            .with_partitions(topic.partition_indexes.iter().map(partition).collect())
+    };
+    OffsetFetchResponse::default().with_topics(request.topics.iter().flatten().map(topic).collect())
+}
+
+fn old_fetch_topic(topic: offset_fetch_response::OffsetFetchResponseTopics) -> OffsetFetchResponseTopic {
+    let partition = |partition: offset_fetch_response::OffsetFetchResponsePartitions| {
+        OffsetFetchResponsePartition::default()
+            .with_partition_index(partition.partition_index)
+            .with_committed_offset(partition.committed_offset)
+            .with_committed_leader_epoch(partition.committed_leader_epoch)
+            .with_metadata(partition.metadata)
+            .with_error_code(partition.error_code)
+    };
+    OffsetFetchResponseTopic::default()
+        .with_name(topic.name)
+        .with_partitions(topic.partitions.into_iter().map(partition).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::java_address;
+
+    /// A JVM that takes the partition over shows the same member at the same host.
+    #[test]
+    fn addresses_are_written_as_java_writes_them() {
+        for (address, text) in [
+            ("127.0.0.1", "/127.0.0.1"),
+            ("::1", "/0:0:0:0:0:0:0:1"),
+            ("fe80::a", "/fe80:0:0:0:0:0:0:a"),
+            ("::ffff:10.0.0.1", "/10.0.0.1"),
+        ] {
+            assert_eq!(java_address(address.parse().unwrap()), text);
+        }
+    }
+}
