@@ -24,5 +24,5 @@ mod sync;
 pub use api::{Append, Caller, Config, Effect, Reply, Request};
 pub use group::GroupState;
 pub use load::{LoadError, RecordPlace};
-pub use machine::Groups;
+pub use machine::{Groups, of_offset_write};
 pub use offsets::{CommittedOffset, TopicPartition};

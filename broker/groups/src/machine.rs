@@ -331,7 +331,7 @@ pub(crate) fn of_group_write(error: ErrorCode) -> ErrorCode {
 
 /// How the outcome of writing offsets reaches whoever committed them
 /// (`GroupMetadataManager.maybeConvertOffsetCommitError`).
-pub(crate) fn of_offset_write(error: ErrorCode) -> ErrorCode {
+pub fn of_offset_write(error: ErrorCode) -> ErrorCode {
     match error {
         ErrorCode::UnknownTopicOrPartition
         | ErrorCode::NotEnoughReplicas

@@ -9,9 +9,9 @@ use std::net::IpAddr;
 
 use bytes::Bytes;
 use futures_util::future::join_all;
-use jackdaw_groups::{Caller, Reply, Request};
+use jackdaw_groups::{Caller, Reply, Request, of_offset_write};
 use jackdaw_metadata::MetadataImage;
-use jackdaw_wire::ErrorCode;
+use jackdaw_metadata::topic_name::GROUP_METADATA_TOPIC;
 use jackdaw_wire::messages::offset_commit_response::{
     OffsetCommitResponsePartition, OffsetCommitResponseTopic,
 };
@@ -25,8 +25,10 @@ use jackdaw_wire::messages::offset_fetch_response::{
 use jackdaw_wire::messages::*;
 use jackdaw_wire::protocol::StrBytes;
 use jackdaw_wire::types::random_uuid;
+use jackdaw_wire::{ErrorCode, TopicPartition};
 
 use super::{Inner, operations};
+use crate::coordinators::groups::GroupRequest;
 use crate::dispatch::{RequestContext, Response, decode};
 
 /// Below this version JoinGroup's protocol name cannot be null, from it on an empty one is.
@@ -69,15 +71,19 @@ impl Inner {
 
     /// Asks the coordinator of a group. Refusals are replies; `Err` is a node that stops.
     async fn ask_group(&self, group: &str, request: Request) -> Result<Reply, Response> {
+        self.ask_group_guarded(group, request.into()).await
+    }
+
+    async fn ask_group_guarded(&self, group: &str, asked: GroupRequest) -> Result<Reply, Response> {
         let stopping = || Response::Close("the coordinator stops with its node".to_owned());
         let refusal = |request: &Request, error: ErrorCode| request.refusal(error).ok_or_else(stopping);
-        if let Err(error) = request.check() {
-            return refusal(&request, error);
+        if let Err(error) = asked.request.check() {
+            return refusal(&asked.request, error);
         }
         let groups = &self.parts.groups;
-        match groups.ask(groups.partition_of(group), request).await {
+        match groups.ask(groups.partition_of(group), asked).await {
             Ok(reply) => reply.ok_or_else(stopping),
-            Err((why, request)) => refusal(&request, why.code()),
+            Err((why, asked)) => refusal(&asked.request, why.code()),
         }
     }
 
@@ -207,7 +213,7 @@ impl Inner {
         let mut reply = TxnOffsetCommitResponse::default();
         if !request.topics.is_empty() {
             let group = request.group_id.clone();
-            let Reply::TxnCommit(told) = self.ask_group(&group, Request::TxnCommit(request)).await? else {
+            let Reply::TxnCommit(told) = self.commit_in_transaction(&group, request).await? else {
                 return Err(closed());
             };
             reply = told;
@@ -231,6 +237,23 @@ impl Inner {
                 .for_each(|partition| partition.error_code = ErrorCode::CoordinatorNotAvailable.code());
         }
         Ok(Response::encode(context, &reply))
+    }
+
+    /// The partition of the group must be part of the producer's transaction (`handleTxnCommitOffsets`).
+    async fn commit_in_transaction(
+        &self,
+        group: &str,
+        request: TxnOffsetCommitRequest,
+    ) -> Result<Reply, Response> {
+        let partition = TopicPartition::new(GROUP_METADATA_TOPIC, self.parts.groups.partition_of(group));
+        let (id, producer_id) = (&request.transactional_id, *request.producer_id);
+        let verified =
+            self.parts.replicas.verify_transaction(&partition, id, producer_id, request.producer_epoch).await;
+        let request = Request::TxnCommit(request);
+        match verified {
+            Ok(guard) => self.ask_group_guarded(group, GroupRequest { request, guard }).await,
+            Err(error) => request.refusal(of_offset_write(error)).ok_or_else(closed),
+        }
     }
 
     async fn offset_fetch(
@@ -306,7 +329,8 @@ impl Inner {
         let is_loading = coordinators.is_loading();
         let mut groups = Vec::new();
         for partition in coordinators.led() {
-            match coordinators.ask(partition, Request::List(request.states_filter.clone())).await {
+            let asked = Request::List(request.states_filter.clone());
+            match coordinators.ask(partition, asked.into()).await {
                 Ok(Some(Reply::List(listed))) => groups.extend(listed),
                 Ok(Some(other)) => return Err(unexpected(&other)),
                 // One that does not serve has nothing to tell.

@@ -157,7 +157,8 @@ impl Inner {
             }
             ApiKey::WriteTxnMarkers => {
                 let request = decode(&context, body)?;
-                Response::encode(&context, &transactions::write_markers(replicas, request).await)
+                let reply = transactions::write_markers(replicas, &self.parts.groups, request).await;
+                Response::encode(&context, &reply)
             }
             ApiKey::DescribeProducers => {
                 let reply = replicas.describe_producers(decode(&context, body)?).await;

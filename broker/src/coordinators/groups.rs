@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use jackdaw_groups::{Groups, RecordPlace, Reply, Request, TopicPartition};
+use jackdaw_log::VerificationGuard;
 use jackdaw_metadata::MetadataDelta;
 use jackdaw_metadata::topic_name::GROUP_METADATA_TOPIC;
 use jackdaw_wire::{ErrorCode, StrBytes};
@@ -18,9 +19,24 @@ use crate::replicas::ReplicaManager;
 /// The group coordinators of this broker.
 pub type GroupCoordinators = Coordinators<HostedGroups>;
 
+/// A request, and what its append needs if it is part of a transaction.
+#[derive(Debug)]
+pub struct GroupRequest {
+    pub request: Request,
+    pub guard: Option<VerificationGuard>,
+}
+
+impl From<Request> for GroupRequest {
+    fn from(request: Request) -> Self {
+        Self { request, guard: None }
+    }
+}
+
 /// One partition's groups.
 pub struct HostedGroups {
     groups: Groups,
+    /// Of the request being handled.
+    guard: Option<VerificationGuard>,
     acks: i16,
     timeout_ms: u64,
 }
@@ -46,7 +62,12 @@ pub fn coordinators(config: &Config, replicas: Arc<ReplicaManager>) -> GroupCoor
         replicas,
         load_buffer_bytes: size(groups.load_buffer_bytes),
         default_partitions: config.topics.offsets_topic_partitions,
-        make: Box::new(move |_| HostedGroups { groups: Groups::new(settings.clone()), acks, timeout_ms }),
+        make: Box::new(move |_| HostedGroups {
+            groups: Groups::new(settings.clone()),
+            guard: None,
+            acks,
+            timeout_ms,
+        }),
         perform: Box::new(|_, command| match command {}),
     })
 }
@@ -68,14 +89,14 @@ impl GroupCoordinators {
         tokio::spawn(async move {
             for partition in this.led() {
                 // One that is still loading keeps them until they expire, as in Kafka.
-                let _ = this.tell(partition, Request::PartitionsDeleted(deleted.clone())).await;
+                let _ = this.tell(partition, Request::PartitionsDeleted(deleted.clone()).into()).await;
             }
         });
     }
 }
 
 impl Machine for HostedGroups {
-    type Request = Request;
+    type Request = GroupRequest;
     type Reply = Reply;
     type Command = Infallible;
 
@@ -96,8 +117,9 @@ impl Machine for HostedGroups {
         self.groups.loaded(now);
     }
 
-    fn handle(&mut self, now: Now, token: u64, request: Request) {
-        self.groups.handle(now, token, request);
+    fn handle(&mut self, now: Now, token: u64, request: GroupRequest) {
+        self.guard = request.guard;
+        self.groups.handle(now, token, request.request);
     }
 
     fn appended(&mut self, now: Now, ticket: u64, outcome: Result<i64, ErrorCode>) {
@@ -117,6 +139,8 @@ impl Machine for HostedGroups {
     }
 
     fn take_effects(&mut self) -> Vec<Effect<Reply, Infallible>> {
+        // A commit in a transaction is appended in the very call that handles it.
+        let guard = self.guard.take();
         let effect = |effect| match effect {
             jackdaw_groups::Effect::Reply { token, reply } => Effect::Reply { token, reply },
             jackdaw_groups::Effect::Append(append) => Effect::Append(Append {
@@ -125,6 +149,7 @@ impl Machine for HostedGroups {
                 // Nobody waits for tombstones: whoever loads the log without them forgets the same again.
                 acks: append.ticket.map_or(0, |_| self.acks),
                 timeout_ms: self.timeout_ms,
+                guard,
             }),
         };
         self.groups.take_effects().into_iter().map(effect).collect()

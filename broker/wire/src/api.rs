@@ -134,7 +134,7 @@ apis! {
     25 AddOffsetsToTxn 0..=3 flexible 3 in BROKER built NOWHERE local;
     26 EndTxn 0..=3 flexible 3 in BROKER built NOWHERE local;
     27 WriteTxnMarkers 0..=1 flexible 1 in BROKER built BROKER local;
-    28 TxnOffsetCommit 0..=3 flexible 3 in BROKER built NOWHERE local;
+    28 TxnOffsetCommit 0..=3 flexible 3 in BROKER built BROKER local;
     29 DescribeAcls 0..=3 flexible 2 in BOTH built NOWHERE local;
     30 CreateAcls 0..=3 flexible 2 in BOTH built NOWHERE forwarded;
     31 DeleteAcls 0..=3 flexible 2 in BOTH built NOWHERE forwarded;
