@@ -198,6 +198,28 @@ impl LogReader {
         })
     }
 
+    /// What ListOffsets had before there were timestamps (`UnifiedLog.legacyFetchOffsetsBefore`): where segments begin,
+    /// and the log's end if there is anything in the last one; the latest `most`, of those that were written to for
+    /// the last time by `AtOrAfter`. The latest first.
+    pub fn boundaries(&self, query: OffsetQuery, most: usize, now_ms: i64) -> Vec<i64> {
+        let log = self.shared.look();
+        let begin =
+            |segment: &Arc<Segment>| (segment.base_offset.max(log.log_start_offset), segment.modified_ms());
+        let mut all: Vec<(i64, i64)> = log.segments.iter().map(begin).collect();
+        if log.active_bytes > 0 {
+            all.push((log.log_end_offset, now_ms));
+        }
+        let count = match query {
+            OffsetQuery::Latest => all.len(),
+            OffsetQuery::Earliest => 1,
+            OffsetQuery::MaxTimestamp => 0,
+            OffsetQuery::AtOrAfter(ms) => {
+                all.iter().rposition(|(_, modified_ms)| *modified_ms <= ms).map_or(0, |at| at + 1)
+            }
+        };
+        all[..count].iter().rev().take(most).map(|(offset, _)| *offset).collect()
+    }
+
     /// Transactions that were aborted and of which a `read_committed` consumer sees records between the two offsets;
     /// in order of their ends (`LocalLog.collectAbortedTransactions`).
     pub fn aborted_transactions(

@@ -17,7 +17,8 @@ use crate::errors;
 
 /// Records for one partition, and who wants to know.
 pub(super) struct Submission {
-    pub records: Bytes,
+    /// None where the request says null.
+    pub records: Option<Bytes>,
     pub acks: i16,
     pub origin: AppendOrigin,
     /// Refused in any other leader epoch: what is written belongs to the state that one leadership began with.
@@ -74,7 +75,11 @@ impl Partition {
                 let result = AppendResult {
                     error: None,
                     base_offset: info.first_offset,
-                    log_append_time_ms: log_append_time_ms.unwrap_or(-1),
+                    // A repetition is answered with the time of what it repeats (`UnifiedLog.append`).
+                    log_append_time_ms: match info.is_duplicate {
+                        true => info.max_timestamp_ms,
+                        false => log_append_time_ms.unwrap_or(-1),
+                    },
                     log_start_offset: info.log_start_offset,
                     ..AppendResult::default()
                 };
@@ -84,7 +89,7 @@ impl Partition {
         }
     }
 
-    /// Validates and writes.
+    /// Validates and writes. What needs no acknowledgement, because nothing was written, is an error here.
     fn write_records(
         self: &Arc<Self>,
         writer: &mut Writer,
@@ -94,6 +99,9 @@ impl Partition {
     ) -> Result<(AppendInfo, Option<i64>), AppendResult> {
         let Submission { records, origin, guard, .. } = submission;
         let log_start_offset = writer.log.log_start_offset();
+        let failed = |code| AppendResult { log_start_offset, ..AppendResult::failed(code) };
+        // The reference fails on null where it would look at the first batch.
+        let records = records.as_ref().ok_or_else(|| failed(ErrorCode::UnknownServerError))?;
         let config = Arc::clone(writer.log.config());
         let options = validate_options(&config, &self.tp, *origin);
         let offset = writer.log.log_end_offset();
@@ -108,6 +116,9 @@ impl Partition {
                 ..AppendResult::failed(code)
             }
         })?;
+        if batches.is_empty() {
+            return Err(AppendResult { log_start_offset, ..AppendResult::nothing() });
+        }
         let info = writer.log.append_leader(&batches, *origin, *guard, now_ms).map_err(|error| {
             if let AppendError::Storage(error) = &error {
                 self.storage_failed(error);

@@ -8,16 +8,18 @@ use std::time::Duration;
 use bytes::{Buf, Bytes};
 use jackdaw_metadata::MetadataImage;
 use jackdaw_replication::Isolation;
+use jackdaw_wire::down_convert::{DownConversionError, down_convert};
 use jackdaw_wire::fetch::{
     self, AbortedTransaction, FetchReply, FetchedPartition, FetchedTopic, NodeEndpoint,
 };
 use jackdaw_wire::messages::FetchRequest;
 use jackdaw_wire::messages::fetch_request::{FetchTopic, ForgottenTopic};
 use jackdaw_wire::segment::Segment;
-use jackdaw_wire::{ErrorCode, StrBytes, Uuid, legacy};
+use jackdaw_wire::{ErrorCode, StrBytes, Uuid};
 use tokio::time::Instant;
 
 use super::interest::Interest;
+use super::nearest::Reader;
 use super::read::{Limit, PartitionRead, Who};
 use super::session::{Ask, FINAL_EPOCH, FetchSet, INITIAL_EPOCH, Key, NO_SESSION, SharedSet, Slot, locked};
 use super::shared::{Shared, TopicRef, leader_hint};
@@ -47,6 +49,8 @@ struct Fetching {
     shared: Arc<Shared>,
     context: RequestContext,
     who: Who,
+    /// Where the consumer says that it is.
+    rack: StrBytes,
     max_bytes: usize,
     min_bytes: usize,
     deadline: Instant,
@@ -131,6 +135,7 @@ impl Shared {
             shared: Arc::clone(self),
             context: context.clone(),
             who,
+            rack: request.rack_id,
             max_bytes,
             min_bytes,
             deadline: Instant::now() + Duration::from_millis(max_wait_ms),
@@ -234,7 +239,8 @@ impl Fetching {
         let image = self.shared.image();
         let mut set = locked(&self.set);
         set.take_marks();
-        let mut visit = Visit { bytes: 0, is_urgent: set.is_empty() };
+        let mut visit = Visit::default();
+        let mut unknown = 0;
         let mut left = self.max_bytes;
         let mut min_one_batch = self.context.api_version >= MAX_BYTES_FROM;
         for at in std::mem::take(&mut set.active) {
@@ -247,6 +253,7 @@ impl Fetching {
             left = left.saturating_sub(read.size_bytes);
             visit.bytes += read.size_bytes;
             visit.is_urgent |= read.is_urgent();
+            unknown += usize::from(read.is_unknown);
             let is_incremental = set.is_incremental;
             let Some(slot) = set.slot_mut(at) else { continue };
             slot.is_active = false;
@@ -257,6 +264,8 @@ impl Fetching {
                 set.activate(at);
             }
         }
+        // Nothing to wait for. What is unknown stays active, so that none of it is missed here.
+        visit.is_urgent |= unknown == set.len();
         visit
     }
 
@@ -280,13 +289,22 @@ impl Fetching {
                 }
                 Err(error) => {
                     set.attach(at, None);
-                    return Some(PartitionRead::failed(error));
+                    return Some(PartitionRead::not_here(error));
                 }
             },
         };
         let ask = set.slot(at)?.ask;
+        let replication = &self.shared.options.replication;
+        let reader = Reader { rack: &self.rack, listener: &self.context.listener };
+        if replication.rack_aware_reads
+            && self.who.follower < 0
+            && let Some(referred) = partition.refer(&ask, &reader)
+        {
+            return Some(referred);
+        }
         let max_bytes = usize::try_from(ask.max_bytes).unwrap_or(0).min(left);
-        Some(partition.read(&ask, &self.who, Limit { max_bytes, min_one_batch }, counts))
+        let limit = Limit { max_bytes, min_one_batch, parts: self.context.api_version < MAX_BYTES_FROM };
+        Some(partition.read(&ask, &self.who, limit, counts))
     }
 
     /// The reply of a fetch that a newer one of its session overtook: nothing is taken from the session for it.
@@ -313,7 +331,10 @@ impl Fetching {
                 let Some(read) = slot.read.take() else { continue };
                 slot.told_high_watermark = if read.error.is_some() { -1 } else { read.high_watermark };
                 slot.told_log_start = read.log_start;
-                told.push((at, slot.key.clone(), slot.ask.offset, *read));
+                let version = self.context.api_version;
+                let too_old = slot.replica.as_ref().and_then(|replica| replica.refuse_version(version));
+                let read = too_old.map_or(*read, PartitionRead::withheld);
+                told.push((at, slot.key.clone(), slot.ask.offset, read));
             }
             requeue(&mut set, &told);
         }
@@ -395,7 +416,7 @@ fn topic_of(key: &Key) -> TopicRef<'_> {
 /// Whether an incremental reply has to name the partition (`CachedPartition.maybeUpdateResponseData`).
 fn has_news(slot: &Slot, read: &PartitionRead) -> bool {
     read.size_bytes > 0
-        || read.is_urgent()
+        || read.is_refused()
         || slot.told_high_watermark != read.high_watermark
         || slot.told_log_start != read.log_start
 }
@@ -404,7 +425,7 @@ fn has_news(slot: &Slot, read: &PartitionRead) -> bool {
 fn requeue(set: &mut FetchSet, told: &[(u32, Key, i64, PartitionRead)]) {
     let mut served = Vec::new();
     for (at, _, _, read) in told {
-        let stays = read.has_more || read.look_again || read.is_urgent();
+        let stays = read.has_more || read.look_again || read.is_refused();
         if let Some(slot) = set.slot_mut(*at).filter(|_| read.size_bytes > 0 || !stays) {
             slot.is_active = false;
         }
@@ -442,6 +463,7 @@ fn fetched(version: i16, index: i32, offset: i64, read: PartitionRead) -> Fetche
         last_stable_offset: read.last_stable_offset,
         log_start_offset: read.log_start,
         diverging_epoch: read.diverging,
+        preferred_read_replica: read.preferred.unwrap_or(-1),
         aborted_transactions: aborted,
         records,
         ..FetchedPartition::empty(index, error.map_or(0, |error| error.code()))
@@ -453,9 +475,9 @@ fn convert(records: &[Segment], magic: i8, offset: i64) -> Result<Vec<Segment>, 
     let mut converted = Vec::new();
     for segment in records {
         let bytes = in_memory(segment).map_err(|_| ErrorCode::KafkaStorageError)?;
-        let old = legacy::down_convert(&bytes, magic, offset, MAX_DOWN_CONVERTED_BYTES);
+        let old = down_convert(&bytes, magic, offset, MAX_DOWN_CONVERTED_BYTES);
         let old = old.map_err(|error| match error {
-            legacy::DownConversionError::Zstd => ErrorCode::UnsupportedCompressionType,
+            DownConversionError::Zstd => ErrorCode::UnsupportedCompressionType,
             _ => ErrorCode::CorruptMessage,
         })?;
         converted.push(old.into());

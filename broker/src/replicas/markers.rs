@@ -68,7 +68,7 @@ impl Shared {
             let located = self.locate(&image, TopicRef::Name(&tp.topic), tp.partition);
             match (located, &records) {
                 (Ok(partition), Some(records)) => partition.submit(Submission {
-                    records: records.clone(),
+                    records: Some(records.clone()),
                     acks: -1,
                     origin: AppendOrigin::Coordinator,
                     required_epoch: None,

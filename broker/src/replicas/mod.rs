@@ -12,6 +12,7 @@ mod fetcher;
 mod flush;
 mod interest;
 mod markers;
+mod nearest;
 mod offsets;
 mod own;
 mod partition;

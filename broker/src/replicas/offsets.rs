@@ -67,13 +67,16 @@ impl Shared {
             let mut partitions = Vec::with_capacity(topic.partitions.len());
             for ask in topic.partitions {
                 let tp = TopicPartition::new(&**topic.name, ask.partition_index);
-                let found = if twice.contains(&tp) {
-                    Err(ErrorCode::InvalidRequest)
-                } else {
-                    match self.locate(&image, TopicRef::Name(&topic.name), ask.partition_index) {
-                        Ok(partition) => partition.list_offset(asker, &ask).await,
-                        Err(error) => Err(error),
-                    }
+                let located = self.locate(&image, TopicRef::Name(&topic.name), ask.partition_index);
+                if asker.version < TIMESTAMPS_FROM {
+                    let found = located.and_then(|partition| partition.boundaries(asker, &ask));
+                    partitions.push(boundaries_response(&ask, found));
+                    continue;
+                }
+                let found = match located {
+                    _ if twice.contains(&tp) => Err(ErrorCode::InvalidRequest),
+                    Ok(partition) => partition.list_offset(asker, &ask).await,
+                    Err(error) => Err(error),
                 };
                 partitions.push(list_offset_response(asker, &ask, found));
             }
@@ -106,6 +109,27 @@ impl Shared {
     }
 }
 
+/// Version 0 has a list of offsets, and no room for anything else.
+fn boundaries_response(
+    ask: &ListOffsetsPartition,
+    found: Result<Vec<i64>, ErrorCode>,
+) -> ListOffsetsPartitionResponse {
+    let response = ListOffsetsPartitionResponse::default().with_partition_index(ask.partition_index);
+    match found {
+        Ok(offsets) => response.with_old_style_offsets(offsets),
+        Err(error) => response.with_error_code(error.code()),
+    }
+}
+
+fn query(timestamp: i64) -> OffsetQuery {
+    match timestamp {
+        LATEST => OffsetQuery::Latest,
+        EARLIEST | EARLIEST_LOCAL => OffsetQuery::Earliest,
+        MAX_TIMESTAMP => OffsetQuery::MaxTimestamp,
+        timestamp => OffsetQuery::AtOrAfter(timestamp),
+    }
+}
+
 fn list_offset_response(
     asker: Asker,
     ask: &ListOffsetsPartition,
@@ -113,9 +137,6 @@ fn list_offset_response(
 ) -> ListOffsetsPartitionResponse {
     let response = ListOffsetsPartitionResponse::default().with_partition_index(ask.partition_index);
     match found {
-        Ok((_, offset, _)) if asker.version < TIMESTAMPS_FROM => {
-            response.with_old_style_offsets(if offset >= 0 { vec![offset] } else { Vec::new() })
-        }
         Ok((timestamp, offset, epoch)) => {
             let epoch = if asker.version >= LEADER_EPOCHS_FROM { epoch } else { -1 };
             response.with_timestamp(timestamp).with_offset(offset).with_leader_epoch(epoch)
@@ -136,13 +157,14 @@ impl Partition {
     ) -> Result<Found, ErrorCode> {
         const NOTHING: Found = (-1, -1, -1);
         let (leader_epoch, last_fetchable, lags) = self.fetchable(asker, ask.current_leader_epoch)?;
-        let query = match ask.timestamp {
-            LATEST if lags => return Err(ErrorCode::OffsetNotAvailable),
-            LATEST => return Ok((-1, last_fetchable, leader_epoch)),
-            EARLIEST | EARLIEST_LOCAL => OffsetQuery::Earliest,
-            MAX_TIMESTAMP => OffsetQuery::MaxTimestamp,
-            timestamp => OffsetQuery::AtOrAfter(timestamp),
-        };
+        let query = query(ask.timestamp);
+        if query == OffsetQuery::Latest {
+            return if lags {
+                Err(ErrorCode::OffsetNotAvailable)
+            } else {
+                Ok((-1, last_fetchable, leader_epoch))
+            };
+        }
         let found = self.find(query).await.map_err(|error| {
             if let ReadError::Storage(error) = &error {
                 self.storage_failed(error);
@@ -155,6 +177,21 @@ impl Partition {
             None if lags => Err(ErrorCode::OffsetNotAvailable),
             None => Ok(NOTHING),
         }
+    }
+
+    /// `Partition.legacyFetchOffsetsForTimestamp`: in place of what consumers may not see yet, the end of what they may.
+    fn boundaries(&self, asker: Asker, ask: &ListOffsetsPartition) -> Result<Vec<i64>, ErrorCode> {
+        const NO_EPOCH: i32 = -1;
+        // Java fails to make a list of less than nothing.
+        let most = usize::try_from(ask.max_num_offsets).map_err(|_| ErrorCode::UnknownServerError)?;
+        self.fetchable(asker, NO_EPOCH)?;
+        let mut offsets = self.reader.boundaries(query(ask.timestamp), most, super::now_ms());
+        let high_watermark = self.state().replica.high_watermark();
+        let hidden = offsets.iter().take_while(|offset| **offset > high_watermark).count();
+        if asker.replica == CONSUMER && hidden > 0 {
+            offsets.splice(..hidden, [high_watermark]);
+        }
+        Ok(offsets)
     }
 
     /// The leader epoch, the end of what the asker may see, and whether that is still short of what the leader's

@@ -52,7 +52,7 @@ impl ReplicaManager {
         let submitted = located.map(|partition| {
             let pending = Arc::new(Pending::new(1));
             partition.submit(Submission {
-                records: append.batch,
+                records: Some(append.batch),
                 acks: append.acks,
                 origin: AppendOrigin::Coordinator,
                 required_epoch: Some(append.leader_epoch),

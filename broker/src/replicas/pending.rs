@@ -21,13 +21,12 @@ pub(super) struct AppendResult {
 
 impl AppendResult {
     pub fn failed(error: ErrorCode) -> Self {
-        Self {
-            error: Some(error),
-            base_offset: -1,
-            log_append_time_ms: -1,
-            log_start_offset: -1,
-            ..Self::default()
-        }
+        Self { error: Some(error), ..Self::nothing() }
+    }
+
+    /// No error, and nothing was appended.
+    pub fn nothing() -> Self {
+        Self { base_offset: -1, log_append_time_ms: -1, log_start_offset: -1, ..Self::default() }
     }
 }
 

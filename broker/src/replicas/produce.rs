@@ -35,7 +35,8 @@ struct Asked {
 /// Records for one partition of a request.
 pub(super) struct Part {
     pub partition: Arc<Partition>,
-    pub records: Bytes,
+    /// None where the request says null.
+    pub records: Option<Bytes>,
     /// The partition's place in the request.
     pub slot: usize,
     pub guard: Option<VerificationGuard>,
@@ -44,7 +45,7 @@ pub(super) struct Part {
 impl Part {
     /// The header of the one batch that a Produce request has for a partition, where it is of a transaction.
     pub fn transactional(&self) -> Option<BatchHeader> {
-        BatchHeader::parse(&self.records).ok().filter(BatchHeader::is_transactional)
+        BatchHeader::parse(self.records.as_ref()?).ok().filter(BatchHeader::is_transactional)
     }
 }
 
@@ -124,20 +125,21 @@ impl Shared {
         let mut parts = Vec::with_capacity(count);
         let mut slot = 0;
         for topic in request.topic_data {
+            let known = image.topics.by_name(&topic.name);
             let refused = refuse_topic(context, &topic.name, request.acks);
             let mut indexes = Vec::with_capacity(topic.partition_data.len());
             for data in topic.partition_data {
                 indexes.push(data.index);
-                let records = data.records.unwrap_or_default();
-                let partition = match refused {
-                    Some(error) => Err(AppendResult::failed(error)),
-                    None => check_records(context.api_version, &records).and_then(|()| {
-                        self.locate(&image, TopicRef::Name(&topic.name), data.index)
-                            .map_err(AppendResult::failed)
-                    }),
+                let records = data.records;
+                // In the order of `KafkaApis.handleProduceRequest` and `ReplicaManager.appendRecords`.
+                let partition = match known.filter(|topic| topic.partitions.contains_key(&data.index)) {
+                    None => Err(ErrorCode::UnknownTopicOrPartition),
+                    Some(_) => check_records(context.api_version, records.as_ref())
+                        .and_then(|()| refused.map_or(Ok(()), Err))
+                        .and_then(|()| self.locate(&image, TopicRef::Name(&topic.name), data.index)),
                 };
                 match partition {
-                    Err(result) => asked.pending.answer(slot, result),
+                    Err(error) => asked.pending.answer(slot, AppendResult::failed(error)),
                     Ok(partition) => parts.push(Part { partition, records, slot, guard: None }),
                 }
                 slot += 1;
@@ -205,9 +207,10 @@ fn refuse_topic(context: &RequestContext, name: &TopicName, acks: i16) -> Option
     (is_internal && !is_admin).then_some(ErrorCode::InvalidTopicException)
 }
 
-fn check_records(version: i16, records: &Bytes) -> Result<(), AppendResult> {
-    validate::check_produce_version(version, records)
-        .map_err(|error| AppendResult::failed(errors::of_validation(&error)))
+/// Null passes here, as in the reference, and fails where the log is.
+fn check_records(version: i16, records: Option<&Bytes>) -> Result<(), ErrorCode> {
+    let checked = records.map_or(Ok(()), |records| validate::check_produce_version(version, records));
+    checked.map_err(|error| errors::of_validation(&error))
 }
 
 fn partition_response(index: i32, result: AppendResult) -> PartitionProduceResponse {

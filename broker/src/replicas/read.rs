@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
-use jackdaw_log::{AbortedTxn, ReadError};
+use jackdaw_log::{AbortedTxn, CompressionType, ReadError};
 use jackdaw_replication::{FollowerFetch, FollowerRefusal, Isolation, OffsetBounds};
+use jackdaw_wire::batch::MAGIC_V2;
+use jackdaw_wire::fetch::magic_of_version;
 use jackdaw_wire::segment::Segment;
 use jackdaw_wire::{ErrorCode, OffsetAndEpoch};
 
@@ -29,16 +31,22 @@ pub(super) struct Limit {
     pub max_bytes: usize,
     /// The first batch comes whole even if it is larger (KIP-74).
     pub min_one_batch: bool,
+    /// A part of a first batch comes too, which is how clients older than KIP-74 learn to ask for more.
+    pub parts: bool,
 }
 
 /// What a partition has for a fetch.
 #[derive(Debug, Clone)]
 pub(super) struct PartitionRead {
     pub error: Option<ErrorCode>,
+    /// There is no such partition.
+    pub is_unknown: bool,
     pub high_watermark: i64,
     pub last_stable_offset: i64,
     pub log_start: i64,
     pub diverging: Option<OffsetAndEpoch>,
+    /// The replica that the consumer is to read from in place of this one.
+    pub preferred: Option<i32>,
     pub aborted: Option<Vec<AbortedTxn>>,
     pub records: Vec<Segment>,
     pub size_bytes: usize,
@@ -49,13 +57,36 @@ pub(super) struct PartitionRead {
 }
 
 impl PartitionRead {
+    /// For a partition that is not served here. One that does not exist at all is told without a look at any log,
+    /// and is no reason to answer before the others have something (`KafkaApis.handleFetchRequest`).
+    pub fn not_here(error: ErrorCode) -> Self {
+        match error {
+            ErrorCode::UnknownTopicOrPartition | ErrorCode::UnknownTopicId => {
+                Self { is_unknown: true, ..Self::withheld(error) }
+            }
+            other => Self::failed(other),
+        }
+    }
+
+    /// Kept back by what answers requests, not by the log: the two name no aborted transactions in different words
+    /// (`FetchResponse.partitionResponse`).
+    pub fn withheld(error: ErrorCode) -> Self {
+        Self { aborted: Some(Vec::new()), ..Self::failed(error) }
+    }
+
     pub fn failed(error: ErrorCode) -> Self {
+        Self { error: Some(error), ..Self::nothing() }
+    }
+
+    pub fn nothing() -> Self {
         Self {
-            error: Some(error),
+            error: None,
+            is_unknown: false,
             high_watermark: -1,
             last_stable_offset: -1,
             log_start: -1,
             diverging: None,
+            preferred: None,
             aborted: None,
             records: Vec::new(),
             size_bytes: 0,
@@ -64,9 +95,14 @@ impl PartitionRead {
         }
     }
 
+    /// Something is told in place of records.
+    pub fn is_refused(&self) -> bool {
+        self.error.is_some() || self.diverging.is_some() || self.preferred.is_some()
+    }
+
     /// Whether the fetch is answered at once because of it.
     pub fn is_urgent(&self) -> bool {
-        self.error.is_some() || self.diverging.is_some()
+        self.is_refused() && !self.is_unknown
     }
 }
 
@@ -78,6 +114,20 @@ struct Looked {
 }
 
 impl Partition {
+    /// Why a consumer of this version of Fetch gets no records, whatever there is (`maybeConvertFetchedData`).
+    pub fn refuse_version(&self, version: i16) -> Option<ErrorCode> {
+        const ZSTD_FROM: i16 = 10;
+        if version >= ZSTD_FROM {
+            return None;
+        }
+        let config = self.config();
+        if config.compression_type == CompressionType::Zstd {
+            return Some(ErrorCode::UnsupportedCompressionType);
+        }
+        let converts = magic_of_version(version) < MAGIC_V2;
+        (converts && !config.message_downconversion_enable).then_some(ErrorCode::UnsupportedVersion)
+    }
+
     /// Reads. `counts` for the first look of a fetch, which tells the follower's position; a later one tells
     /// nothing new (`readFromPurgatory`).
     pub fn read(self: &Arc<Self>, ask: &Ask, who: &Who, limit: Limit, counts: bool) -> PartitionRead {
@@ -139,9 +189,11 @@ impl Partition {
                 // A fetch of a former incarnation (`Replica.updateFetchStateOrThrow`).
                 let fetched = leader.follower_fetched(&fetch, &brokers);
                 let effects = fetched.map_err(|_| ErrorCode::NotLeaderOrFollower)?;
-                look_again = leader.is_waiting_to_join(who.follower);
                 state.settle(self, effects, after);
             }
+            // Also while it waits: what was proposed may be undone by then, and be due again with the next fetch.
+            let leader = state.replica.as_leader();
+            look_again = leader.is_some_and(|leader| leader.is_waiting_to_join(who.follower));
         }
         let high_watermark = state.replica.high_watermark();
         let bounds = OffsetBounds {
@@ -200,16 +252,13 @@ impl Partition {
     ) -> Result<PartitionRead, ReadError> {
         let Looked { bounds, diverging, look_again } = looked;
         let mut read = PartitionRead {
-            error: None,
             high_watermark: bounds.high_watermark,
             last_stable_offset: bounds.last_stable,
             log_start: bounds.log_start,
             diverging: *diverging,
             aborted: (who.isolation == Isolation::LastStable).then(Vec::new),
-            records: Vec::new(),
-            size_bytes: 0,
-            has_more: false,
             look_again: *look_again,
+            ..PartitionRead::nothing()
         };
         let upper = bounds.upper(who.isolation);
         if diverging.is_some() || ask.offset >= upper {
@@ -227,6 +276,10 @@ impl Partition {
         } else {
             self.reader.read(ask.offset, limit.max_bytes, upper, limit.min_one_batch)?
         };
+        if found.is_first_batch_incomplete && !limit.parts {
+            read.aborted = None;
+            return Ok(read);
+        }
         read.size_bytes = found.size_bytes;
         read.records = found.records;
         Ok(read)

@@ -97,10 +97,6 @@ impl FetchSet {
         self.by_key.len()
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.by_key.is_empty()
-    }
-
     pub fn slot(&self, at: u32) -> Option<&Slot> {
         self.slots.get(at as usize)?.as_ref()
     }

@@ -15,7 +15,7 @@ const NODE_ENDPOINTS_FROM: i16 = 16;
 const MAX_VERSION: i16 = 16;
 
 /// The newest message format that a version of Fetch can carry. Below 2, records must go through
-/// [`crate::legacy::down_convert`] first.
+/// [`crate::down_convert`] first.
 pub const fn magic_of_version(version: i16) -> i8 {
     match version {
         ..2 => 0,

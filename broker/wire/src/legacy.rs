@@ -1,9 +1,9 @@
 //! Message sets of magic 0 and 1: what clients older than Kafka 0.11 send (Produce below 3) and can read (Fetch
 //! below 4). All of it is a cold path.
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{BufMut, BytesMut};
 
-use crate::batch::{self, BatchError, BatchRef, NO_TIMESTAMP, RecordsError, StructureError, TimestampType};
+use crate::batch::{self, BatchError, NO_TIMESTAMP, TimestampType};
 use crate::compression::{self, Compression, CompressionError};
 
 /// Offset and size, before every message.
@@ -14,6 +14,8 @@ const OVERHEAD_V0_BYTES: usize = 4 + 1 + 1 + 4 + 4;
 const OVERHEAD_V1_BYTES: usize = OVERHEAD_V0_BYTES + 8;
 const TIMESTAMP_TYPE_BIT: u8 = 0x08;
 const COMPRESSION_MASK: u8 = 0x07;
+/// Where the checksum of an LZ4 frame's header is, if the frame does not say how long it is.
+pub(crate) const LZ4_HEADER_CHECKSUM_AT: usize = 6;
 
 /// Why bytes are no message of magic 0 or 1.
 #[derive(Debug, thiserror::Error)]
@@ -113,11 +115,10 @@ impl<'a> Message<'a> {
 /// Clients of magic 0 counted the frame's magic into the checksum of its header (KIP-57). It is one byte: the right
 /// one is the one that is accepted.
 fn repair_lz4_header(frame: &[u8]) -> Vec<u8> {
-    const HEADER_CHECKSUM_AT: usize = 6;
     let mut repaired = frame.to_vec();
-    if repaired.len() > HEADER_CHECKSUM_AT {
+    if repaired.len() > LZ4_HEADER_CHECKSUM_AT {
         for candidate in 0..=u8::MAX {
-            repaired[HEADER_CHECKSUM_AT] = candidate;
+            repaired[LZ4_HEADER_CHECKSUM_AT] = candidate;
             let opened = compression::reader(Compression::Lz4, &repaired);
             if opened.and_then(|mut stream| stream.read(&mut [0])).is_ok() {
                 break;
@@ -163,27 +164,34 @@ pub fn messages(bytes: &[u8]) -> impl Iterator<Item = Result<Message<'_>, Legacy
     })
 }
 
-/// Writes one uncompressed message.
-fn put_message(
+/// How a message that is written looks; its codec is [`Compression::None`] unless its value is a packed message set.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct MessageShape {
+    pub magic: i8,
+    pub codec: Compression,
+    pub timestamp_type: TimestampType,
+    pub timestamp_ms: i64,
+}
+
+/// Writes one message.
+pub(crate) fn put_message(
     out: &mut BytesMut,
-    magic: i8,
+    shape: MessageShape,
     offset: i64,
-    timestamp: (TimestampType, i64),
     key: Option<&[u8]>,
     value: Option<&[u8]>,
 ) {
-    let overhead = if magic == 0 { OVERHEAD_V0_BYTES } else { OVERHEAD_V1_BYTES };
+    let overhead = if shape.magic == 0 { OVERHEAD_V0_BYTES } else { OVERHEAD_V1_BYTES };
     let size = overhead + key.map_or(0, <[u8]>::len) + value.map_or(0, <[u8]>::len);
     out.put_i64(offset);
     out.put_i32(size as i32);
     let crc_at = out.len();
     out.put_u32(0);
-    out.put_i8(magic);
-    let (timestamp_type, timestamp_ms) = timestamp;
-    let log_append_time = magic > 0 && timestamp_type == TimestampType::LogAppendTime;
-    out.put_u8(if log_append_time { TIMESTAMP_TYPE_BIT } else { 0 });
-    if magic > 0 {
-        out.put_i64(timestamp_ms);
+    out.put_i8(shape.magic);
+    let log_append_time = shape.magic > 0 && shape.timestamp_type == TimestampType::LogAppendTime;
+    out.put_u8(shape.codec.id() | if log_append_time { TIMESTAMP_TYPE_BIT } else { 0 });
+    if shape.magic > 0 {
+        out.put_i64(shape.timestamp_ms);
     }
     for part in [key, value] {
         out.put_i32(part.map_or(-1, |part| part.len() as i32));
@@ -191,53 +199,4 @@ fn put_message(
     }
     let crc = crc32(&out[crc_at + 4..]);
     out[crc_at..crc_at + 4].copy_from_slice(&crc.to_be_bytes());
-}
-
-/// Why batches cannot be given to an old client.
-#[derive(Debug, thiserror::Error)]
-pub enum DownConversionError {
-    #[error(transparent)]
-    Batch(#[from] BatchError),
-    #[error(transparent)]
-    Records(#[from] RecordsError),
-    #[error(transparent)]
-    Structure(#[from] StructureError),
-    /// To be answered with UNSUPPORTED_COMPRESSION_TYPE.
-    #[error("Down-conversion of zstandard-compressed batches is not supported")]
-    Zstd,
-}
-
-/// Batches of magic 2 as a message set of magic 0 or 1, for Fetch below 2 or below 4 (`RecordsUtil.downConvert`).
-/// Control batches are left out, records before `first_offset` too, headers are lost. The messages come out
-/// uncompressed, whatever the batches were: every old client reads that.
-///
-/// # Errors
-/// Corrupt batches, zstd, and records that unpack to more than `limit_bytes`. A batch cut off at the end is left out.
-pub fn down_convert(
-    records: &Bytes,
-    to_magic: i8,
-    first_offset: i64,
-    limit_bytes: usize,
-) -> Result<Bytes, DownConversionError> {
-    let mut out = BytesMut::with_capacity(records.len());
-    let mut scratch = Vec::new();
-    for batch in batch::complete_batches(records) {
-        let BatchRef { header, .. } = &batch.as_ref().map_err(Clone::clone)?;
-        if header.is_control() {
-            continue;
-        }
-        if header.compression()? == Compression::Zstd {
-            return Err(DownConversionError::Zstd);
-        }
-        let header = *header;
-        for record in batch?.records(limit_bytes, &mut scratch)? {
-            let record = record?;
-            let offset = header.base_offset + i64::from(record.offset_delta);
-            if offset >= first_offset {
-                let timestamp = (header.timestamp_type(), header.timestamp_of(record.timestamp_delta_ms));
-                put_message(&mut out, to_magic, offset, timestamp, record.key, record.value);
-            }
-        }
-    }
-    Ok(out.freeze())
 }

@@ -7,6 +7,7 @@ pub mod api;
 pub mod batch;
 pub mod compression;
 pub mod control_record;
+pub mod down_convert;
 pub mod fetch;
 pub mod frame;
 pub mod group_record;

@@ -10,6 +10,7 @@ use common::{Dice, golden_batches};
 use jackdaw_wire::api;
 use jackdaw_wire::batch::{BatchRef, complete_batches};
 use jackdaw_wire::control_record::ControlRecord;
+use jackdaw_wire::down_convert::down_convert;
 use jackdaw_wire::frame::{LENGTH_BYTES, decode_request, decode_request_header, encode_request};
 use jackdaw_wire::legacy;
 use jackdaw_wire::messages::*;
@@ -82,7 +83,7 @@ fn damaged_message_sets_are_survived() {
         for message in legacy::messages(&damaged).flatten() {
             let _ = (message.check_crc(), message.unpack(1 << 20));
         }
-        let _ = legacy::down_convert(&damaged, dice.below(2) as i8, 0, 1 << 20);
+        let _ = down_convert(&damaged, dice.below(2) as i8, 0, 1 << 20);
     }
 }
 

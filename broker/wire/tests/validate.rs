@@ -8,6 +8,7 @@ use bytes::{Bytes, BytesMut};
 use common::{Dice, golden_batch, golden_batches};
 use jackdaw_wire::batch::{BatchBuilder, BatchHeader, BatchRef, HEADER_BYTES, TimestampType};
 use jackdaw_wire::compression::Compression;
+use jackdaw_wire::down_convert::{DownConversionError, down_convert};
 use jackdaw_wire::legacy;
 use jackdaw_wire::types::TopicPartition;
 use jackdaw_wire::validate::*;
@@ -361,7 +362,7 @@ fn old_clients_are_given_message_sets() {
     log.extend_from_slice(&golden_batch("endtxn"));
     let log = log.freeze();
     for magic in [0, 1] {
-        let set = legacy::down_convert(&log, magic, 501, 1 << 20).unwrap();
+        let set = down_convert(&log, magic, 501, 1 << 20).unwrap();
         let messages: Vec<_> = legacy::messages(&set).collect::<Result<_, _>>().unwrap();
         let seen: Vec<_> =
             messages.iter().map(|message| (message.offset, message.timestamp_ms, message.key)).collect();
@@ -373,7 +374,7 @@ fn old_clients_are_given_message_sets() {
         messages.iter().for_each(|message| message.check_crc().unwrap());
     }
     let zstd = append(&three_records().build_compressed(Compression::Zstd).unwrap()).unwrap().to_bytes();
-    assert!(matches!(legacy::down_convert(&zstd, 1, 0, 1 << 20), Err(legacy::DownConversionError::Zstd)));
+    assert!(matches!(down_convert(&zstd, 1, 0, 1 << 20), Err(DownConversionError::Zstd)));
 }
 
 #[test]

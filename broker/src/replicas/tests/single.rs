@@ -169,7 +169,7 @@ async fn limits_hold_save_for_the_first_batch() {
     let fetched = each.of(&s.manager, &all).await;
     let sizes: Vec<_> =
         fetched.responses[0].partitions.iter().map(|p| p.records.as_ref().unwrap().len()).collect();
-    assert_eq!(sizes, [78, 1, 1], "the first comes whole, the others as far as they fit");
+    assert_eq!(sizes, [78, 0, 0], "the first comes whole, of the others nothing does");
 }
 
 #[tokio::test]
@@ -266,6 +266,38 @@ async fn a_follower_that_caught_up_is_proposed_for_the_isr() {
     done(Ok(CommittedIsr { leader_epoch: 0, partition_epoch: 1, isr: vec![1, 2] }));
     follower(2).of(&s.manager, &[(0, 1)]).await;
     assert!(s.sink.changes.lock().unwrap().is_empty(), "it is in");
+}
+
+#[tokio::test]
+async fn a_proposal_that_is_overtaken_while_the_follower_waits_is_made_again() {
+    let mut s = with_replicas(&[], &[1, 2], &[1]).await;
+    let proposed =
+        |s: &Single| s.sink.changes.lock().unwrap().pop().map(|(change, _)| change.partition_epoch);
+    let follower = Fetch { replica: 2, replica_epoch: 2, leader_epoch: 0, ..Fetch::default() };
+    let opened = Fetch { session: (0, 0), ..follower.clone() }.of(&s.manager, &[(0, 0)]).await;
+    assert_eq!(proposed(&s), Some(0));
+    let waiting = Fetch { session: (opened.session_id, 1), max_wait_ms: 60_000, ..follower.clone() };
+    let waiting = tokio::spawn(s.manager.fetch(&context(ApiKey::Fetch, 16), waiting.request(&[])));
+    tokio::task::yield_now().await;
+    s.apply(&[partition_record(0, &[1, 2], &[1], 1, (0, 1))]).await;
+    tokio::task::yield_now().await;
+    Fetch { session: (opened.session_id, 2), ..follower }.of(&s.manager, &[]).await;
+    assert_eq!(proposed(&s), Some(1));
+    waiting.abort();
+}
+
+#[tokio::test]
+async fn what_does_not_exist_is_no_reason_to_answer_at_once() {
+    let s = single(&[]).await;
+    let fetch = Fetch { max_wait_ms: 60_000, version: 12, ..Fetch::default() };
+    let both = s.manager.fetch(&context(ApiKey::Fetch, 12), fetch.request(&[(9, 0), (0, 0)]));
+    let both = tokio::spawn(both);
+    tokio::task::yield_now().await;
+    assert!(!both.is_finished());
+    assert_eq!(told(&fetch.of(&s.manager, &[(9, 0)]).await), ["9:UnknownTopicOrPartition"], "alone it is");
+    produce(&s.manager, 1, 0, batch(&["a"])).await;
+    let both = decode_fetch(12, both.await.unwrap());
+    assert_eq!(told(&both), ["9:UnknownTopicOrPartition", "0:[a]hw1"]);
 }
 
 #[tokio::test]
