@@ -51,7 +51,7 @@ struct Fetching {
     who: Who,
     /// Where the consumer says that it is.
     rack: StrBytes,
-    max_bytes: usize,
+    max_bytes: i64,
     min_bytes: usize,
     deadline: Instant,
     keep: Keep,
@@ -104,8 +104,7 @@ impl Shared {
         let who = who(version, &request);
         let max_bytes = if version >= MAX_BYTES_FROM { request.max_bytes } else { i32::MAX };
         let max_bytes = max_bytes.min(self.options.replication.consumer_fetch_max_bytes);
-        let max_bytes = usize::try_from(max_bytes).unwrap_or(0);
-        let min_bytes = usize::try_from(request.min_bytes).unwrap_or(0).min(max_bytes);
+        let min_bytes = usize::try_from(request.min_bytes.min(max_bytes)).unwrap_or(0);
         let max_wait_ms = u64::try_from(request.max_wait_ms).unwrap_or(0);
         let (session_id, epoch) = if version >= SESSIONS_FROM {
             (request.session_id, request.session_epoch)
@@ -136,7 +135,7 @@ impl Shared {
             context: context.clone(),
             who,
             rack: request.rack_id,
-            max_bytes,
+            max_bytes: max_bytes.into(),
             min_bytes,
             deadline: Instant::now() + Duration::from_millis(max_wait_ms),
             keep,
@@ -250,7 +249,7 @@ impl Fetching {
             if read.size_bytes > 0 {
                 min_one_batch = false;
             }
-            left = left.saturating_sub(read.size_bytes);
+            left = left.saturating_sub_unsigned(read.size_bytes as u64).max(0);
             visit.bytes += read.size_bytes;
             visit.is_urgent |= read.is_urgent();
             unknown += usize::from(read.is_unknown);
@@ -274,11 +273,16 @@ impl Fetching {
         image: &MetadataImage,
         set: &mut FetchSet,
         at: u32,
-        left: usize,
+        left: i64,
         min_one_batch: bool,
         counts: bool,
     ) -> Option<PartitionRead> {
-        let slot = set.slot(at)?;
+        let slot = set.slot_mut(at)?;
+        if counts {
+            slot.unknown = None;
+        } else if let Some(error) = slot.unknown {
+            return Some(PartitionRead::unknown(error));
+        }
         let attached = slot.replica.clone().filter(|p| !p.is_gone());
         let partition = match attached {
             Some(partition) => partition,
@@ -289,7 +293,13 @@ impl Fetching {
                 }
                 Err(error) => {
                     set.attach(at, None);
-                    return Some(PartitionRead::not_here(error));
+                    let is_unknown =
+                        matches!(error, ErrorCode::UnknownTopicOrPartition | ErrorCode::UnknownTopicId);
+                    if !counts || !is_unknown {
+                        return Some(PartitionRead::failed(error));
+                    }
+                    set.slot_mut(at)?.unknown = Some(error);
+                    return Some(PartitionRead::unknown(error));
                 }
             },
         };
@@ -302,7 +312,7 @@ impl Fetching {
         {
             return Some(referred);
         }
-        let max_bytes = usize::try_from(ask.max_bytes).unwrap_or(0).min(left);
+        let max_bytes = i64::from(ask.max_bytes).min(left);
         let limit = Limit { max_bytes, min_one_batch, parts: self.context.api_version < MAX_BYTES_FROM };
         Some(partition.read(&ask, &self.who, limit, counts))
     }
@@ -332,8 +342,9 @@ impl Fetching {
                 slot.told_high_watermark = if read.error.is_some() { -1 } else { read.high_watermark };
                 slot.told_log_start = read.log_start;
                 let version = self.context.api_version;
-                let too_old = slot.replica.as_ref().and_then(|replica| replica.refuse_version(version));
-                let read = too_old.map_or(*read, PartitionRead::withheld);
+                let mut read = *read;
+                read.version_error =
+                    slot.replica.as_ref().and_then(|replica| replica.refuse_version(version));
                 told.push((at, slot.key.clone(), slot.ask.offset, read));
             }
             requeue(&mut set, &told);
@@ -440,6 +451,9 @@ fn requeue(set: &mut FetchSet, told: &[(u32, Key, i64, PartitionRead)]) {
 }
 
 fn fetched(version: i16, index: i32, offset: i64, read: PartitionRead) -> FetchedPartition {
+    if let Some(error) = read.version_error {
+        return FetchedPartition::withheld(index, error.code());
+    }
     let error = match read.error {
         // Clients that old do not know the code, and would not retry.
         Some(ErrorCode::KafkaStorageError) if version <= 5 => Some(ErrorCode::NotLeaderOrFollower),
@@ -449,7 +463,7 @@ fn fetched(version: i16, index: i32, offset: i64, read: PartitionRead) -> Fetche
     let records = if magic < 2 { convert(&read.records, magic, offset) } else { Ok(read.records) };
     let records = match records {
         Ok(records) => records,
-        Err(error) => return FetchedPartition::empty(index, error.code()),
+        Err(error) => return FetchedPartition::withheld(index, error.code()),
     };
     let aborted = read.aborted.map(|aborted| {
         let one = |txn: jackdaw_log::AbortedTxn| AbortedTransaction {
@@ -465,7 +479,7 @@ fn fetched(version: i16, index: i32, offset: i64, read: PartitionRead) -> Fetche
         diverging_epoch: read.diverging,
         preferred_read_replica: read.preferred.unwrap_or(-1),
         aborted_transactions: aborted,
-        records,
+        records: Some(records),
         ..FetchedPartition::empty(index, error.map_or(0, |error| error.code()))
     }
 }

@@ -28,7 +28,8 @@ pub(super) struct Who {
 /// How much may be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Limit {
-    pub max_bytes: usize,
+    /// Less than zero is an error where there is something to read (`LogSegment.read`).
+    pub max_bytes: i64,
     /// The first batch comes whole even if it is larger (KIP-74).
     pub min_one_batch: bool,
     /// A part of a first batch comes too, which is how clients older than KIP-74 learn to ask for more.
@@ -39,8 +40,10 @@ pub(super) struct Limit {
 #[derive(Debug, Clone)]
 pub(super) struct PartitionRead {
     pub error: Option<ErrorCode>,
-    /// There is no such partition.
+    /// There was no such partition.
     pub is_unknown: bool,
+    /// Why nothing of this is for a client of this version.
+    pub version_error: Option<ErrorCode>,
     pub high_watermark: i64,
     pub last_stable_offset: i64,
     pub log_start: i64,
@@ -57,21 +60,10 @@ pub(super) struct PartitionRead {
 }
 
 impl PartitionRead {
-    /// For a partition that is not served here. One that does not exist at all is told without a look at any log,
-    /// and is no reason to answer before the others have something (`KafkaApis.handleFetchRequest`).
-    pub fn not_here(error: ErrorCode) -> Self {
-        match error {
-            ErrorCode::UnknownTopicOrPartition | ErrorCode::UnknownTopicId => {
-                Self { is_unknown: true, ..Self::withheld(error) }
-            }
-            other => Self::failed(other),
-        }
-    }
-
-    /// Kept back by what answers requests, not by the log: the two name no aborted transactions in different words
-    /// (`FetchResponse.partitionResponse`).
-    pub fn withheld(error: ErrorCode) -> Self {
-        Self { aborted: Some(Vec::new()), ..Self::failed(error) }
+    /// For a partition that did not exist when the fetch came: told without a look at any log, and no reason to answer
+    /// before the others have something (`KafkaApis.handleFetchRequest`).
+    pub fn unknown(error: ErrorCode) -> Self {
+        Self { is_unknown: true, aborted: Some(Vec::new()), ..Self::failed(error) }
     }
 
     pub fn failed(error: ErrorCode) -> Self {
@@ -82,6 +74,7 @@ impl PartitionRead {
         Self {
             error: None,
             is_unknown: false,
+            version_error: None,
             high_watermark: -1,
             last_stable_offset: -1,
             log_start: -1,
@@ -265,16 +258,19 @@ impl Partition {
             return Ok(read);
         }
         read.has_more = true;
-        if limit.max_bytes == 0 && !limit.min_one_batch {
+        let Ok(max_bytes) = usize::try_from(limit.max_bytes) else {
+            return Ok(PartitionRead::failed(ErrorCode::UnknownServerError));
+        };
+        if max_bytes == 0 && !limit.min_one_batch {
             return Ok(read);
         }
         let found = if who.isolation == Isolation::LastStable {
             let (found, aborted) =
-                self.reader.read_committed(ask.offset, limit.max_bytes, upper, limit.min_one_batch)?;
+                self.reader.read_committed(ask.offset, max_bytes, upper, limit.min_one_batch)?;
             read.aborted = Some(aborted);
             found
         } else {
-            self.reader.read(ask.offset, limit.max_bytes, upper, limit.min_one_batch)?
+            self.reader.read(ask.offset, max_bytes, upper, limit.min_one_batch)?
         };
         if found.is_first_batch_incomplete && !limit.parts {
             read.aborted = None;

@@ -50,6 +50,8 @@ pub(super) struct Slot {
     pub key: Key,
     pub ask: Ask,
     pub replica: Option<Arc<Partition>>,
+    /// What it was unknown by when the present fetch began.
+    pub unknown: Option<ErrorCode>,
     /// In `active`.
     pub is_active: bool,
     /// As it was told last; -1 before that and after an error.
@@ -127,6 +129,7 @@ impl FetchSet {
             key: key.clone(),
             ask,
             replica: None,
+            unknown: None,
             is_active: false,
             told_high_watermark: -1,
             told_log_start: -1,

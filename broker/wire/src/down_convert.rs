@@ -219,7 +219,7 @@ mod tests {
             ["0 at 1000: 1 bytes", "34 bytes of filling"],
             "what is shorter is filled up"
         );
-        let small = batch(9, none, &[b""; 9]);
+        let small = batch(9, none, &[&b""[..]; 9]);
         let told = converted(&[batch(0, none, &[&[1; 200]]), small.clone()], 1, 0);
         assert_eq!((told.len(), told[5].as_str()), (6, "24 bytes of filling"), "what is longer is cut");
         assert_eq!(converted(&[small.clone(), small], 1, 0).len(), 9, "but the first batch comes whole");

@@ -63,8 +63,8 @@ pub struct FetchedPartition {
     pub aborted_transactions: Option<Vec<AbortedTransaction>>,
     /// -1 for none.
     pub preferred_read_replica: i32,
-    /// Consecutive pieces of the log. Empty is sent as an empty record set, never as null, on which librdkafka breaks.
-    pub records: Vec<Segment>,
+    /// Consecutive pieces of the log. Where there is nothing to read this is empty: on null librdkafka breaks.
+    pub records: Option<Vec<Segment>>,
 }
 
 impl FetchedPartition {
@@ -82,8 +82,14 @@ impl FetchedPartition {
             // Kafka leaves the field at its default, which is empty and not null.
             aborted_transactions: Some(Vec::new()),
             preferred_read_replica: -1,
-            records: Vec::new(),
+            records: Some(Vec::new()),
         }
+    }
+
+    /// As [`FetchedPartition::empty`], where there may be records that a client of this version cannot be given: Kafka
+    /// then says null.
+    pub fn withheld(partition: i32, error_code: i16) -> Self {
+        Self { records: None, ..Self::empty(partition, error_code) }
     }
 }
 
@@ -245,11 +251,7 @@ impl Writer {
         if self.version >= 11 {
             self.out.put_i32(partition.preferred_read_replica);
         }
-        let records_bytes = segment::total_bytes(&partition.records);
-        self.length(records_bytes)?;
-        if records_bytes > 0 {
-            self.cuts.push((self.out.len(), partition.records));
-        }
+        self.records(partition.records)?;
         // Each of these is two numbers and an empty tagged section.
         let diverging = partition.diverging_epoch.map(|end| epoch_then_offset(end.epoch, end.offset));
         let leader = partition.current_leader.map(|leader| {
@@ -281,13 +283,31 @@ impl Writer {
         Ok(())
     }
 
+    fn records(&mut self, records: Option<Vec<Segment>>) -> Result<(), String> {
+        let Some(records) = records else {
+            self.null();
+            return Ok(());
+        };
+        let records_bytes = segment::total_bytes(&records);
+        self.length(records_bytes)?;
+        if records_bytes > 0 {
+            self.cuts.push((self.out.len(), records));
+        }
+        Ok(())
+    }
+
+    /// In place of a length.
+    fn null(&mut self) {
+        if self.is_flexible() {
+            self.out.put_u8(0);
+        } else {
+            self.out.put_i32(-1);
+        }
+    }
+
     fn aborted_transactions(&mut self, aborted: Option<&[AbortedTransaction]>) -> Result<(), String> {
         let Some(aborted) = aborted else {
-            if self.is_flexible() {
-                self.out.put_u8(0);
-            } else {
-                self.out.put_i32(-1);
-            }
+            self.null();
             return Ok(());
         };
         self.length(aborted.len())?;
@@ -351,7 +371,7 @@ mod tests {
             snapshot_id: Some(OffsetAndEpoch::new(5, 2)),
             aborted_transactions: Some(vec![AbortedTransaction { producer_id: 77, first_offset: 3 }]),
             preferred_read_replica: if version >= 11 { 2 } else { -1 },
-            records: vec![records.slice(..3).into(), records.slice(3..).into()],
+            records: Some(vec![records.slice(..3).into(), records.slice(3..).into()]),
             ..FetchedPartition::empty(0, 0)
         };
         let topic = |name, partitions| FetchedTopic {
@@ -365,7 +385,10 @@ mod tests {
             session_id: if version >= 7 { 5 } else { 0 },
             topics: vec![
                 topic("orders", vec![full.clone(), FetchedPartition::empty(1, 6)]),
-                topic("payments", vec![FetchedPartition { partition: 8, ..full }]),
+                topic(
+                    "payments",
+                    vec![FetchedPartition { partition: 8, ..full }, FetchedPartition::withheld(9, 76)],
+                ),
             ],
             node_endpoints: vec![NodeEndpoint {
                 node_id: 2,
@@ -386,7 +409,7 @@ mod tests {
                 .with_last_stable_offset(from.last_stable_offset)
                 .with_log_start_offset(from.log_start_offset)
                 .with_preferred_read_replica(BrokerId(from.preferred_read_replica))
-                .with_records(Some(flatten(&from.records)));
+                .with_records(from.records.as_deref().map(flatten));
             to.aborted_transactions = from.aborted_transactions.as_ref().map(|aborted| {
                 let one = |from: &AbortedTransaction| {
                     message::AbortedTransaction::default()

@@ -3,7 +3,7 @@
 //!
 //! A batch of magic 2 stays where it was received: its records are walked (through a stream, if compressed), its
 //! fixed header is rewritten, its body is handed on untouched. Only what the reference itself rewrites is rewritten
-//! here, in `validate_cold`: another `compression.type`, wrong offsets inside a compressed batch, magic 0 and 1.
+//! here, in `validate_cold`: another `compression.type`, magic 0 and 1.
 //! Errors name what happened; which error code that is, is decided where replies are made.
 
 use bytes::Bytes;
@@ -269,13 +269,13 @@ pub fn validate_for_append(
     let stamped = if batch::magic_of_next(&records) == Some(batch::MAGIC_V2) {
         let rest = &records[size_bytes..];
         let batch = BatchRef::parse(&records)?;
-        check_size(options, size_bytes)?;
         if options.origin == AppendOrigin::Client && batch.header.base_offset != 0 {
             return Err(ValidateError::InvalidRecord(format!(
                 "The baseOffset of the record batch in the append to {} should be 0, but it is {}",
                 options.topic_partition, batch.header.base_offset
             )));
         }
+        check_size(options, size_bytes)?;
         batch.check_crc().map_err(|error| {
             ValidateError::Corrupt(format!("{error} in topic partition {}", options.topic_partition))
         })?;
@@ -359,8 +359,7 @@ fn validate_batch(
     let visit = |index: i32, record: RecordShape| {
         let offset = header.base_offset + i64::from(record.offset_delta);
         let is_valid = checks.record(index, offset, header.timestamp_of(record.timestamp_delta_ms), record);
-        // As in the reference, offsets count only where records are unpacked: old clients got them wrong inside of
-        // compressed sets. (3.7 then fails, as its iterator has skipped what it must copy; here the copy is made.)
+        // As in the reference, offsets count only where records are unpacked.
         offsets_are_true &= !is_valid || record.offset_delta == index;
     };
     if source == Compression::None {
@@ -372,8 +371,12 @@ fn validate_batch(
     }
     let max_timestamp = checks.finish()?;
     let is_plain = source == Compression::None && target == Compression::None;
-    if !keeps_codec || !(is_plain || offsets_are_true) {
+    if !keeps_codec {
         return validate_cold::rebuild(&batch, target, options, stamp);
+    }
+    if !is_plain && !offsets_are_true {
+        // 3.7 means to write such a batch anew, and fails: its iterator has skipped what would have to be copied.
+        return Err(ValidateError::Unpackable("key is skipped in PartialDefaultRecord".into()));
     }
     // The last record gets the last offset, however the offsets before it may lie.
     let last_offset = stamp.offset + i64::from(header.record_count) - 1;

@@ -1,5 +1,5 @@
 //! The appends whose records must be written anew, as the reference writes them anew: another `compression.type`,
-//! wrong offsets inside a compressed batch, message sets of magic 0 and 1.
+//! message sets of magic 0 and 1.
 
 use bytes::Bytes;
 

@@ -1,5 +1,7 @@
 //! One broker, called directly.
 
+use jackdaw_wire::metadata_record::RemoveTopicRecord;
+
 use super::*;
 
 pub(super) struct Single {
@@ -288,7 +290,7 @@ async fn a_proposal_that_is_overtaken_while_the_follower_waits_is_made_again() {
 
 #[tokio::test]
 async fn what_does_not_exist_is_no_reason_to_answer_at_once() {
-    let s = single(&[]).await;
+    let mut s = single(&[]).await;
     let fetch = Fetch { max_wait_ms: 60_000, version: 12, ..Fetch::default() };
     let both = s.manager.fetch(&context(ApiKey::Fetch, 12), fetch.request(&[(9, 0), (0, 0)]));
     let both = tokio::spawn(both);
@@ -298,6 +300,17 @@ async fn what_does_not_exist_is_no_reason_to_answer_at_once() {
     produce(&s.manager, 1, 0, batch(&["a"])).await;
     let both = decode_fetch(12, both.await.unwrap());
     assert_eq!(told(&both), ["9:UnknownTopicOrPartition", "0:[a]hw1"]);
+    let waiting = s.manager.fetch(&context(ApiKey::Fetch, 12), fetch.request(&[(9, 0), (0, 1), (1, 0)]));
+    let waiting = tokio::spawn(waiting);
+    tokio::task::yield_now().await;
+    let remove = RemoveTopicRecord { topic_id: topic_id(), ..Default::default() };
+    s.apply(&[MetadataRecord::RemoveTopic(remove)]).await;
+    let gone = decode_fetch(12, waiting.await.unwrap());
+    assert_eq!(
+        told(&gone),
+        [9, 0, 1].map(|p| format!("{p}:UnknownTopicOrPartition")),
+        "it was there: told at once"
+    );
 }
 
 #[tokio::test]
@@ -375,11 +388,8 @@ async fn a_deleted_topic_leaves_a_marked_folder_and_an_unknown_one_is_put_aside(
         names
     };
     assert_eq!(folders(), ["orders-0", "orders-1", "orders-2"]);
-    let remove = MetadataRecord::RemoveTopic(jackdaw_wire::metadata_record::RemoveTopicRecord {
-        topic_id: topic_id(),
-        ..Default::default()
-    });
-    s.apply(&[remove]).await;
+    let remove = RemoveTopicRecord { topic_id: topic_id(), ..Default::default() };
+    s.apply(&[MetadataRecord::RemoveTopic(remove)]).await;
     assert!(folders().iter().all(|name| name.ends_with("-delete")), "{:?}", folders());
     let fetched = Fetch { version: 12, ..Fetch::default() }.of(&s.manager, &[(0, 0)]).await;
     assert_eq!(told(&fetched), ["0:UnknownTopicOrPartition"]);
