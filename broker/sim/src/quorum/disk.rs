@@ -181,9 +181,10 @@ impl Disk {
         self.synced = self.files.clone();
     }
 
-    /// Power fails: of the unsynced changes only the first few may have reached the disk.
+    /// Power fails: of the unsynced changes only the first few may have reached the disk, or none.
     pub fn crash(&mut self, rng: &mut Rng) {
-        let kept = rng.below(self.changes.len() as u64 + 1) as usize;
+        let most = if rng.chance(50) { self.changes.len() as u64 } else { 0 };
+        let kept = rng.below(most + 1) as usize;
         self.synced_up_to(self.synced_changes + kept);
         self.changes.clear();
         self.files = self.synced.clone();
