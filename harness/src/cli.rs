@@ -7,9 +7,9 @@ use std::path::PathBuf;
 const AFTER: &str = "\
 Exit codes:
   0    done
-  1    not done: a node is not ready, an obligation is broken, the engine or the system failed
+  1    not done: a node is not ready, an obligation is broken, a scenario differs, the engine or the system failed
   2    bad input: the file, an argument, a port that is taken, a folder that cannot be written
-  3    no runtime: the chosen one does not answer
+  3    no runtime: the chosen one does not answer, or Apache Kafka cannot be run here
   130  ended by Ctrl-C
   exec gives the exit code of its command; 126 if it cannot be run, 127 if it is not there.";
 
@@ -114,6 +114,15 @@ pub enum Command {
     /// Become the JVM that runs one node (the process runtime starts it)
     #[command(hide = true)]
     ApacheKafka(ApacheKafka),
+    /// Become a tool of Apache Kafka, such as kafka.tools.DumpLogSegments
+    #[command(hide = true)]
+    KafkaTool {
+        /// Its class
+        class: String,
+        /// Its arguments
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        words: Vec<String>,
+    },
     /// Take one look at an address and print what is seen
     #[command(hide = true)]
     Probe {
@@ -387,12 +396,15 @@ pub struct Conformance {
     /// Who runs the nodes: jackdaw, or apache-kafka[:VERSION]
     #[arg(long, default_value = "jackdaw")]
     pub provider: String,
-    /// Clusters at a time; one where Apache Kafka runs them
+    /// Clusters at a time; one where Apache Kafka takes part
     #[arg(long, default_value_t = 2)]
     pub jobs: usize,
     /// Run nothing; print the named differences as a table
     #[arg(long)]
     pub differences: bool,
+    /// Put that table between its marks in this file
+    #[arg(long, value_name = "FILE", requires = "differences")]
+    pub into: Option<PathBuf>,
     /// Print each transcript
     #[arg(long)]
     pub show: bool,

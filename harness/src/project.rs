@@ -104,22 +104,44 @@ impl Loaded {
     }
 }
 
+/// The runtime that the command line or the environment names.
+fn asked(global: &Global) -> Result<Option<RuntimeChoice>> {
+    match (global.runtime, std::env::var("JACKDAW_RUNTIME").as_deref()) {
+        (Some(choice), _) => Ok(Some(choice)),
+        (None, Ok(name)) if !name.is_empty() => {
+            let unknown =
+                |_| Stop::bad_input(format!("JACKDAW_RUNTIME is `docker` or `process`, not `{name}`"));
+            Ok(Some(RuntimeChoice::from_str(name, true).map_err(unknown)?))
+        }
+        _ => Ok(None),
+    }
+}
+
+/// The runtime for nodes of these providers (words of `up --provider`): Apache Kafka runs as a process, wherever
+/// else it might.
+///
+/// # Errors
+/// As [`runtime`].
+pub async fn runtime_for(
+    global: &Global,
+    project: &str,
+    providers: &[String],
+    terminal: &Terminal,
+) -> Result<Box<dyn Runtime>> {
+    let is_foreign = |word: &String| word.split_once('=').is_some_and(|(_, provider)| provider != "jackdaw");
+    match asked(global)? {
+        None if providers.iter().any(is_foreign) => Ok(Box::new(ProcessRuntime::new()?)),
+        _ => runtime(global, project, terminal).await,
+    }
+}
+
 /// The runtime to use: the one asked for; else the one that holds the project already; else an engine that
 /// answers; else processes.
 ///
 /// # Errors
 /// With exit code 3 where the one asked for does not answer.
 pub async fn runtime(global: &Global, project: &str, terminal: &Terminal) -> Result<Box<dyn Runtime>> {
-    let asked = match (global.runtime, std::env::var("JACKDAW_RUNTIME").as_deref()) {
-        (Some(choice), _) => Some(choice),
-        (None, Ok(name)) if !name.is_empty() => {
-            let unknown =
-                |_| Stop::bad_input(format!("JACKDAW_RUNTIME is `docker` or `process`, not `{name}`"));
-            Some(RuntimeChoice::from_str(name, true).map_err(unknown)?)
-        }
-        _ => None,
-    };
-    match asked {
+    match asked(global)? {
         Some(RuntimeChoice::Process) => return Ok(Box::new(ProcessRuntime::new()?)),
         Some(RuntimeChoice::Docker) => return Ok(Box::new(DockerRuntime::connect().await?)),
         None => {}

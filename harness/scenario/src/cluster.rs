@@ -1,11 +1,13 @@
 //! A cluster as a scenario needs it, and the one way to get one: the product's own command line.
 //! It must not know what a scenario does with it.
 
-use crate::model::{Act, Listener, Role, Shape};
+use crate::dump;
+use crate::model::{Act, Listener, Provider, Role, Shape};
 use serde_json::Value as Json;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -16,6 +18,15 @@ const CLIENT_PORT: u16 = 9092;
 const CONTROLLER_PORT: u16 = 9093;
 /// Every cluster of scenarios has this id; transcripts show it.
 const CLUSTER_ID: &str = "HsDBs9l6UUmQq7Y5E6bNlw";
+
+/// The provider whose answers are recorded.
+pub const REFERENCE: &str = "apache-kafka";
+
+/// Characters of a container's id, and of the form that is its host name.
+const LONG_ID: usize = 64;
+const SHORT_ID: usize = 12;
+/// The exit code that says what is missing on this machine.
+const NO_RUNTIME: i32 = 3;
 
 /// Why a cluster did not do what it was told.
 #[derive(Debug, thiserror::Error)]
@@ -57,11 +68,16 @@ pub trait Cluster {
     /// # Errors
     /// When nobody knows.
     fn log(&mut self, node: i32) -> Done<String>;
-    /// From now on the node is run by another provider, on the same data.
+    /// From now on the node is run by that provider, on the same data.
     ///
     /// # Errors
     /// When it does not start.
-    fn provide(&mut self, node: i32, provider: &str) -> Done;
+    fn provide(&mut self, node: i32, provider: Provider) -> Done;
+    /// What Kafka's own tool finds in the data of a node that does not run.
+    ///
+    /// # Errors
+    /// When the tool cannot be run.
+    fn dump(&mut self, node: i32) -> Done<String>;
 }
 
 /// How clusters are started.
@@ -73,6 +89,16 @@ pub struct Means {
     pub provider: String,
     /// `--runtime`.
     pub runtime: Option<String>,
+}
+
+impl Means {
+    /// As `up --provider` knows it.
+    fn word(&self, provider: Provider) -> String {
+        match provider {
+            Provider::UnderTest => self.provider.clone(),
+            Provider::Reference => REFERENCE.to_owned(),
+        }
+    }
 }
 
 /// A project of the command line, in a folder of its own; taken down when dropped.
@@ -123,15 +149,30 @@ impl Project {
     /// Starts a cluster and waits until it is ready, unless the shape says that it is not to be started.
     ///
     /// # Errors
-    /// What the command line said.
-    pub fn up(shape: &Shape, means: &Means) -> Done<Self> {
+    /// What the command line said, and where the logs are kept.
+    pub fn up(shape: &Shape, means: &Means) -> Result<Self, (Trouble, String)> {
+        let mut project = Self::prepare(shape, means).map_err(|trouble| (trouble, String::new()))?;
+        live().push((project.means.clone(), project.root.clone()));
+        let mode = if shape.started { ["up", "-d"] } else { ["up", "--no-start"] };
+        match project.up_with(&mode) {
+            Ok(_) => Ok(project),
+            Err(trouble) => {
+                let kept = project.keep_logs();
+                Err((trouble, kept))
+            }
+        }
+    }
+
+    fn prepare(shape: &Shape, means: &Means) -> Done<Self> {
         let io = |error: std::io::Error| Trouble(format!("a folder for a cluster: {error}"));
         let folder = tempfile::Builder::new().prefix("jackdaw-scenario-").tempdir().map_err(io)?;
         let ports = free_ports(&shape.nodes.keys().copied().collect::<Vec<_>>()).map_err(io)?;
         let root = folder.path().to_owned();
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let name = format!("scenario-{}-{number}", std::process::id());
-        let text = compose(shape, &name, &ports);
+        // Containers write to folders of this machine: as whoever made them.
+        let made = std::fs::metadata(&root).map_err(io)?;
+        let text = compose(shape, &name, &ports, &format!("{}:{}", made.uid(), made.gid()));
         std::fs::write(root.join("compose.yml"), text).map_err(io)?;
         for node in shape.nodes.keys() {
             std::fs::create_dir_all(root.join(format!("data{node}"))).map_err(io)?;
@@ -139,18 +180,14 @@ impl Project {
         let providers = shape
             .nodes
             .keys()
-            .map(|node| (*node, shape.providers.get(node).unwrap_or(&means.provider).clone()))
+            .map(|node| {
+                let by_reference = shape.by_reference.contains(node);
+                (*node, means.word(if by_reference { Provider::Reference } else { Provider::UnderTest }))
+            })
             .collect();
         let means = means.clone();
         let addresses = BTreeMap::new();
-        let mut project = Project { means, folder: Some(folder), root, ports, addresses, providers };
-        live().push((project.means.clone(), project.root.clone()));
-        let mode = if shape.started { ["up", "-d"] } else { ["up", "--no-start"] };
-        if let Err(trouble) = project.up_with(&mode) {
-            let kept = project.keep_logs();
-            return Err(Trouble(format!("the cluster did not start: {trouble}\n{kept}")));
-        }
-        Ok(project)
+        Ok(Project { means, folder: Some(folder), root, ports, addresses, providers })
     }
 
     fn up_with(&mut self, words: &[&str]) -> Done<String> {
@@ -247,9 +284,13 @@ impl Cluster for Project {
         for node in self.ports.keys() {
             let service = format!("kafka{node}");
             let one = seen.iter().find(|one| one["Service"] == service.as_str());
-            if let Some(address) = one.and_then(|one| one["Address"].as_str()) {
-                names.push((address.to_owned(), format!("<address of node {node}>")));
-            }
+            let word = |key: &str| one.and_then(|one| one[key].as_str()).unwrap_or_default().to_owned();
+            // A listener without a host is advertised with the machine's name: in a container the short form of its
+            // id, on a process's own address that address.
+            let id = word("ID");
+            let host = id.get(..SHORT_ID).filter(|_| id.len() == LONG_ID).map(str::to_owned);
+            let texts = host.into_iter().chain([word("Address")]).filter(|text| !text.is_empty());
+            names.extend(texts.map(|text| (text, format!("<address of node {node}>"))));
         }
         // An address may begin as another does.
         names.sort_by_key(|(text, _)| std::cmp::Reverse(text.len()));
@@ -285,10 +326,24 @@ impl Cluster for Project {
         self.run(&["logs", "--no-log-prefix", &format!("kafka{node}")])
     }
 
-    fn provide(&mut self, node: i32, provider: &str) -> Done {
-        self.providers.insert(node, provider.to_owned());
+    fn provide(&mut self, node: i32, provider: Provider) -> Done {
+        self.providers.insert(node, self.means.word(provider));
         self.addresses.remove(&node);
         self.up_with(&["up", "-d", "--no-wait", "--no-deps", &format!("kafka{node}")]).map(drop)
+    }
+
+    fn dump(&mut self, node: i32) -> Done<String> {
+        let both = |words: &[&str]| {
+            let output = self.output(words)?;
+            // The tool's own failure is what it has to tell; without a tool there is none.
+            if output.status.code() == Some(NO_RUNTIME) {
+                return Err(Trouble(String::from_utf8_lossy(&output.stderr).trim().to_owned()));
+            }
+            Ok([output.stdout, output.stderr]
+                .map(|text| String::from_utf8_lossy(&text).into_owned())
+                .concat())
+        };
+        dump::read(&self.root.join(format!("data{node}")), both)
     }
 }
 
@@ -302,7 +357,7 @@ fn free_ports(nodes: &[i32]) -> std::io::Result<BTreeMap<i32, u16>> {
 }
 
 /// The compose file of a shape.
-pub fn compose(shape: &Shape, name: &str, ports: &BTreeMap<i32, u16>) -> String {
+pub fn compose(shape: &Shape, name: &str, ports: &BTreeMap<i32, u16>, user: &str) -> String {
     let voters: Vec<String> = shape
         .nodes
         .iter()
@@ -336,7 +391,10 @@ pub fn compose(shape: &Shape, name: &str, ports: &BTreeMap<i32, u16>) -> String 
         }
         let own = shape.node_settings.get(node).into_iter().flatten();
         settings.extend(shape.settings.iter().chain(own).map(|(key, value)| (key.as_str(), value.clone())));
-        let _ = writeln!(text, "  kafka{node}:\n    image: bitnami/kafka:3.7.0\n    restart: \"no\"");
+        let _ = writeln!(
+            text,
+            "  kafka{node}:\n    image: bitnami/kafka:3.7.0\n    restart: \"no\"\n    user: '{user}'"
+        );
         if *role != Role::Controller {
             let _ = writeln!(text, "    ports: ['127.0.0.1:{port}:{port}']");
         }
@@ -363,6 +421,7 @@ mod tests {
         )
         .unwrap()
         .shape;
-        insta::assert_snapshot!(compose(&shape, "scenario-1", &BTreeMap::from([(1, 40001), (4, 40004)])));
+        let ports = BTreeMap::from([(1, 40001), (4, 40004)]);
+        insta::assert_snapshot!(compose(&shape, "scenario-1", &ports, "1000:1000"));
     }
 }

@@ -39,9 +39,28 @@ pub enum Unfit {
         /// The scenario.
         name: String,
     },
+    /// There is none.
+    #[error("there is no recording: make it with `jackdaw record {name}`")]
+    Absent {
+        /// The scenario.
+        name: String,
+    },
     /// It is no recording.
-    #[error("line {0} is not that of a recording")]
+    #[error("this line is not that of a recording: remove the file and record the scenario anew")]
     Syntax(usize),
+}
+
+impl Unfit {
+    /// The line of the recording that says so.
+    pub fn line(&self) -> usize {
+        match self {
+            Unfit::Syntax(line) => *line,
+            // See `Fixture::to_text`.
+            Unfit::Version { .. } => 2,
+            Unfit::Stale { .. } => 5,
+            Unfit::Absent { .. } => 1,
+        }
+    }
 }
 
 impl Fixture {
@@ -140,8 +159,11 @@ mod tests {
         };
         assert_eq!(fixture(REFERENCE, &scenario.digest).fits(&scenario), Ok(()));
         for (provider, digest) in [("Apache Kafka 3.9.0", scenario.digest.as_str()), (REFERENCE, "other")] {
-            let why = fixture(provider, digest).fits(&scenario).unwrap_err().to_string();
-            assert!(why.contains("jackdaw record n"), "{why}");
+            let why = fixture(provider, digest).fits(&scenario).unwrap_err();
+            assert!(why.to_string().contains("jackdaw record n"), "{why}");
+            let text = fixture(provider, digest).to_text("n");
+            let line = text.lines().nth(why.line() - 1).unwrap_or_default();
+            assert!(line.ends_with(provider) && provider != REFERENCE || line.ends_with(digest), "{line}");
         }
     }
 }

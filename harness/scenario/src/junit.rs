@@ -10,28 +10,50 @@ pub struct Case {
     pub name: String,
     /// Time it took.
     pub took: Duration,
-    /// What is wrong, if anything.
-    pub failure: Option<String>,
+    /// How it ended.
+    pub ended: Ended,
+}
+
+/// How a scenario ended.
+#[derive(Clone, Debug)]
+pub enum Ended {
+    /// As it should.
+    Well,
+    /// With this wrong.
+    Failed(String),
+    /// It was not run, for this reason.
+    Skipped(String),
+}
+
+impl From<Option<String>> for Ended {
+    fn from(failure: Option<String>) -> Self {
+        failure.map_or(Ended::Well, Ended::Failed)
+    }
 }
 
 /// The report.
 pub fn report(suite: &str, cases: &[Case]) -> String {
-    let failures = cases.iter().filter(|case| case.failure.is_some()).count();
+    let count = |wanted: fn(&Ended) -> bool| cases.iter().filter(|case| wanted(&case.ended)).count();
+    let failures = count(|ended| matches!(ended, Ended::Failed(_)));
+    let skipped = count(|ended| matches!(ended, Ended::Skipped(_)));
     let total: f32 = cases.iter().map(|case| case.took.as_secs_f32()).sum();
     let mut out = format!(
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites>\n\
-         <testsuite name=\"{}\" tests=\"{}\" failures=\"{failures}\" time=\"{total:.3}\">\n",
+         <testsuite name=\"{}\" tests=\"{}\" failures=\"{failures}\" skipped=\"{skipped}\" time=\"{total:.3}\">\n",
         escaped(suite),
         cases.len(),
     );
     for case in cases {
         let (name, time) = (escaped(&case.name), case.took.as_secs_f32());
-        let _ = match &case.failure {
-            None => writeln!(out, "<testcase classname=\"scenarios\" name=\"{name}\" time=\"{time:.3}\"/>"),
-            Some(why) => writeln!(
+        let head = format!("<testcase classname=\"scenarios\" name=\"{name}\" time=\"{time:.3}\"");
+        let _ = match &case.ended {
+            Ended::Well => writeln!(out, "{head}/>"),
+            Ended::Skipped(why) => {
+                writeln!(out, "{head}><skipped message=\"{}\"/></testcase>", escaped(why))
+            }
+            Ended::Failed(why) => writeln!(
                 out,
-                "<testcase classname=\"scenarios\" name=\"{name}\" time=\"{time:.3}\">\
-                 <failure message=\"{}\">{}</failure></testcase>",
+                "{head}><failure message=\"{}\">{}</failure></testcase>",
                 escaped(why.lines().next().unwrap_or_default()),
                 escaped(why)
             ),
@@ -62,14 +84,14 @@ mod tests {
 
     #[test]
     fn a_failure_is_told_in_valid_xml() {
-        let case = |name: &str, failure: Option<&str>| Case {
-            name: name.into(),
-            took: Duration::from_millis(1500),
-            failure: failure.map(str::to_owned),
-        };
+        let case = |name: &str, ended| Case { name: name.into(), took: Duration::from_millis(1500), ended };
         insta::assert_snapshot!(report(
             "Jackdaw",
-            &[case("a", None), case("b", Some("1 < 2 & \"x\"\u{1}\nmore"))]
+            &[
+                case("a", Ended::Well),
+                case("b", Ended::Failed("1 < 2 & \"x\"\u{1}\nmore".into())),
+                case("c", Ended::Skipped("no JVM".into())),
+            ]
         ));
     }
 }

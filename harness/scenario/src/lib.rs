@@ -8,6 +8,7 @@ mod body;
 pub mod client;
 pub mod cluster;
 pub mod compare;
+mod dump;
 pub mod fixture;
 pub mod junit;
 pub mod model;

@@ -4,7 +4,7 @@
 use crate::schema::Api;
 use jackdaw_compose::Span;
 use jackdaw_compose::yaml::Node;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// One scenario.
@@ -18,12 +18,22 @@ pub struct Scenario {
     pub source: String,
     /// The cluster that it wants.
     pub shape: Shape,
+    /// Where that was written, or would be.
+    pub cluster_span: Span,
     /// What is done, in order.
     pub steps: Vec<Step>,
     /// Where another provider may answer otherwise.
     pub differences: Vec<Difference>,
     /// Digest of the cluster and the steps: a recording of other steps is stale.
     pub digest: String,
+}
+
+impl Scenario {
+    /// Whether it needs Apache Kafka, whoever is under test.
+    pub fn needs_reference(&self) -> bool {
+        let needs = |step: &Step| matches!(step.verb, Verb::Provider(Provider::Reference, _) | Verb::Dump(_));
+        !self.shape.by_reference.is_empty() || self.steps.iter().any(needs)
+    }
 }
 
 /// The cluster of a scenario. Scenarios of equal shapes share one, unless it is to be fresh.
@@ -35,8 +45,8 @@ pub struct Shape {
     pub settings: BTreeMap<String, String>,
     /// Settings of one node.
     pub node_settings: BTreeMap<i32, BTreeMap<String, String>>,
-    /// Nodes that one provider always runs, whoever is looked at.
-    pub providers: BTreeMap<i32, String>,
+    /// Nodes that Apache Kafka runs, whoever is under test.
+    pub by_reference: BTreeSet<i32>,
     /// Whether nobody may have used it before.
     pub fresh: bool,
     /// Whether it is started before the first step.
@@ -76,6 +86,15 @@ pub enum Who {
     NotController,
     /// The leader of a partition.
     Leader(String, i32),
+}
+
+/// Who runs a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Provider {
+    /// Who the scenario is run to look at.
+    UnderTest,
+    /// Apache Kafka, always.
+    Reference,
 }
 
 /// Which of a node's listeners.
@@ -140,8 +159,10 @@ pub enum Verb {
     Await(Condition, Duration),
     /// Starts a node that must refuse to run, and says these words.
     Refused(i32, Vec<String>),
-    /// Starts a node with another provider from now on.
-    Provider(i32, String),
+    /// Starts nodes with this provider from now on, on the data that they have.
+    Provider(Provider, Vec<Who>),
+    /// Has Kafka's own tool read the data of stopped nodes.
+    Dump(Vec<Who>),
 }
 
 /// `create`

@@ -8,7 +8,7 @@ use crate::transcript;
 use crate::value::Value;
 use jackdaw_compose::yaml::{self, Entry, Kind, Node};
 use jackdaw_compose::{Code, Diagnostic, Source, Span};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// Time that a condition may take unless the step says otherwise.
@@ -17,10 +17,13 @@ const WITHIN: Duration = Duration::from_secs(30);
 /// What the file is about.
 const KEYS: [&str; 5] = ["protects", "source", "cluster", "steps", "differences"];
 /// What a step can do.
-const VERBS: [&str; 14] = [
+const VERBS: [&str; 15] = [
     "create", "request", "join", "pipeline", "raw", "kill", "stop", "start", "pause", "resume", "wipe",
-    "await", "refused", "provider",
+    "await", "refused", "provider", "dump",
 ];
+/// Who can run a node.
+const PROVIDERS: [(&str, Provider); 2] =
+    [("under test", Provider::UnderTest), ("apache-kafka", Provider::Reference)];
 /// What else a step can say.
 const MODIFIERS: [&str; 17] = [
     "name",
@@ -110,6 +113,7 @@ impl Parser {
                 self.told(shape).unwrap_or_else(|| shape_of(3))
             }
         };
+        let cluster_span = root.get("cluster").map_or(&root.span, |node| &node.span).clone();
         let mut steps: Vec<Step> = Vec::new();
         match root.get("steps").map(|node| (&node.kind, node)) {
             Some((Kind::Seq(items), _)) if !items.is_empty() => {
@@ -125,7 +129,8 @@ impl Parser {
         }
         let differences = self.differences(root, &steps);
         let digest = digest(root);
-        Some(Scenario { name: name.to_owned(), protects, source, shape, steps, differences, digest })
+        let name = name.to_owned();
+        Some(Scenario { name, protects, source, shape, cluster_span, steps, differences, digest })
     }
 
     fn missing(&mut self, root: &Node, key: &str, what: &str) {
@@ -232,24 +237,20 @@ impl Parser {
             }
             "raw" => Verb::Raw(self.target(step, shape)?, hex(&word(value)?, &value.span)?),
             "wipe" => Verb::Wipe(node_id(value, shape)?),
-            "await" => Verb::Await(condition(value)?, within(step)?),
+            "await" => Verb::Await(condition(value, shape)?, within(step)?),
             "refused" => Verb::Refused(node_id(value, shape)?, words(step.get("says"))?),
             "provider" => {
                 let node =
                     step.get("node").ok_or_else(|| wrong(&value.span, "`node` says whose provider"))?;
-                Verb::Provider(node_id(node, shape)?, word(value)?)
+                Verb::Provider(provider(value)?, nodes(node, shape)?)
             }
+            "dump" => Verb::Dump(nodes(value, shape)?),
             act => {
                 let act = [Act::Kill, Act::Stop, Act::Start, Act::Pause, Act::Resume]
                     .into_iter()
                     .find(|known| known.word() == act)
                     .ok_or_else(|| unknown("step", act, &entry.key.span, VERBS))?;
-                let names =
-                    if value.items().is_empty() { std::slice::from_ref(value) } else { value.items() };
-                Verb::Act(
-                    act,
-                    names.iter().map(|name| who(&word(name)?, &name.span, shape)).collect::<Built<_>>()?,
-                )
+                Verb::Act(act, nodes(value, shape)?)
             }
         })
     }
@@ -294,15 +295,17 @@ fn title(verb: &Verb) -> String {
         Verb::Join(name) => format!("join {name}"),
         Verb::Pipeline(to, requests) => format!("{} requests in one go to {to}", requests.len()),
         Verb::Raw(to, bytes) => format!("{} raw bytes to {to}", bytes.len()),
-        Verb::Act(act, whom) => {
-            let whom: Vec<String> = whom.iter().map(ToString::to_string).collect();
-            format!("{} {}", act.word(), whom.join(", "))
-        }
+        Verb::Act(act, whom) => format!("{} {}", act.word(), listed(whom)),
         Verb::Wipe(node) => format!("wipe node {node}"),
         Verb::Await(condition, _) => format!("await {condition}"),
         Verb::Refused(node, _) => format!("node {node} refuses to run"),
-        Verb::Provider(node, provider) => format!("node {node} is run by {provider}"),
+        Verb::Provider(provider, whom) => format!("{} run by {provider}", listed(whom)),
+        Verb::Dump(whom) => format!("dump {}", listed(whom)),
     }
+}
+
+fn listed(whom: &[Who]) -> String {
+    whom.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
 fn unique(title: String, steps: &[Step]) -> String {
@@ -383,7 +386,7 @@ fn shape_of(nodes: i32) -> Shape {
         nodes: (1..=nodes).map(|node| (node, Role::Combined)).collect(),
         settings: BTreeMap::new(),
         node_settings: BTreeMap::new(),
-        providers: BTreeMap::new(),
+        by_reference: BTreeSet::new(),
         fresh: false,
         started: true,
     }
@@ -440,7 +443,9 @@ fn special(shape: &mut Shape, id: i32, node: &Node) -> Built<()> {
                 shape.node_settings.insert(id, string_map(&entry.value)?);
             }
             "provider" => {
-                shape.providers.insert(id, word(&entry.value)?);
+                if provider(&entry.value)? == Provider::Reference {
+                    shape.by_reference.insert(id);
+                }
             }
             other => {
                 return Err(unknown(
@@ -474,6 +479,20 @@ fn node_id(node: &Node, shape: &Shape) -> Built<i32> {
         Who::Node(id) => Ok(id),
         _ => Err(wrong(&node.span, "`node N` is due here")),
     }
+}
+
+/// One node or a list.
+fn nodes(value: &Node, shape: &Shape) -> Built<Vec<Who>> {
+    let names = if value.items().is_empty() { std::slice::from_ref(value) } else { value.items() };
+    names.iter().map(|name| who(&word(name)?, &name.span, shape)).collect()
+}
+
+fn provider(node: &Node) -> Built<Provider> {
+    let text = word(node)?;
+    let known = PROVIDERS.iter().find(|(word, _)| *word == text);
+    known
+        .map(|(_, provider)| *provider)
+        .ok_or_else(|| unknown("provider", &text, &node.span, PROVIDERS.map(|(word, _)| word)))
 }
 
 fn who(text: &str, span: &Span, shape: &Shape) -> Built<Who> {
@@ -515,15 +534,40 @@ fn partition(text: &str) -> Option<(String, i32)> {
     Some((topic.to_owned(), number.parse().ok()?))
 }
 
-fn condition(node: &Node) -> Built<Condition> {
+fn condition(node: &Node, shape: &Shape) -> Built<Condition> {
     let text = word(node)?;
-    condition_of(&text).ok_or_else(|| {
+    let condition = condition_of(&text).ok_or_else(|| {
         let known = "leader of T-P is N, leader of T-P is not N, isr of T-P is N N, high watermark of T-P is N, \
                      node N is registered, node N is fenced, node N has ended, all nodes are registered, \
                      topic T is there, topic T is gone, a controller is known";
         let message = format!("`{text}` is no condition");
         Box::new(Diagnostic::new(Code::ScenarioValue, message, &node.span).help(format!("conditions are: {known}")))
-    })
+    })?;
+    match impossible(&condition, shape) {
+        None => Ok(condition),
+        Some(why) => {
+            let message = format!("`{text}` can never be: {why}");
+            let help =
+                "wait for something that this cluster can come to, or give it that node under `cluster`";
+            Err(Box::new(Diagnostic::new(Code::ScenarioValue, message, &node.span).help(help)))
+        }
+    }
+}
+
+/// Why no cluster of that shape ever shows it.
+fn impossible(condition: &Condition, shape: &Shape) -> Option<String> {
+    let nodes: Vec<i32> = match condition {
+        // Without a leader, Metadata has -1.
+        Condition::Leader(_, _, -1) => Vec::new(),
+        Condition::Leader(_, _, id) | Condition::Registered(id) | Condition::Fenced(id) => vec![*id],
+        Condition::Isr(_, _, ids) => ids.clone(),
+        Condition::Ended(id) => {
+            return (!shape.nodes.contains_key(id)).then(|| format!("the cluster has no node {id}"));
+        }
+        _ => Vec::new(),
+    };
+    let is_broker = |id: &i32| shape.nodes.get(id).is_some_and(|role| *role != Role::Controller);
+    nodes.into_iter().find(|id| !is_broker(id)).map(|id| format!("the cluster has no broker {id}"))
 }
 
 fn condition_of(text: &str) -> Option<Condition> {
@@ -615,6 +659,15 @@ fn canonical(node: &Node, out: &mut String) {
         _ => out.push_str(&node.scalar_text().unwrap_or_else(|| "null".into())),
     }
     out.push('\n');
+}
+
+impl std::fmt::Display for Provider {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Provider::UnderTest => "who is under test",
+            Provider::Reference => "Apache Kafka",
+        })
+    }
 }
 
 impl std::fmt::Display for Who {

@@ -178,11 +178,8 @@ impl<'a> Runner<'a> {
             Verb::Wipe(node) => self.cluster.wipe(*node).map(|()| String::new()).map_err(text),
             Verb::Await(condition, within) => self.condition(condition, *within).map(|()| String::new()),
             Verb::Refused(node, words) => self.refused(*node, words),
-            Verb::Provider(node, provider) => {
-                self.cluster.provide(*node, provider).map_err(text)?;
-                self.running.insert(*node);
-                Ok(String::new())
-            }
+            Verb::Provider(provider, whom) => self.provide(*provider, whom).map(|()| String::new()),
+            Verb::Dump(whom) => self.dump(whom),
         }
     }
 
@@ -585,6 +582,28 @@ impl<'a> Runner<'a> {
             self.connections.clear();
         }
         Ok(())
+    }
+
+    fn provide(&mut self, provider: Provider, whom: &[Who]) -> Outcome {
+        for who in whom {
+            let node = self.who(who)?;
+            self.cluster.provide(node, provider).map_err(text)?;
+            self.running.insert(node);
+        }
+        self.connections.clear();
+        Ok(())
+    }
+
+    fn dump(&mut self, whom: &[Who]) -> Outcome<String> {
+        let mut out = String::new();
+        for who in whom {
+            let node = self.who(who)?;
+            let _ = writeln!(out, "node {node}:");
+            self.cluster.dump(node).map_err(text)?.lines().for_each(|line| {
+                let _ = writeln!(out, "  {line}");
+            });
+        }
+        Ok(out)
     }
 
     fn refused(&mut self, node: i32, words: &[String]) -> Outcome<String> {

@@ -1,7 +1,7 @@
 //! Many scenarios: each gets a cluster of its shape, shared where it need not be fresh; several run at once.
 //! It must not decide whether a transcript is right.
 
-use crate::cluster::{Means, Project};
+use crate::cluster::{Means, Project, REFERENCE};
 use crate::model::{Scenario, Shape};
 use crate::run::{Section, run, tidy};
 use jackdaw_compose::Diagnostic;
@@ -29,8 +29,6 @@ pub struct Failure {
     pub why: String,
     /// Where the cluster's logs are kept.
     pub logs: String,
-    /// Whether there was a cluster at all.
-    pub started: bool,
 }
 
 /// Reads scenarios by name from their folder, all of them where none is named; in the order of their names.
@@ -80,9 +78,19 @@ pub enum LoadError {
     Findings(Vec<Diagnostic>),
 }
 
-/// Runs scenarios, `jobs` clusters at a time; `told` hears of each as it ends.
+/// Runs scenarios, `jobs` clusters at a time; `told` hears of each as it ends. Those in which Apache Kafka takes
+/// part come last and one by one: two clusters of JVMs beside each other lose their sessions for want of a
+/// processor.
 pub fn run_all(scenarios: &[Scenario], means: &Means, jobs: usize, told: &mut dyn FnMut(Outcome)) {
-    let queue = Mutex::new(groups(scenarios));
+    let all = means.provider == REFERENCE;
+    let (slow, quick): (Vec<_>, Vec<_>) =
+        groups(scenarios).into_iter().partition(|group| all || group.iter().any(|one| one.needs_reference()));
+    run_queue(quick.into(), means, jobs, told);
+    run_queue(slow.into(), &Means { runtime: Some("process".to_owned()), ..means.clone() }, 1, told);
+}
+
+fn run_queue(queue: VecDeque<Vec<&Scenario>>, means: &Means, jobs: usize, told: &mut dyn FnMut(Outcome)) {
+    let queue = Mutex::new(queue);
     let (sender, outcomes) = mpsc::channel();
     std::thread::scope(|scope| {
         for _ in 0..jobs.max(1) {
@@ -100,11 +108,14 @@ pub fn run_all(scenarios: &[Scenario], means: &Means, jobs: usize, told: &mut dy
     });
 }
 
-/// Scenarios that share a cluster, the largest group first.
-fn groups(scenarios: &[Scenario]) -> VecDeque<Vec<&Scenario>> {
+/// Scenarios that share a cluster, the largest group first. Where providers change nobody comes after.
+fn groups(scenarios: &[Scenario]) -> Vec<Vec<&Scenario>> {
     let mut groups: Vec<(&Shape, Vec<&Scenario>)> = Vec::new();
     for scenario in scenarios {
-        let shared = groups.iter_mut().find(|(shape, _)| !shape.fresh && **shape == scenario.shape);
+        let alone = |one: &Scenario| one.shape.fresh || one.needs_reference();
+        let shared = groups.iter_mut().find(|(shape, group)| {
+            **shape == scenario.shape && !alone(scenario) && !group.iter().any(|one| alone(one))
+        });
         match shared {
             Some((_, group)) => group.push(scenario),
             None => groups.push((&scenario.shape, vec![scenario])),
@@ -125,9 +136,10 @@ fn run_group(group: &[&Scenario], means: &Means, told: &mut dyn FnMut(Outcome)) 
             Some(project) => project,
             None => match Project::up(&scenario.shape, means) {
                 Ok(project) => project,
-                Err(trouble) => {
-                    let failure = Failure { why: trouble.0, logs: String::new(), started: false };
-                    end(Err(failure), began);
+                Err((trouble, logs)) => {
+                    let place = scenario.cluster_span.position().map(|at| format!("{at}: "));
+                    let why = format!("{}the cluster did not start: {trouble}", place.unwrap_or_default());
+                    end(Err(Failure { why, logs }), began);
                     continue;
                 }
             },
@@ -143,7 +155,7 @@ fn run_group(group: &[&Scenario], means: &Means, told: &mut dyn FnMut(Outcome)) 
             }
             Err(failed) => {
                 let logs = project.keep_logs();
-                end(Err(Failure { why: failed.to_string(), logs, started: true }), began);
+                end(Err(Failure { why: failed.to_string(), logs }), began);
             }
         }
     }
@@ -165,9 +177,11 @@ mod tests {
             scenario("c", "{ brokers: 3, fresh: true }"),
             scenario("d", "{ brokers: 3 }"),
             scenario("e", "{ brokers: 3, fresh: true }"),
+            scenario("f", "{ nodes: { 2: { provider: apache-kafka } } }"),
+            scenario("g", "{ nodes: { 2: { provider: apache-kafka } } }"),
         ];
         let names: Vec<Vec<&str>> =
             groups(&scenarios).iter().map(|group| group.iter().map(|s| s.name.as_str()).collect()).collect();
-        assert_eq!(names, [vec!["b", "d"], vec!["a"], vec!["c"], vec!["e"]]);
+        assert_eq!(names, [vec!["b", "d"], vec!["a"], vec!["c"], vec!["e"], vec!["f"], vec!["g"]]);
     }
 }

@@ -260,7 +260,9 @@ impl Teller<'_> {
             },
             (Type::Records, Value::Bytes(bytes)) if !bytes.is_empty() => {
                 let _ = writeln!(out, "{pad}{name}:");
+                let with_epochs = !self.redact.iter().any(|field| field == "leader_epoch");
                 for line in describe(bytes, self.naming).lines() {
+                    let line = if with_epochs { line.to_owned() } else { without_epoch(line) };
                     let _ = writeln!(out, "{pad}  {line}");
                 }
             }
@@ -310,6 +312,16 @@ impl Teller<'_> {
             _ => Ordering::Equal,
         });
         compared.into_iter().find(|order| order.is_ne()).unwrap_or(Ordering::Equal)
+    }
+}
+
+/// A batch's first line without its leader epoch.
+fn without_epoch(line: &str) -> String {
+    match line.split_once(" of leader epoch ") {
+        Some((batch, rest)) if batch.starts_with("batch ") => {
+            format!("{batch}{}", rest.trim_start_matches(|c: char| c == '-' || c.is_ascii_digit()))
+        }
+        _ => line.to_owned(),
     }
 }
 

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a panic in a test helper is the failure report")]
 
 use jackdaw_scenario::cluster::{Cluster, Done, Trouble};
-use jackdaw_scenario::model::{Act, Listener};
+use jackdaw_scenario::model::{Act, Listener, Provider};
 use jackdaw_scenario::run::run;
 use jackdaw_scenario::schema::apis;
 use jackdaw_scenario::value::{Value, encode};
@@ -82,8 +82,11 @@ impl Cluster for StandIn {
     fn log(&mut self, _: i32) -> Done<String> {
         Ok("num.partitions: many is no number".into())
     }
-    fn provide(&mut self, _: i32, _: &str) -> Done {
+    fn provide(&mut self, _: i32, _: Provider) -> Done {
         Ok(())
+    }
+    fn dump(&mut self, _: i32) -> Done<String> {
+        Ok("t-0: 2 records\n".into())
     }
 }
 
@@ -106,6 +109,8 @@ fn replies_are_told_by_version_with_stable_names() {
   - { pipeline: [{ request: Metadata, version: 1, body: { topics: [] } }, { request: InitProducerId, version: 0, body: { transactional_id: null, transaction_timeout_ms: 0 } }] }
   - { await: node 1 is registered }
   - { refused: node 1, says: [num.partitions, node.id] }
+  - { provider: apache-kafka, node: [node 1] }
+  - { dump: node 1 }
 ";
     insta::assert_snapshot!(told(steps, &mut StandIn::start()));
 }

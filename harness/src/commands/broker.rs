@@ -3,7 +3,7 @@
 use crate::cli::{ApacheKafka, Broker};
 use crate::exit::{Exit, Result, Stop};
 use jackdaw_broker::node::{RunOptions, run_blocking};
-use jackdaw_runtime::process::reference::Node;
+use jackdaw_runtime::process::reference::{Node, Release};
 
 /// `broker`
 pub fn run(broker: Broker) -> Result {
@@ -24,4 +24,9 @@ pub fn run(broker: Broker) -> Result {
 pub fn reference(node: ApacheKafka) -> Result {
     let ApacheKafka { libs, hosts, cluster_id, properties } = node;
     Err(Node { libs, hosts, cluster_id, properties }.run().into())
+}
+
+/// `kafka-tool`
+pub fn tool(class: &str, words: &[String]) -> Result {
+    Err(Release::default().become_tool(class, words).into())
 }

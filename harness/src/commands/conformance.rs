@@ -1,20 +1,24 @@
 //! `conformance` and `record`: scenarios by name, a line for each, what differs side by side, a summary.
 
+use super::differences;
 use crate::cli::{Conformance, Global, Record, Rooms, RuntimeChoice};
 use crate::exit::{Exit, Result, Stop};
 use crate::project::tell;
 use crate::terminal::{Terminal, result};
 use jackdaw_runtime::clock;
-use jackdaw_scenario::cluster::{Means, take_all_down};
+use jackdaw_runtime::process::reference::Release;
+use jackdaw_runtime::runtime::RuntimeError;
+use jackdaw_scenario::cluster::{self, Means, take_all_down};
 use jackdaw_scenario::compare::compare;
-use jackdaw_scenario::fixture::{Fixture, REFERENCE};
-use jackdaw_scenario::junit::{Case, report};
+use jackdaw_scenario::fixture::{Fixture, REFERENCE, Unfit};
+use jackdaw_scenario::junit::{Case, Ended, report};
 use jackdaw_scenario::model::Scenario;
 use jackdaw_scenario::run::Section;
 use jackdaw_scenario::suite::{LoadError, Outcome, load, run_all};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// Ctrl-C and SIGTERM take down what is up before the program ends.
 fn end_tidily() {
@@ -35,28 +39,6 @@ fn end_tidily() {
     });
 }
 
-/// The named differences as the table that the README shows.
-fn differences_table(scenarios: &[Scenario]) -> String {
-    let cell = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ").replace('|', "\\|");
-    let rows = scenarios.iter().flat_map(|scenario| {
-        scenario.differences.iter().map(|difference| {
-            let step = cell(&difference.step);
-            format!(
-                "| [{0}](scenarios/{0}/scenario.yml) | {step} | {1} |\n",
-                scenario.name,
-                cell(&difference.reason)
-            )
-        })
-    });
-    format!(
-        "| scenario | step | why Jackdaw answers otherwise |\n|---|---|---|\n{}",
-        rows.collect::<String>()
-    )
-}
-
-/// The provider whose answers are recorded.
-const RECORDED: &str = "apache-kafka";
-
 fn scenarios(rooms: &Rooms, names: &[String], terminal: &Terminal) -> Result<Vec<Scenario>> {
     load(&rooms.scenarios, names).map_err(|error| {
         if let LoadError::Findings(findings) = &error {
@@ -66,10 +48,32 @@ fn scenarios(rooms: &Rooms, names: &[String], terminal: &Terminal) -> Result<Vec
     })
 }
 
+/// Why Apache Kafka cannot be run here, if so.
+fn no_reference() -> Option<RuntimeError> {
+    Release::java().and_then(|()| Release::default().libs()).err()
+}
+
+/// Scenarios that are left out, with the reason: Apache Kafka takes part in them, and it is not here. A desk may
+/// lack it; CI may not.
+fn left_out(
+    scenarios: &mut Vec<Scenario>,
+    needs: impl Fn(&Scenario) -> bool,
+) -> Result<Vec<(String, String)>> {
+    if !scenarios.iter().any(&needs) {
+        return Ok(Vec::new());
+    }
+    let Some(why) = no_reference() else { return Ok(Vec::new()) };
+    if std::env::var("CI").is_ok_and(|ci| ci == "true") {
+        return Err(why.into());
+    }
+    let out =
+        scenarios.iter().filter(|one| needs(one)).map(|one| (one.name.clone(), why.to_string())).collect();
+    scenarios.retain(|one| !needs(one));
+    Ok(out)
+}
+
 fn means(global: &Global, provider: &str) -> Result<Means> {
     let runtime = match global.runtime {
-        // The JVM is a process wherever it runs.
-        _ if provider != "jackdaw" => Some("process".to_owned()),
         Some(RuntimeChoice::Process) => Some("process".to_owned()),
         Some(RuntimeChoice::Docker) => Some("docker".to_owned()),
         None => None,
@@ -87,14 +91,12 @@ fn fixtures(rooms: &Rooms, scenarios: &[Scenario]) -> Result<BTreeMap<String, Fi
     for scenario in scenarios {
         let path = path(rooms, &scenario.name);
         let fixture = match fs::read_to_string(&path) {
-            Ok(text) => Fixture::parse(&text).map_err(|why| why.to_string()),
-            Err(_) => Err(format!("is not there: record it with `jackdaw record {}`", scenario.name)),
+            Ok(text) => Fixture::parse(&text).and_then(|fixture| fixture.fits(scenario).map(|()| fixture)),
+            Err(_) => Err(Unfit::Absent { name: scenario.name.clone() }),
         };
-        match fixture
-            .and_then(|fixture| fixture.fits(scenario).map(|()| fixture).map_err(|why| why.to_string()))
-        {
+        match fixture {
             Ok(fixture) => drop(fixtures.insert(scenario.name.clone(), fixture)),
-            Err(why) => faults.push(format!("{}: {why}", path.display())),
+            Err(why) => faults.push(format!("{}:{}: {why}", path.display(), why.line())),
         }
     }
     if faults.is_empty() { Ok(fixtures) } else { Err(Stop::bad_input(faults.join("\n       "))) }
@@ -119,17 +121,21 @@ fn judged(outcome: &Outcome, scenario: &Scenario, fixture: &Fixture, provider: &
 
 /// `conformance`
 pub fn run(global: &Global, wanted: &Conformance, terminal: Terminal) -> Result {
-    let scenarios = scenarios(&wanted.rooms, &wanted.names, &terminal)?;
+    let mut scenarios = scenarios(&wanted.rooms, &wanted.names, &terminal)?;
     if wanted.differences {
-        result(differences_table(&scenarios).trim_end());
-        return Ok(Exit::Done);
+        return differences::run(&scenarios, wanted.into.as_deref());
     }
     let fixtures = fixtures(&wanted.rooms, &scenarios)?;
+    let of_jackdaw = wanted.provider == "jackdaw";
+    if !of_jackdaw && let Some(why) = no_reference() {
+        return Err(why.into());
+    }
+    let skipped = left_out(&mut scenarios, Scenario::needs_reference)?;
+    skipped.iter().for_each(|(name, why)| result(&format!("skipped {name}: {why}")));
     end_tidily();
     let means = means(global, &wanted.provider)?;
-    let jobs = if wanted.provider == "jackdaw" { wanted.jobs } else { 1 };
     let mut cases = Vec::new();
-    run_all(&scenarios, &means, jobs, &mut |outcome| {
+    run_all(&scenarios, &means, wanted.jobs, &mut |outcome| {
         let scenario = scenarios.iter().find(|scenario| scenario.name == outcome.name);
         let (Some(scenario), Some(fixture)) = (scenario, fixtures.get(&outcome.name)) else { return };
         let failure = judged(&outcome, scenario, fixture, &wanted.provider);
@@ -137,25 +143,39 @@ pub fn run(global: &Global, wanted: &Conformance, terminal: Terminal) -> Result 
         if let (true, Ok(sections)) = (wanted.show, &outcome.result) {
             result(&shown(sections));
         }
-        cases.push(Case { name: outcome.name, took: outcome.took, failure });
+        cases.push(Case { name: outcome.name, took: outcome.took, ended: failure.into() });
     });
+    let without_run = |(name, why)| Case { name, took: Duration::ZERO, ended: Ended::Skipped(why) };
+    cases.extend(skipped.into_iter().map(without_run));
     cases.sort_by(|a, b| a.name.cmp(&b.name));
     if let Some(file) = &wanted.junit {
         fs::write(file, report(&wanted.provider, &cases))
             .map_err(|error| Stop::failed(format!("{}: {error}", file.display())))?;
     }
-    let failed: Vec<&str> =
-        cases.iter().filter(|case| case.failure.is_some()).map(|case| case.name.as_str()).collect();
     let differences: usize = scenarios.iter().map(|scenario| scenario.differences.len()).sum();
-    result(&format!(
+    Ok(summed_up(&cases, if of_jackdaw { differences } else { 0 }))
+}
+
+fn summed_up(cases: &[Case], differences: usize) -> Exit {
+    let names = |wanted: fn(&Ended) -> bool| -> Vec<&str> {
+        cases.iter().filter(|case| wanted(&case.ended)).map(|case| case.name.as_str()).collect()
+    };
+    let failed = names(|ended| matches!(ended, Ended::Failed(_)));
+    let skipped = names(|ended| matches!(ended, Ended::Skipped(_)));
+    let mut sum = format!(
         "{} of {} scenarios answer as {REFERENCE} did, {differences} named difference(s)",
-        cases.len() - failed.len(),
+        cases.len() - failed.len() - skipped.len(),
         cases.len()
-    ));
-    if !failed.is_empty() {
-        result(&format!("not: {}", failed.join(", ")));
+    );
+    if !skipped.is_empty() {
+        sum += &format!(", {} skipped", skipped.len());
     }
-    Ok(if failed.is_empty() { Exit::Done } else { Exit::Failed })
+    result(&sum);
+    if failed.is_empty() {
+        return Exit::Done;
+    }
+    result(&format!("not: {}", failed.join(", ")));
+    Exit::Failed
 }
 
 fn line(outcome: &Outcome, failure: Option<&str>, word: &str) {
@@ -173,7 +193,10 @@ fn line(outcome: &Outcome, failure: Option<&str>, word: &str) {
 /// `record`
 pub fn record(global: &Global, wanted: &Record, terminal: Terminal) -> Result {
     let scenarios = scenarios(&wanted.rooms, &wanted.names, &terminal)?;
-    let means = means(global, RECORDED)?;
+    if let Some(why) = no_reference() {
+        return Err(why.into());
+    }
+    let means = means(global, cluster::REFERENCE)?;
     fs::create_dir_all(&wanted.rooms.fixtures)?;
     end_tidily();
     let date = clock::rfc3339(clock::now_ns()).split('T').next().unwrap_or_default().to_owned();

@@ -5,6 +5,7 @@ mod broker;
 mod check;
 mod config;
 mod conformance;
+mod differences;
 mod exec;
 pub mod guard;
 mod hidden;
@@ -37,6 +38,7 @@ pub fn run(global: &Global, command: Command, terminal: Terminal) -> Result {
         Command::Conformance(wanted) => conformance::run(global, &wanted, terminal),
         Command::Record(wanted) => conformance::record(global, &wanted, terminal),
         Command::ApacheKafka(node) => broker::reference(node),
+        Command::KafkaTool { class, words } => broker::tool(&class, &words),
         Command::Explain { code } => config::explain(code.as_deref()),
         Command::Supervise { root } => hidden::supervise(&root),
         Command::Probe { look } => crate::block_on(hidden::probe(look)),

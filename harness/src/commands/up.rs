@@ -5,7 +5,7 @@ use super::logs::{Style, merged};
 use super::ps::{status, summary};
 use crate::cli::{Format, Global, Up};
 use crate::exit::{Exit, Result, Stop};
-use crate::project::{loaded, runtime};
+use crate::project::{loaded, runtime_for};
 use crate::terminal::{Terminal, result};
 use futures_util::stream::{self, FuturesUnordered, StreamExt as _};
 use jackdaw_runtime::execute::{execute, last_lines};
@@ -37,7 +37,7 @@ struct Session<'a> {
 /// `up`
 pub async fn run(global: &Global, up: Up, terminal: Terminal) -> Result {
     let file = loaded(global, &terminal)?;
-    let runtime = runtime(global, &file.project.name, &terminal).await?;
+    let runtime = runtime_for(global, &file.project.name, &up.provider, &terminal).await?;
     let (mut spec, mut left_out) = file.spec(&*runtime)?;
     provide_by(&mut spec, &up.provider).map_err(Stop::bad_input)?;
     let known = |name: &String| left_out.iter().any(|out| out.service == *name);

@@ -369,7 +369,7 @@ impl Runtime for ProcessRuntime {
             found.warnings.extend(checked.map(|service| {
                 format!("{}: its healthcheck is not run; ready means that the node answers", service.name)
             }));
-            for release in starting.iter().filter_map(|service| service.reference.as_ref()).take(1) {
+            for release in starting.iter().filter_map(|service| service.reference.as_ref()) {
                 Release::java()?;
                 release.libs()?;
             }

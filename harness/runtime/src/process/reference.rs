@@ -29,6 +29,12 @@ pub struct Release {
     version: String,
 }
 
+impl Default for Release {
+    fn default() -> Self {
+        Release { version: DEFAULT.to_owned() }
+    }
+}
+
 impl Release {
     /// `apache-kafka` or `apache-kafka:VERSION`; nothing where the text names another provider.
     ///
@@ -87,6 +93,17 @@ impl Release {
                 "Apache Kafka needs Java 17 on PATH: install it (Debian: openjdk-17-jre-headless)".into(),
             )),
         }
+    }
+
+    /// Becomes one of the release's tools. Returns only when that fails.
+    pub fn become_tool(&self, class: &str, words: &[String]) -> RuntimeError {
+        let libs = match Self::java().and_then(|()| self.libs()) {
+            Ok(libs) => libs,
+            Err(error) => return error,
+        };
+        let mut java = Command::new("java");
+        java.args(JVM).arg("-cp").arg(libs.join("*")).arg(class).args(words);
+        RuntimeError::io("java")(java.exec())
     }
 
     fn fetch(&self, folder: &Path) -> Result<()> {
