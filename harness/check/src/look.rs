@@ -3,23 +3,23 @@
 //! A look is plain data so that it can be taken from elsewhere: on Docker a container of the same
 //! network runs `jackdaw probe LOOK` and prints what it saw. It must not judge what it sees.
 
+use jackdaw_client::Connection;
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
 use kafka_protocol::messages::{
     ApiVersionsRequest, BrokerId, DescribeClusterRequest, DescribeQuorumRequest, FetchRequest,
-    MetadataRequest, RequestHeader, ResponseHeader, TopicName, describe_quorum_request,
+    MetadataRequest, TopicName, describe_quorum_request,
 };
-use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, Request, StrBytes};
+use kafka_protocol::protocol::StrBytes;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::io;
 use std::net::IpAddr;
 use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 
 const TIMEOUT: Duration = Duration::from_secs(5);
-const MAX_REPLY_BYTES: usize = 64 << 20;
+/// How `check` names itself to brokers.
+const CLIENT: &str = "jackdaw-check";
 
 /// What is asked of an address.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -100,14 +100,12 @@ pub async fn look(look: &Look, hosts: &Hosts) -> Result<Seen, String> {
 }
 
 async fn ask(look: &Look, hosts: &Hosts) -> io::Result<Seen> {
-    let stream = match hosts.get(&look.host) {
-        Some(address) => TcpStream::connect((*address, look.port)).await?,
-        None => TcpStream::connect((look.host.as_str(), look.port)).await?,
+    let mut connection = match hosts.get(&look.host) {
+        Some(address) => Connection::open((*address, look.port), CLIENT).await?,
+        None => Connection::open((look.host.as_str(), look.port), CLIENT).await?,
     };
-    let mut connection = Connection { stream, correlation_id: 0 };
-    let client = StrBytes::from_static_str("jackdaw-check");
     let versions = ApiVersionsRequest::default()
-        .with_client_software_name(client.clone())
+        .with_client_software_name(StrBytes::from_static_str(CLIENT))
         .with_client_software_version(StrBytes::from_static_str(env!("CARGO_PKG_VERSION")));
     connection.exchange(3, &versions).await?;
     match &look.question {
@@ -250,38 +248,6 @@ fn accept(error_code: i16) -> io::Result<()> {
     match kafka_protocol::ResponseError::try_from_code(error_code) {
         None => Ok(()),
         Some(error) => Err(io::Error::other(format!("Kafka error {error_code} ({error})"))),
-    }
-}
-
-struct Connection {
-    stream: TcpStream,
-    correlation_id: i32,
-}
-
-impl Connection {
-    async fn exchange<R: Request>(&mut self, version: i16, request: &R) -> io::Result<R::Response> {
-        let codec = |error: anyhow::Error| invalid(&format!("API {} version {version}: {error}", R::KEY));
-        self.correlation_id += 1;
-        let header = RequestHeader::default()
-            .with_request_api_key(R::KEY)
-            .with_request_api_version(version)
-            .with_correlation_id(self.correlation_id)
-            .with_client_id(Some(StrBytes::from_static_str("jackdaw-check")));
-        let mut frame = bytes::BytesMut::from(&[0_u8; 4][..]);
-        header.encode(&mut frame, R::header_version(version)).map_err(codec)?;
-        request.encode(&mut frame, version).map_err(codec)?;
-        let length = u32::try_from(frame.len() - 4).map_err(|_| invalid("request too long"))?;
-        frame[..4].copy_from_slice(&length.to_be_bytes());
-        self.stream.write_all(&frame).await?;
-        let length = self.stream.read_u32().await? as usize;
-        if length > MAX_REPLY_BYTES {
-            return Err(invalid(&format!("a reply of {length} bytes")));
-        }
-        let mut reply = vec![0; length];
-        self.stream.read_exact(&mut reply).await?;
-        let mut reply = bytes::Bytes::from(reply);
-        ResponseHeader::decode(&mut reply, R::Response::header_version(version)).map_err(codec)?;
-        R::Response::decode(&mut reply, version).map_err(codec)
     }
 }
 

@@ -1,7 +1,7 @@
 //! When a cluster is ready: every broker is registered and unfenced, and answers on each address that it
 //! advertises, seen from where that address is meant to be used.
 
-use crate::kafka::{Broker, Connection};
+use crate::kafka::{Broker, Node};
 use crate::model::{ProjectSpec, ServiceSpec};
 use jackdaw_conventions::{Listener, NodePlan};
 use serde::{Deserialize, Serialize};
@@ -182,7 +182,7 @@ pub async fn once(look: &Look, names: &BTreeMap<String, IpAddr>) -> std::result:
         resolve(&look.host, look.port, names).await.map_err(|why| format!("{address}: {why}"))?;
     let mut refused = format!("{address}: no address");
     for candidate in candidates {
-        match Connection::open(candidate).await {
+        match Node::open(candidate).await {
             Ok(mut connection) => return speak(look, &mut connection).await,
             Err(error) => refused = format!("{address}: {error}"),
         }
@@ -190,7 +190,7 @@ pub async fn once(look: &Look, names: &BTreeMap<String, IpAddr>) -> std::result:
     Err(refused)
 }
 
-async fn speak(look: &Look, connection: &mut Connection) -> std::result::Result<(), String> {
+async fn speak(look: &Look, connection: &mut Node) -> std::result::Result<(), String> {
     let address = look.address();
     if look.accepts_only {
         return Ok(());

@@ -1,0 +1,76 @@
+//! A connection that asks Kafka's requests one by one and reads the answers: for whoever looks at a cluster from
+//! outside.
+//!
+//! It decodes with the protocol's own crate and retries nothing; time limits are the caller's. Scenarios have a client
+//! of their own, which also sends what no client should.
+
+use bytes::{Bytes, BytesMut};
+use kafka_protocol::messages::{RequestHeader, ResponseHeader};
+use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, Request, StrBytes};
+use std::io;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpStream, ToSocketAddrs};
+
+/// An answer beyond this is no Kafka's.
+const MAX_REPLY_BYTES: usize = 64 << 20;
+
+/// A connection to one listener.
+#[derive(Debug)]
+pub struct Connection {
+    stream: TcpStream,
+    client_id: StrBytes,
+    correlation_id: i32,
+}
+
+impl Connection {
+    /// Connects; every request names `client_id`.
+    ///
+    /// # Errors
+    /// As the system says.
+    pub async fn open(address: impl ToSocketAddrs, client_id: &'static str) -> io::Result<Self> {
+        let stream = TcpStream::connect(address).await?;
+        stream.set_nodelay(true)?;
+        Ok(Connection { stream, client_id: StrBytes::from_static_str(client_id), correlation_id: 0 })
+    }
+
+    /// Asks, and reads the answer.
+    ///
+    /// # Errors
+    /// When the connection fails, or the answer is not the one to this request.
+    pub async fn exchange<R: Request>(&mut self, version: i16, request: &R) -> io::Result<R::Response> {
+        let codec = |error: anyhow::Error| invalid(&format!("API {} version {version}: {error}", R::KEY));
+        self.correlation_id += 1;
+        let header = RequestHeader::default()
+            .with_request_api_key(R::KEY)
+            .with_request_api_version(version)
+            .with_correlation_id(self.correlation_id)
+            .with_client_id(Some(self.client_id.clone()));
+        let mut frame = BytesMut::from(&[0_u8; 4][..]);
+        header.encode(&mut frame, R::header_version(version)).map_err(codec)?;
+        request.encode(&mut frame, version).map_err(codec)?;
+        let length = u32::try_from(frame.len() - 4).map_err(|_| invalid("the request is too long"))?;
+        frame[..4].copy_from_slice(&length.to_be_bytes());
+        self.stream.write_all(&frame).await?;
+        let mut answer = self.receive().await?;
+        let header =
+            ResponseHeader::decode(&mut answer, R::Response::header_version(version)).map_err(codec)?;
+        if header.correlation_id != self.correlation_id {
+            return Err(invalid("the answer belongs to another question"));
+        }
+        R::Response::decode(&mut answer, version).map_err(codec)
+    }
+
+    async fn receive(&mut self) -> io::Result<Bytes> {
+        let length = self.stream.read_u32().await? as usize;
+        if length > MAX_REPLY_BYTES {
+            return Err(invalid(&format!("an answer of {length} bytes is not Kafka's")));
+        }
+        let mut answer = vec![0; length];
+        self.stream.read_exact(&mut answer).await?;
+        Ok(answer.into())
+    }
+}
+
+fn invalid(what: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, what.to_owned())
+}
