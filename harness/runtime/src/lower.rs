@@ -150,15 +150,7 @@ pub fn provide_by(spec: &mut ProjectSpec, words: &[String]) -> Result<(), String
     for word in words {
         let (name, provider) =
             word.split_once('=').ok_or_else(|| format!("--provider takes SERVICE=PROVIDER, not `{word}`"))?;
-        let release = match (provider, Release::parse(provider)) {
-            ("jackdaw", _) => None,
-            (_, Some(release)) => Some(release?),
-            (_, None) => {
-                return Err(format!(
-                    "no provider is called `{provider}`: there are jackdaw and apache-kafka[:VERSION]"
-                ));
-            }
-        };
+        let release = Release::of_provider(provider)?;
         let mut nodes = spec
             .services
             .iter_mut()

@@ -374,7 +374,10 @@ fn create(service: &ServiceSpec) -> Step {
 /// `node 0, controller and broker, for bitnami/kafka:3.7.0`.
 pub fn summary(service: &ServiceSpec) -> String {
     match &service.node {
-        Some(node) => format!("node {}, {}, for {}", node.node_id, roles(node.roles), service.image),
+        Some(node) => {
+            let by = service.reference.as_ref().map(|release| format!(", by {release}")).unwrap_or_default();
+            format!("node {}, {}, for {}{by}", node.node_id, roles(node.roles), service.image)
+        }
         None => service.image.clone(),
     }
 }

@@ -43,11 +43,14 @@ pub fn load(folder: &Path, names: &[String]) -> Result<Vec<Scenario>, LoadError>
         .filter(|entry| entry.path().join("scenario.yml").is_file())
         .filter_map(|entry| entry.file_name().into_string().ok())
         .collect();
+    if all.is_empty() {
+        return Err(LoadError::Empty(folder.display().to_string()));
+    }
     all.sort();
     for name in names {
         if !all.contains(name) {
             let near = jackdaw_compose::nearest(name, all.iter().map(String::as_str)).map(str::to_owned);
-            return Err(LoadError::Unknown(name.clone(), near));
+            return Err(LoadError::Unknown(name.clone(), folder.display().to_string(), near));
         }
     }
     all.retain(|name| names.is_empty() || names.contains(name));
@@ -70,9 +73,12 @@ pub enum LoadError {
     /// A folder or file.
     #[error("{0}: {1}")]
     Folder(String, std::io::Error),
-    /// A name that no scenario has, and the nearest that one has.
-    #[error("there is no scenario `{0}`{near}", near = .1.as_ref().map(|near| format!("; did you mean `{near}`?")).unwrap_or_default())]
-    Unknown(String, Option<String>),
+    /// A name that no scenario of the folder has, and the nearest that one has.
+    #[error("there is no scenario `{0}` in {1}{near}", near = .2.as_ref().map(|near| format!("; did you mean `{near}`?")).unwrap_or_default())]
+    Unknown(String, String, Option<String>),
+    /// A folder without any.
+    #[error("{0}: there is no scenario in it: each is a folder with a scenario.yml")]
+    Empty(String),
     /// What is wrong with the files.
     #[error("{} finding(s) in scenarios", .0.len())]
     Findings(Vec<Diagnostic>),
@@ -82,7 +88,7 @@ pub enum LoadError {
 /// part come last and one by one: two clusters of JVMs beside each other lose their sessions for want of a
 /// processor.
 pub fn run_all(scenarios: &[Scenario], means: &Means, jobs: usize, told: &mut dyn FnMut(Outcome)) {
-    let all = means.provider == REFERENCE;
+    let all = means.provider.starts_with(REFERENCE);
     let (slow, quick): (Vec<_>, Vec<_>) =
         groups(scenarios).into_iter().partition(|group| all || group.iter().any(|one| one.needs_reference()));
     run_queue(quick.into(), means, jobs, told);

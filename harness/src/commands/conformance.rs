@@ -48,9 +48,9 @@ fn scenarios(rooms: &Rooms, names: &[String], terminal: &Terminal) -> Result<Vec
     })
 }
 
-/// Why Apache Kafka cannot be run here, if so.
-fn no_reference() -> Option<RuntimeError> {
-    Release::java().and_then(|()| Release::default().libs()).err()
+/// Refuses where that release cannot be run.
+fn is_here(release: &Release) -> std::result::Result<(), RuntimeError> {
+    Release::java().and_then(|()| release.libs()).map(drop)
 }
 
 /// Scenarios that are left out, with the reason: Apache Kafka takes part in them, and it is not here. A desk may
@@ -62,7 +62,7 @@ fn left_out(
     if !scenarios.iter().any(&needs) {
         return Ok(Vec::new());
     }
-    let Some(why) = no_reference() else { return Ok(Vec::new()) };
+    let Err(why) = is_here(&Release::default()) else { return Ok(Vec::new()) };
     if std::env::var("CI").is_ok_and(|ci| ci == "true") {
         return Err(why.into());
     }
@@ -125,11 +125,9 @@ pub fn run(global: &Global, wanted: &Conformance, terminal: Terminal) -> Result 
     if wanted.differences {
         return differences::run(&scenarios, wanted.into.as_deref());
     }
+    let release = Release::of_provider(&wanted.provider).map_err(Stop::bad_input)?;
     let fixtures = fixtures(&wanted.rooms, &scenarios)?;
-    let of_jackdaw = wanted.provider == "jackdaw";
-    if !of_jackdaw && let Some(why) = no_reference() {
-        return Err(why.into());
-    }
+    release.as_ref().map_or(Ok(()), is_here)?;
     let skipped = left_out(&mut scenarios, Scenario::needs_reference)?;
     skipped.iter().for_each(|(name, why)| result(&format!("skipped {name}: {why}")));
     end_tidily();
@@ -153,7 +151,7 @@ pub fn run(global: &Global, wanted: &Conformance, terminal: Terminal) -> Result 
             .map_err(|error| Stop::failed(format!("{}: {error}", file.display())))?;
     }
     let differences: usize = scenarios.iter().map(|scenario| scenario.differences.len()).sum();
-    Ok(summed_up(&cases, if of_jackdaw { differences } else { 0 }))
+    Ok(summed_up(&cases, if release.is_none() { differences } else { 0 }))
 }
 
 fn summed_up(cases: &[Case], differences: usize) -> Exit {
@@ -193,9 +191,7 @@ fn line(outcome: &Outcome, failure: Option<&str>, word: &str) {
 /// `record`
 pub fn record(global: &Global, wanted: &Record, terminal: Terminal) -> Result {
     let scenarios = scenarios(&wanted.rooms, &wanted.names, &terminal)?;
-    if let Some(why) = no_reference() {
-        return Err(why.into());
-    }
+    is_here(&Release::default())?;
     let means = means(global, cluster::REFERENCE)?;
     fs::create_dir_all(&wanted.rooms.fixtures)?;
     end_tidily();

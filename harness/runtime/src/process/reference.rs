@@ -40,7 +40,7 @@ impl Release {
     ///
     /// # Errors
     /// When the version is none that can run a quorum of its own.
-    pub fn parse(text: &str) -> Option<std::result::Result<Self, String>> {
+    fn parse(text: &str) -> Option<std::result::Result<Self, String>> {
         let version = match text.strip_prefix("apache-kafka")? {
             "" => DEFAULT,
             rest => rest.strip_prefix(':')?,
@@ -53,6 +53,20 @@ impl Release {
         } else {
             Err(format!("`{version}` is no release of Apache Kafka from 3.3.0 on, as 3.7.0"))
         })
+    }
+
+    /// The release that a provider's name stands for; nothing for Jackdaw itself.
+    ///
+    /// # Errors
+    /// When no provider is called so.
+    pub fn of_provider(name: &str) -> std::result::Result<Option<Self>, String> {
+        match (name, Self::parse(name)) {
+            ("jackdaw", _) => Ok(None),
+            (_, Some(release)) => release.map(Some),
+            (_, None) => {
+                Err(format!("no provider is called `{name}`: there are jackdaw and apache-kafka[:VERSION]"))
+            }
+        }
     }
 
     fn jar(&self) -> String {
