@@ -42,6 +42,10 @@ pub struct ReadResult {
     pub size_bytes: usize,
     /// Where the read began.
     pub start: OffsetPosition,
+    /// What there was to read in this segment, without the limit.
+    pub available_bytes: usize,
+    /// There is more in a later segment.
+    pub goes_on: bool,
     /// The limit was smaller than the first batch, and only a part of it is here.
     pub is_first_batch_incomplete: bool,
 }
@@ -342,8 +346,14 @@ fn read_at(
     min_one_batch: bool,
 ) -> Result<ReadResult, ReadError> {
     check_range(log, shared, start_offset)?;
-    let nothing =
-        |start| ReadResult { records: Vec::new(), size_bytes: 0, start, is_first_batch_incomplete: false };
+    let nothing = |start| ReadResult {
+        records: Vec::new(),
+        size_bytes: 0,
+        start,
+        available_bytes: 0,
+        goes_on: false,
+        is_first_batch_incomplete: false,
+    };
     if start_offset >= log.log_end_offset {
         return Ok(nothing(end_of(log)));
     }
@@ -360,17 +370,17 @@ fn read_at(
     };
     let batch_bytes = found.batch.meta.size_bytes;
     let wanted = if min_one_batch { max_bytes.max(batch_bytes) } else { max_bytes };
-    let available = end.saturating_sub(start.position);
-    let size_bytes = usize::try_from(available).unwrap_or(usize::MAX).min(wanted);
+    let available_bytes = usize::try_from(end.saturating_sub(start.position)).unwrap_or(usize::MAX);
+    let later = log.segments.get(found.number + 1);
+    let goes_on = later.is_some_and(|later| later.base_offset < upper_bound_offset);
+    let size_bytes = available_bytes.min(wanted);
+    let is_first_batch_incomplete = available_bytes > 0 && wanted < batch_bytes;
+    let found_all = ReadResult { available_bytes, goes_on, is_first_batch_incomplete, ..nothing(start) };
     if size_bytes == 0 {
-        return Ok(ReadResult { is_first_batch_incomplete: available > 0, ..nothing(start) });
+        return Ok(found_all);
     }
-    Ok(ReadResult {
-        records: vec![piece(found.segment, start.position, size_bytes)?],
-        size_bytes,
-        start,
-        is_first_batch_incomplete: wanted < batch_bytes,
-    })
+    let records = vec![piece(found.segment, start.position, size_bytes)?];
+    Ok(ReadResult { records, size_bytes, ..found_all })
 }
 
 /// A range of a segment, by reference where there is a file to refer to.

@@ -63,6 +63,7 @@ struct Fetching {
 /// What a look at the partitions came to.
 #[derive(Debug, Clone, Copy, Default)]
 struct Visit {
+    /// What counts for `min_bytes`.
     bytes: usize,
     /// Something has to be told at once.
     is_urgent: bool,
@@ -250,7 +251,7 @@ impl Fetching {
                 min_one_batch = false;
             }
             left = left.saturating_sub_unsigned(read.size_bytes as u64).max(0);
-            visit.bytes += read.size_bytes;
+            visit.bytes += read.available_bytes;
             visit.is_urgent |= read.is_urgent();
             unknown += usize::from(read.is_unknown);
             let is_incremental = set.is_incremental;

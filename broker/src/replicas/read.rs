@@ -53,6 +53,10 @@ pub(super) struct PartitionRead {
     pub aborted: Option<Vec<AbortedTxn>>,
     pub records: Vec<Segment>,
     pub size_bytes: usize,
+    /// What counts for `min_bytes`, whether or not it fitted into this reply.
+    pub available_bytes: usize,
+    /// The reader is behind the segment that is written to: not kept waiting (`DelayedFetch`, case F).
+    pub is_behind: bool,
     /// There is something to read from the asked offset on, whether or not it fitted.
     pub has_more: bool,
     /// The follower waits to be let into the ISR: look again with its next fetch, changed or not.
@@ -83,6 +87,8 @@ impl PartitionRead {
             aborted: None,
             records: Vec::new(),
             size_bytes: 0,
+            available_bytes: 0,
+            is_behind: false,
             has_more: false,
             look_again: false,
         }
@@ -95,7 +101,7 @@ impl PartitionRead {
 
     /// Whether the fetch is answered at once because of it.
     pub fn is_urgent(&self) -> bool {
-        self.is_refused() && !self.is_unknown
+        self.is_refused() && !self.is_unknown || self.is_behind
     }
 }
 
@@ -272,6 +278,9 @@ impl Partition {
         } else {
             self.reader.read(ask.offset, max_bytes, upper, limit.min_one_batch)?
         };
+        let asked_bytes = usize::try_from(ask.max_bytes).unwrap_or(0);
+        read.available_bytes = found.available_bytes.min(asked_bytes).max(found.size_bytes);
+        read.is_behind = found.goes_on;
         if found.is_first_batch_incomplete && !limit.parts {
             read.aborted = None;
             return Ok(read);

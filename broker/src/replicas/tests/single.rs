@@ -154,6 +154,10 @@ async fn min_bytes_are_waited_for_and_the_timeout_ends_it() {
     produce(&s.manager, 1, 0, batch(&["a"])).await;
     produce(&s.manager, 1, 1, batch(&["b"])).await;
     assert_eq!(told(&decode_fetch(16, waiting.await.unwrap())), ["0:[a]hw1", "1:[b]hw1"]);
+    produce(&s.manager, 1, 1, batch(&[&"c".repeat(200)])).await;
+    let fits_not = Fetch { max_wait_ms: 60_000, min_bytes: 300, max_bytes: 300, ..Fetch::default() };
+    let told_at_once = told(&fits_not.of(&s.manager, &[(0, 0), (1, 1)]).await);
+    assert_eq!(told_at_once, ["0:[a]hw1", "1:[]hw2"], "what does not fit counts");
     let fetch = Fetch { max_wait_ms: 10, min_bytes: 1_000_000, ..Fetch::default() };
     assert_eq!(told(&fetch.of(&s.manager, &[(0, 0)]).await), ["0:[a]hw1"]);
 }
@@ -311,6 +315,16 @@ async fn what_does_not_exist_is_no_reason_to_answer_at_once() {
         [9, 0, 1].map(|p| format!("{p}:UnknownTopicOrPartition")),
         "it was there: told at once"
     );
+}
+
+#[tokio::test]
+async fn who_is_behind_the_last_segment_is_not_kept_waiting() {
+    let s = single(&[("segment.bytes", "100")]).await;
+    for value in ["a", "b", "c"] {
+        produce(&s.manager, 1, 0, batch(&[value])).await;
+    }
+    let fetch = Fetch { max_wait_ms: 60_000, min_bytes: 1_000, ..Fetch::default() };
+    assert_eq!(told(&fetch.of(&s.manager, &[(0, 0)]).await), ["0:[a]hw3"]);
 }
 
 #[tokio::test]
