@@ -35,14 +35,14 @@ const DUPLICATES: &[(&str, &str)] = &[
 ];
 
 /// The `dependencies` step.
-pub fn run() -> anyhow::Result<()> {
+pub fn run() -> crate::Outcome {
     let metadata = metadata()?;
     let mut findings = unused(&metadata)?;
     findings.extend(unknown_licences(&metadata));
     findings.extend(duplicates(&metadata));
     findings.iter().for_each(|finding| eprintln!("   {finding}"));
     anyhow::ensure!(findings.is_empty(), "{} finding(s)", findings.len());
-    Ok(())
+    Ok(String::new())
 }
 
 fn metadata() -> anyhow::Result<Value> {

@@ -1,66 +1,158 @@
 //! The gate: every check that lands or refuses a change, in one program.
 //!
-//! `cargo run -p ci` runs the steps of [`STEPS`] in order and ends with one summary. The same
-//! program runs at a desk and in CI. It starts nothing that it does not end.
+//! `cargo run -p ci` runs the steps of [`STEPS`] in order and ends with one summary; `-- full` runs the long ones
+//! in place of their short forms and keeps the result in `fixtures/results`. The same program runs at a desk and in
+//! CI; under `CI=true` a part that the machine lacks (a Docker engine, a JVM) is a failure and not a skip. It starts
+//! nothing that it does not end.
 
+mod conformance;
 mod dependencies;
+mod results;
 mod tidy;
 
 use std::process::{Command, ExitCode};
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+/// In which of the gate's two sizes a step runs.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Size {
+    /// In both.
+    Always,
+    /// At every landing.
+    Landing,
+    /// In `full`, in place of the short form.
+    Full,
+}
+
+/// What a step that passed has to say; often nothing.
+type Outcome = anyhow::Result<String>;
 
 /// One step of the gate.
 struct Step {
     name: &'static str,
+    size: Size,
     /// What the step protects, shown by `cargo run -p ci -- list`.
     why: &'static str,
-    run: fn() -> anyhow::Result<()>,
+    run: fn() -> Outcome,
+}
+
+/// A step that was run.
+struct Done {
+    name: &'static str,
+    took: Duration,
+    outcome: Outcome,
 }
 
 /// The gate, in the order in which it runs: the quick refusals first.
 const STEPS: &[Step] = &[
-    Step { name: "format", why: "one layout of the code", run: format },
-    Step { name: "tidy", why: "the invariants and house rules of ARCHITECTURE.md", run: tidy::run },
+    Step { name: "format", size: Size::Always, why: "one layout of the code", run: format },
+    Step {
+        name: "tidy",
+        size: Size::Always,
+        why: "the invariants and house rules of ARCHITECTURE.md",
+        run: tidy::run,
+    },
     Step {
         name: "dependencies",
+        size: Size::Always,
         why: "no unused dependency, no unexplained duplicate, no unknown licence",
         run: dependencies::run,
     },
-    Step { name: "clippy", why: "no warning in any target", run: clippy },
+    Step { name: "clippy", size: Size::Always, why: "no warning in any target", run: clippy },
+    Step { name: "tests", size: Size::Always, why: "every test of the workspace", run: tests },
+    Step {
+        name: "differences",
+        size: Size::Always,
+        why: "the README's table of differences is that of the scenarios",
+        run: conformance::differences,
+    },
+    Step {
+        name: "conformance-docker",
+        size: Size::Landing,
+        why: "so are some on a Docker engine",
+        run: conformance::docker,
+    },
+    Step {
+        name: "reference",
+        size: Size::Landing,
+        why: "Apache Kafka itself still answers some as recorded",
+        run: conformance::reference,
+    },
+    Step {
+        name: "conformance-docker-all",
+        size: Size::Full,
+        why: "every scenario is answered alike on a Docker engine",
+        run: conformance::docker_all,
+    },
+    Step {
+        name: "reference-all",
+        size: Size::Full,
+        why: "Apache Kafka itself still answers every scenario as recorded",
+        run: conformance::reference_all,
+    },
 ];
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
-        [] => gate(|_| true),
+        [] => closed(&gate(|step| step.size != Size::Full)),
+        ["full"] => {
+            let done = gate(|step| step.size != Size::Landing);
+            match results::keep(&done) {
+                Ok(file) => eprintln!("the result is in {}", file.display()),
+                Err(error) => {
+                    eprintln!("the result could not be kept: {error:#}");
+                    return ExitCode::FAILURE;
+                }
+            }
+            closed(&done)
+        }
         ["list"] => {
-            STEPS.iter().for_each(|step| println!("{:14} {}", step.name, step.why));
+            list();
             ExitCode::SUCCESS
         }
         names if names.iter().all(|name| STEPS.iter().any(|step| step.name == *name)) => {
-            gate(|step| names.contains(&step.name))
+            closed(&gate(|step| names.contains(&step.name)))
         }
         _ => {
-            eprintln!("usage: cargo run -p ci [-- list | STEP …]; the steps are:");
-            STEPS.iter().for_each(|step| eprintln!("  {:14} {}", step.name, step.why));
+            eprintln!("usage: cargo run -p ci [-- list | full | STEP …]; the steps are:");
+            list();
             ExitCode::from(2)
         }
     }
 }
 
-fn gate(chosen: impl Fn(&Step) -> bool) -> ExitCode {
-    let mut failed = Vec::new();
+fn list() {
+    for step in STEPS {
+        let when = match step.size {
+            Size::Always => "",
+            Size::Landing => " (not in `full`)",
+            Size::Full => " (in `full` alone)",
+        };
+        println!("{:23} {}{when}", step.name, step.why);
+    }
+}
+
+fn gate(chosen: impl Fn(&Step) -> bool) -> Vec<Done> {
+    let mut all = Vec::new();
     for step in STEPS.iter().filter(|step| chosen(step)) {
         eprintln!("── {}: {}", step.name, step.why);
         let start = Instant::now();
-        match (step.run)() {
-            Ok(()) => eprintln!("   ok, {:.1} s", start.elapsed().as_secs_f32()),
-            Err(error) => {
-                eprintln!("   FAILED: {error:#}");
-                failed.push(step.name);
-            }
+        let outcome = (step.run)();
+        let took = start.elapsed();
+        match &outcome {
+            Ok(said) if said.is_empty() => eprintln!("   ok, {:.1} s", took.as_secs_f32()),
+            Ok(said) => eprintln!("   ok, {:.1} s: {said}", took.as_secs_f32()),
+            Err(error) => eprintln!("   FAILED after {:.1} s: {error:#}", took.as_secs_f32()),
         }
+        all.push(Done { name: step.name, took, outcome });
     }
+    all
+}
+
+/// The one summary.
+fn closed(done: &[Done]) -> ExitCode {
+    let failed: Vec<&str> = done.iter().filter(|step| step.outcome.is_err()).map(|step| step.name).collect();
     if failed.is_empty() {
         eprintln!("the gate is open");
         ExitCode::SUCCESS
@@ -70,17 +162,40 @@ fn gate(chosen: impl Fn(&Step) -> bool) -> ExitCode {
     }
 }
 
-fn format() -> anyhow::Result<()> {
+fn format() -> Outcome {
     cargo(&["fmt", "--all", "--check"])
 }
 
-fn clippy() -> anyhow::Result<()> {
+fn clippy() -> Outcome {
     cargo(&["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"])
 }
 
+fn tests() -> Outcome {
+    cargo(&["test", "--workspace", "--locked", "--no-fail-fast"])
+}
+
 /// Runs cargo in the workspace; its own output goes to the terminal.
-fn cargo(arguments: &[&str]) -> anyhow::Result<()> {
+fn cargo(arguments: &[&str]) -> Outcome {
     let status = Command::new(env!("CARGO")).args(arguments).current_dir(tidy::root()).status()?;
     anyhow::ensure!(status.success(), "cargo {} ended with {status}", arguments.join(" "));
-    Ok(())
+    Ok(String::new())
+}
+
+/// Whether a part that this machine lacks is a failure.
+fn in_ci() -> bool {
+    std::env::var("CI").is_ok_and(|ci| ci == "true")
+}
+
+#[cfg(test)]
+mod tests_of_the_gate {
+    use super::*;
+
+    #[test]
+    fn each_step_has_a_name_of_its_own_and_either_size_is_a_whole_gate() {
+        for (at, step) in STEPS.iter().enumerate() {
+            assert!(STEPS[..at].iter().all(|other| other.name != step.name), "{}", step.name);
+        }
+        let of = |size: Size| STEPS.iter().filter(|step| step.size == size).count();
+        assert_eq!(of(Size::Landing), of(Size::Full), "each short form has a long one");
+    }
 }

@@ -90,11 +90,11 @@ pub fn root() -> PathBuf {
 }
 
 /// The `tidy` step.
-pub fn run() -> anyhow::Result<()> {
+pub fn run() -> crate::Outcome {
     let findings = findings(&root())?;
     findings.iter().for_each(|finding| eprintln!("   {finding}"));
     anyhow::ensure!(findings.is_empty(), "{} finding(s)", findings.len());
-    Ok(())
+    Ok(String::new())
 }
 
 fn findings(root: &Path) -> anyhow::Result<Vec<Finding>> {
