@@ -8,6 +8,7 @@
 
 pub mod disk;
 pub mod events;
+pub mod groups;
 pub mod quorum;
 pub mod seeds;
 
