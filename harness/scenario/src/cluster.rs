@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 const CLIENT_PORT: u16 = 9092;
@@ -27,6 +28,9 @@ const LONG_ID: usize = 64;
 const SHORT_ID: usize = 12;
 /// The exit code that says what is missing on this machine.
 const NO_RUNTIME: i32 = 3;
+/// Time in which a node must refuse its file, and how often one looks.
+const ALONE: Duration = Duration::from_secs(60);
+const LOOK: Duration = Duration::from_millis(25);
 
 /// Why a cluster did not do what it was told.
 #[derive(Debug, thiserror::Error)]
@@ -58,11 +62,21 @@ pub trait Cluster {
     /// # Errors
     /// As the file system says.
     fn wipe(&mut self, node: i32) -> Done;
+    /// A node that does not run gets the data folder of another one, in place of its own.
+    ///
+    /// # Errors
+    /// As the file system says.
+    fn share(&mut self, from: i32, with: i32) -> Done;
     /// The exit code of a node's process, once it ended.
     ///
     /// # Errors
     /// When nobody knows.
     fn exit_code(&mut self, node: i32) -> Done<Option<i64>>;
+    /// Runs a node on these settings until it ends: its exit code and what it printed; no code where it would not end.
+    ///
+    /// # Errors
+    /// As the system says.
+    fn run_alone(&mut self, settings: &BTreeMap<String, Option<String>>) -> Done<(Option<i64>, String)>;
     /// What a node printed.
     ///
     /// # Errors
@@ -89,6 +103,8 @@ pub struct Means {
     pub provider: String,
     /// `--runtime`.
     pub runtime: Option<String>,
+    /// The words that have the program run one node on a `server.properties`.
+    pub alone: Vec<String>,
 }
 
 impl Means {
@@ -316,10 +332,47 @@ impl Cluster for Project {
         done.map_err(|error| Trouble(format!("{}: {error}", data.display())))
     }
 
+    fn share(&mut self, from: i32, with: i32) -> Done {
+        let data = self.root.join(format!("data{with}"));
+        let done = std::fs::remove_dir_all(&data)
+            .and_then(|()| std::os::unix::fs::symlink(self.root.join(format!("data{from}")), &data));
+        done.map_err(|error| Trouble(format!("{}: {error}", data.display())))
+    }
+
     fn exit_code(&mut self, node: i32) -> Done<Option<i64>> {
         let seen = self.seen_node(node)?;
         let ended = matches!(seen["State"].as_str(), Some("exited" | "dead"));
         Ok(seen["ExitCode"].as_i64().filter(|_| ended))
+    }
+
+    fn run_alone(&mut self, settings: &BTreeMap<String, Option<String>>) -> Done<(Option<i64>, String)> {
+        let io = |error: std::io::Error| Trouble(format!("a node on a file: {error}"));
+        let file = self.root.join("server.properties");
+        std::fs::write(&file, properties(&self.root, settings)).map_err(io)?;
+        let printed = tempfile::NamedTempFile::new_in(&self.root).map_err(io)?;
+        let mut child = Command::new(&self.means.program)
+            .args(&self.means.alone)
+            .args(["--cluster-id", CLUSTER_ID])
+            .arg(&file)
+            .current_dir(&self.root)
+            .stdout(printed.reopen().map_err(io)?)
+            .stderr(printed.reopen().map_err(io)?)
+            .spawn()
+            .map_err(io)?;
+        let began = Instant::now();
+        let ended = loop {
+            match child.try_wait().map_err(io)? {
+                Some(status) => break Some(status),
+                None if began.elapsed() >= ALONE => {
+                    child.kill().and_then(|()| child.wait()).map_err(io)?;
+                    break None;
+                }
+                None => std::thread::sleep(LOOK),
+            }
+        };
+        let code = ended.and_then(|status| status.code()).map(i64::from);
+        let text = std::fs::read(printed.path()).map_err(io)?;
+        Ok((code, String::from_utf8_lossy(&text).into_owned()))
     }
 
     fn log(&mut self, node: i32) -> Done<String> {
@@ -354,6 +407,25 @@ fn free_ports(nodes: &[i32]) -> std::io::Result<BTreeMap<i32, u16>> {
         .map(|node| Ok((*node, TcpListener::bind("127.0.0.1:0")?)))
         .collect::<std::io::Result<_>>()?;
     held.iter().map(|(node, listener)| Ok((*node, listener.local_addr()?.port()))).collect()
+}
+
+/// A plain `server.properties` of one node, with settings over it.
+fn properties(root: &Path, settings: &BTreeMap<String, Option<String>>) -> String {
+    let plain = [
+        ("node.id", "1".to_owned()),
+        ("process.roles", "broker,controller".to_owned()),
+        ("controller.quorum.voters", format!("1@127.0.0.1:{CONTROLLER_PORT}")),
+        ("controller.listener.names", "CONTROLLER".to_owned()),
+        (
+            "listeners",
+            format!("PLAINTEXT://127.0.0.1:{CLIENT_PORT},CONTROLLER://127.0.0.1:{CONTROLLER_PORT}"),
+        ),
+        ("log.dirs", root.join("alone").display().to_string()),
+    ];
+    let mut all: BTreeMap<&str, Option<String>> =
+        plain.into_iter().map(|(key, value)| (key, Some(value))).collect();
+    all.extend(settings.iter().map(|(key, value)| (key.as_str(), value.clone())));
+    all.into_iter().filter_map(|(key, value)| Some(format!("{key}={}\n", value?))).collect()
 }
 
 /// The compose file of a shape.

@@ -1,6 +1,6 @@
 //! Two transcripts side by side: equal, or the steps in which they differ.
 
-use crate::model::Difference;
+use crate::model::{Difference, Ours};
 use crate::run::Section;
 use std::fmt::Write as _;
 
@@ -22,7 +22,8 @@ pub struct Differs {
     pub named: bool,
 }
 
-/// The steps that differ. A difference that the scenario names is due word for word.
+/// The steps that differ. A difference that the scenario names is due word for word; a step may have several that name
+/// what it lacks.
 pub fn compare(reference: &[Section], ours: &[Section], differences: &[Difference]) -> Vec<Differs> {
     let titles = reference.iter().map(|section| &section.title);
     let more = ours.iter().map(|section| &section.title);
@@ -37,17 +38,43 @@ pub fn compare(reference: &[Section], ours: &[Section], differences: &[Differenc
     };
     let mut differ = Vec::new();
     for title in order {
-        let named = differences.iter().find(|difference| difference.step == *title);
-        let expected = match named {
-            Some(difference) => difference.ours.clone(),
-            None => text(reference, title),
-        };
+        let named = differences.iter().filter(|difference| difference.step == *title);
+        let (mut expected, mut is_named) = (text(reference, title), false);
+        for difference in named {
+            is_named = true;
+            expected = match &difference.ours {
+                Ours::Words(words) => words.clone(),
+                Ours::Lacks(items) => items.iter().fold(expected, |text, item| without_item(&text, item)),
+            };
+        }
         let told = text(ours, title);
         if expected.trim_end() != told.trim_end() {
-            differ.push(Differs { step: title.clone(), expected, told, named: named.is_some() });
+            differ.push(Differs { step: title.clone(), expected, told, named: is_named });
         }
     }
     differ
+}
+
+/// The text without each list item that begins with this line. An item that is not there is left to be seen as a
+/// difference: the scenario names something that is not so.
+fn without_item(text: &str, first: &str) -> String {
+    let indent = |line: &str| line.len() - line.trim_start().len();
+    let (mut out, mut inside, mut found) = (String::new(), None, false);
+    for line in text.lines() {
+        if inside.is_some_and(|depth| indent(line) > depth) {
+            continue;
+        }
+        inside = (line.trim_start().strip_prefix("- ") == Some(first)).then(|| indent(line));
+        found |= inside.is_some();
+        if inside.is_none() {
+            out.push_str(line);
+            out.push('\n');
+        }
+    }
+    if !found {
+        let _ = writeln!(out, "(the reference lists no `{first}` that could be lacking)");
+    }
+    out
 }
 
 impl Differs {
@@ -154,11 +181,26 @@ mod tests {
         insta::assert_snapshot!(told);
     }
 
+    fn difference(ours: Ours) -> Difference {
+        Difference { step: "one".into(), ours, reason: "r".into(), span: Span::default() }
+    }
+
+    #[test]
+    fn what_is_lacking_on_purpose_is_named_item_by_item() {
+        let lacks = |items: &[&str]| difference(Ours::Lacks(items.iter().map(|i| (*i).into()).collect()));
+        let reference =
+            [section("one", "v0:\n  keys:\n  - key: 1\n    max: 2\n  - key: 10\n  - key: 3\nend\n")];
+        let ours = [section("one", "v0:\n  keys:\n  - key: 10\nend\n")];
+        let named = [lacks(&["key: 1"]), lacks(&["key: 3"])];
+        assert_eq!(compare(&reference, &ours, &named), []);
+        // What is named must be lacking, and must be something that the reference has.
+        assert_eq!(compare(&reference, &reference, &named[..1]).len(), 1);
+        assert_eq!(compare(&reference, &reference, &[lacks(&["key: 4"])]).len(), 1);
+    }
+
     #[test]
     fn a_named_difference_passes_only_word_for_word() {
-        let difference =
-            Difference { step: "one".into(), ours: "b\n".into(), reason: "r".into(), span: Span::default() };
-        let differences = [difference];
+        let differences = [difference(Ours::Words("b\n".into()))];
         let reference = [section("one", "a\n")];
         assert_eq!(compare(&reference, &[section("one", "b\n")], &differences), []);
         let differs = compare(&reference, &[section("one", "c\n")], &differences);

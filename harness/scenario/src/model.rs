@@ -155,10 +155,15 @@ pub enum Verb {
     Act(Act, Vec<Who>),
     /// Deletes the data of a stopped node.
     Wipe(i32),
+    /// From now on the second node has the folder of the first one.
+    Share(i32, i32),
     /// Waits for a condition.
     Await(Condition, Duration),
     /// Starts a node that must refuse to run, and says these words.
     Refused(i32, Vec<String>),
+    /// Runs one node on a file of these settings, without a cluster around it: it must refuse to run, and say these
+    /// words. Null takes a setting of the plain file away.
+    RefusedFile(BTreeMap<String, Option<String>>, Vec<String>),
     /// Starts nodes with this provider from now on, on the data that they have.
     Provider(Provider, Vec<Who>),
     /// Has Kafka's own tool read the data of stopped nodes.
@@ -228,6 +233,8 @@ pub enum Condition {
     NotLeader(String, i32, i32),
     /// `isr of T-P is N, N`
     Isr(String, i32, Vec<i32>),
+    /// `replicas of T-P are N, N`, in that order.
+    Replicas(String, i32, Vec<i32>),
     /// `node N is registered`: every broker shows it.
     Registered(i32),
     /// `node N is fenced`: no broker shows it.
@@ -238,6 +245,8 @@ pub enum Condition {
     There(String),
     /// `high watermark of T-P is N`, as the leader tells consumers.
     HighWatermark(String, i32, i64),
+    /// `config K of topic T is V`, `config K of node N is V`, `config K of all brokers is V`: as brokers describe it.
+    Config(String, Configured, String),
     /// `all nodes are registered`
     AllRegistered,
     /// `a controller is known`
@@ -246,13 +255,33 @@ pub enum Condition {
     Ended(i32),
 }
 
+/// What Jackdaw says where it differs on purpose.
+#[derive(Clone, Debug)]
+pub enum Ours {
+    /// These words.
+    Words(String),
+    /// The reference's words, without the list items that begin with one of these lines.
+    Lacks(Vec<String>),
+}
+
+/// Whose configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Configured {
+    /// A topic's, as every broker tells it.
+    Topic(String),
+    /// A broker's own.
+    Node(i32),
+    /// The default of all brokers, as every broker tells it of itself.
+    AllBrokers,
+}
+
 /// Where a provider may answer otherwise.
 #[derive(Clone, Debug)]
 pub struct Difference {
     /// Title of the step.
     pub step: String,
-    /// What Jackdaw's transcript says there.
-    pub ours: String,
+    /// What Jackdaw says there instead.
+    pub ours: Ours,
     /// Why that is meant.
     pub reason: String,
     /// Where it was written.

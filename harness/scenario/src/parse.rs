@@ -17,15 +17,15 @@ const WITHIN: Duration = Duration::from_secs(30);
 /// What the file is about.
 const KEYS: [&str; 5] = ["protects", "source", "cluster", "steps", "differences"];
 /// What a step can do.
-const VERBS: [&str; 15] = [
+const VERBS: [&str; 16] = [
     "create", "request", "join", "pipeline", "raw", "kill", "stop", "start", "pause", "resume", "wipe",
-    "await", "refused", "provider", "dump",
+    "share", "await", "refused", "provider", "dump",
 ];
 /// Who can run a node.
 const PROVIDERS: [(&str, Provider); 2] =
     [("under test", Provider::UnderTest), ("apache-kafka", Provider::Reference)];
 /// What else a step can say.
-const MODIFIERS: [&str; 17] = [
+const MODIFIERS: [&str; 18] = [
     "name",
     "redact",
     "save",
@@ -43,6 +43,7 @@ const MODIFIERS: [&str; 17] = [
     "says",
     "node",
     "requests",
+    "with",
 ];
 
 /// Reads a scenario; `name` is its folder's, `file` what findings show.
@@ -236,8 +237,21 @@ impl Parser {
                 Verb::Pipeline(self.target(step, shape)?, requests)
             }
             "raw" => Verb::Raw(self.target(step, shape)?, hex(&word(value)?, &value.span)?),
+            "share" => {
+                let with =
+                    step.get("with").ok_or_else(|| wrong(&value.span, "`with` says who gets the data"))?;
+                Verb::Share(node_id(value, shape)?, node_id(with, shape)?)
+            }
             "wipe" => Verb::Wipe(node_id(value, shape)?),
             "await" => Verb::Await(condition(value, shape)?, within(step)?),
+            "refused" if matches!(value.kind, Kind::Map(_)) => {
+                let setting = |entry: &Entry| match entry.value.kind {
+                    Kind::Null => Ok((entry.key.value.clone(), None)),
+                    _ => Ok((entry.key.value.clone(), Some(word(&entry.value)?))),
+                };
+                let settings = mapping(value)?.iter().map(setting).collect::<Built<_>>()?;
+                Verb::RefusedFile(settings, words(step.get("says"))?)
+            }
             "refused" => Verb::Refused(node_id(value, shape)?, words(step.get("says"))?),
             "provider" => {
                 let node =
@@ -296,9 +310,11 @@ fn title(verb: &Verb) -> String {
         Verb::Pipeline(to, requests) => format!("{} requests in one go to {to}", requests.len()),
         Verb::Raw(to, bytes) => format!("{} raw bytes to {to}", bytes.len()),
         Verb::Act(act, whom) => format!("{} {}", act.word(), listed(whom)),
+        Verb::Share(from, with) => format!("share the data of node {from} with node {with}"),
         Verb::Wipe(node) => format!("wipe node {node}"),
         Verb::Await(condition, _) => format!("await {condition}"),
         Verb::Refused(node, _) => format!("node {node} refuses to run"),
+        Verb::RefusedFile(..) => "a node refuses its file".into(),
         Verb::Provider(provider, whom) => format!("{} run by {provider}", listed(whom)),
         Verb::Dump(whom) => format!("dump {}", listed(whom)),
     }
@@ -537,7 +553,9 @@ fn partition(text: &str) -> Option<(String, i32)> {
 fn condition(node: &Node, shape: &Shape) -> Built<Condition> {
     let text = word(node)?;
     let condition = condition_of(&text).ok_or_else(|| {
-        let known = "leader of T-P is N, leader of T-P is not N, isr of T-P is N N, high watermark of T-P is N, \
+        let known = "leader of T-P is N, leader of T-P is not N, isr of T-P is N N, replicas of T-P are N N, \
+                     high watermark of T-P is N, config K of topic T is V, config K of node N is V, \
+                     config K of all brokers is V, \
                      node N is registered, node N is fenced, node N has ended, all nodes are registered, \
                      topic T is there, topic T is gone, a controller is known";
         let message = format!("`{text}` is no condition");
@@ -586,7 +604,21 @@ fn condition_of(text: &str) -> Option<Condition> {
             _ => None,
         };
     }
+    if let Some((place, wanted)) = text.strip_prefix("replicas of ").and_then(|rest| rest.split_once(" are "))
+    {
+        let (topic, number) = partition(place)?;
+        return Some(Condition::Replicas(topic, number, node_ids(wanted)?));
+    }
     let (subject, wanted) = text.split_once(" is ")?;
+    if let Some((key, whose)) = subject.strip_prefix("config ").and_then(|rest| rest.split_once(" of ")) {
+        let whose = match whose.split_once(' ')? {
+            ("topic", name) => Configured::Topic(name.to_owned()),
+            ("node", id) => Configured::Node(id.parse().ok()?),
+            ("all", "brokers") => Configured::AllBrokers,
+            _ => return None,
+        };
+        return Some(Condition::Config(key.to_owned(), whose, wanted.to_owned()));
+    }
     if let Some(topic) = subject.strip_prefix("topic ") {
         return match wanted {
             "gone" => Some(Condition::Gone(topic.to_owned())),
@@ -601,18 +633,18 @@ fn condition_of(text: &str) -> Option<Condition> {
             Some(id) => Some(Condition::NotLeader(topic, number, id.parse().ok()?)),
             None => Some(Condition::Leader(topic, number, wanted.parse().ok()?)),
         },
-        "isr" => {
-            let ids: Option<Vec<i32>> =
-                wanted.split([' ', ',']).filter(|id| !id.is_empty()).map(|id| id.parse().ok()).collect();
-            Some(Condition::Isr(topic, number, ids?))
-        }
+        "isr" => Some(Condition::Isr(topic, number, node_ids(wanted)?)),
         "high watermark" => Some(Condition::HighWatermark(topic, number, wanted.parse().ok()?)),
         _ => None,
     }
 }
 
+fn node_ids(text: &str) -> Option<Vec<i32>> {
+    text.split([' ', ',']).filter(|id| !id.is_empty()).map(|id| id.parse().ok()).collect()
+}
+
 fn difference(node: &Node, steps: &[Step]) -> Built<Difference> {
-    const KEYS: [&str; 3] = ["step", "ours", "reason"];
+    const KEYS: [&str; 4] = ["step", "ours", "lacks", "reason"];
     for entry in mapping(node)? {
         if !KEYS.contains(&entry.key.value.as_str()) {
             return Err(unknown("key of a difference", &entry.key.value, &entry.key.span, KEYS));
@@ -628,7 +660,12 @@ fn difference(node: &Node, steps: &[Step]) -> Built<Difference> {
         let titles: Vec<&str> = steps.iter().map(|step| step.title.as_str()).collect();
         return Err(unknown("step titled", &step, span, titles));
     }
-    Ok(Difference { step, ours: get("ours")?, reason: get("reason")?, span: node.span.clone() })
+    let ours = match (node.get("ours"), node.get("lacks")) {
+        (None, Some(_)) => Ours::Lacks(words(node.get("lacks"))?),
+        (Some(_), Some(both)) => return Err(wrong(&both.span, "either `ours` or `lacks`")),
+        _ => Ours::Words(get("ours")?),
+    };
+    Ok(Difference { step, ours, reason: get("reason")?, span: node.span.clone() })
 }
 
 /// FNV-1a over the cluster and the steps, without their places and comments.
@@ -701,6 +738,15 @@ impl std::fmt::Display for Condition {
                 let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
                 write!(f, "isr of {topic}-{number} is {}", ids.join(" "))
             }
+            Condition::Replicas(topic, number, ids) => {
+                let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
+                write!(f, "replicas of {topic}-{number} are {}", ids.join(" "))
+            }
+            Condition::Config(key, whose, value) => match whose {
+                Configured::Topic(topic) => write!(f, "config {key} of topic {topic} is {value}"),
+                Configured::Node(id) => write!(f, "config {key} of node {id} is {value}"),
+                Configured::AllBrokers => write!(f, "config {key} of all brokers is {value}"),
+            },
             Condition::Registered(id) => write!(f, "node {id} is registered"),
             Condition::Fenced(id) => write!(f, "node {id} is fenced"),
             Condition::Gone(topic) => write!(f, "topic {topic} is gone"),

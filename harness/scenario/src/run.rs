@@ -175,9 +175,14 @@ impl<'a> Runner<'a> {
             Verb::Pipeline(to, requests) => self.pipeline(step, to, requests),
             Verb::Raw(to, bytes) => self.raw(to, bytes),
             Verb::Act(act, whom) => self.act(*act, whom).map(|()| String::new()),
+            Verb::Share(from, with) => self.cluster.share(*from, *with).map(|()| String::new()).map_err(text),
             Verb::Wipe(node) => self.cluster.wipe(*node).map(|()| String::new()).map_err(text),
             Verb::Await(condition, within) => self.condition(condition, *within).map(|()| String::new()),
             Verb::Refused(node, words) => self.refused(*node, words),
+            Verb::RefusedFile(settings, words) => {
+                let (code, log) = self.cluster.run_alone(settings).map_err(text)?;
+                Ok(ending_words(code, &log, words))
+            }
             Verb::Provider(provider, whom) => self.provide(*provider, whom).map(|()| String::new()),
             Verb::Dump(whom) => self.dump(whom),
         }
@@ -311,6 +316,7 @@ impl<'a> Runner<'a> {
             Condition::HighWatermark(topic, number, offset) => {
                 return self.high_watermark(topic, *number, *offset);
             }
+            Condition::Config(key, whose, value) => return self.config(key, whose, value),
             _ => {}
         }
         for node in self.brokers() {
@@ -325,14 +331,17 @@ impl<'a> Runner<'a> {
         match condition {
             Condition::Leader(topic, number, _)
             | Condition::NotLeader(topic, number, _)
+            | Condition::Replicas(topic, number, _)
             | Condition::Isr(topic, number, _) => {
                 let partition = self.partition(node, topic, *number)?;
                 let leader = partition.get("leader_id").and_then(Value::int).unwrap_or(-1) as i32;
+                let replicas = ids(partition.get("replica_nodes"));
                 let mut isr = ids(partition.get("isr_nodes"));
                 isr.sort_unstable();
                 let holds = match condition {
                     Condition::Leader(.., wanted) => leader == *wanted,
                     Condition::NotLeader(.., not) => leader >= 0 && leader != *not,
+                    Condition::Replicas(.., wanted) => replicas == *wanted,
                     Condition::Isr(.., wanted) => {
                         let mut wanted = wanted.clone();
                         wanted.sort_unstable();
@@ -340,7 +349,8 @@ impl<'a> Runner<'a> {
                     }
                     _ => false,
                 };
-                must(holds, format!("{topic}-{number} has leader {leader} and ISR {isr:?}"))
+                let seen = format!("leader {leader}, replicas {replicas:?} and ISR {isr:?}");
+                must(holds, format!("{topic}-{number} has {seen}"))
             }
             Condition::Gone(topic) | Condition::There(topic) => {
                 let reply = self.metadata(node, Some(topic))?;
@@ -388,6 +398,31 @@ impl<'a> Runner<'a> {
             return Err(format!("{topic}-{number} at node {leader}: {code} {}", error_name(code)));
         }
         if seen == wanted { Ok(()) } else { Err(format!("the high watermark of {topic}-{number} is {seen}")) }
+    }
+
+    fn config(&mut self, key: &str, whose: &Configured, wanted: &str) -> Outcome {
+        let nodes = match whose {
+            Configured::Node(node) => vec![*node],
+            Configured::Topic(_) | Configured::AllBrokers => self.brokers(),
+        };
+        for node in nodes {
+            let (kind, name) = match whose {
+                Configured::Topic(topic) => (2, topic.clone()),
+                Configured::Node(_) | Configured::AllBrokers => (4, node.to_string()),
+            };
+            let resource = object(&[
+                ("resource_type", Value::Int(kind)),
+                ("resource_name", Value::Str(name)),
+                ("configuration_keys", Value::Array(vec![Value::Str(key.to_owned())])),
+            ]);
+            let body = object(&[("resources", Value::Array(vec![resource]))]);
+            let reply = self.ask(node, "DescribeConfigs", 4, &body)?;
+            let seen = reply.at("results.0.configs.0.value").and_then(Value::str);
+            if seen != Some(wanted) {
+                return Err(format!("node {node}: {key} is {}", seen.unwrap_or("not told")));
+            }
+        }
+        Ok(())
     }
 
     // ── doing ───────────────────────────────────────────────────────────────────────────────────────
@@ -609,13 +644,18 @@ impl<'a> Runner<'a> {
     fn refused(&mut self, node: i32, words: &[String]) -> Outcome<String> {
         self.cluster.act(Act::Start, node).map_err(text)?;
         self.condition(&Condition::Ended(node), SETTLE)?;
-        let code = self.cluster.exit_code(node).map_err(text)?.unwrap_or_default();
+        let code = self.cluster.exit_code(node).map_err(text)?;
         let log = self.cluster.log(node).map_err(text)?;
-        let mut out = format!("exits with {code}\n");
-        for word in words {
-            let says = if log.contains(word.as_str()) { "says" } else { "does not say" };
-            let _ = writeln!(out, "{says}: {word}");
-        }
-        Ok(out)
+        Ok(ending_words(code, &log, words))
     }
+}
+
+/// How a node ended, and which of the words it printed.
+fn ending_words(code: Option<i64>, log: &str, words: &[String]) -> String {
+    let mut out = code.map_or("does not end\n".to_owned(), |code| format!("exits with {code}\n"));
+    for word in words {
+        let says = if log.contains(word.as_str()) { "says" } else { "does not say" };
+        let _ = writeln!(out, "{says}: {word}");
+    }
+    out
 }

@@ -124,6 +124,7 @@ impl Naming {
     fn text(&mut self, text: &str) -> String {
         let text = without_clock(&self.known(text), self.now_ms);
         let text = self.without_random(text);
+        let text = without_controller(&text);
         if text.is_empty() { "\"\"".into() } else { text }
     }
 
@@ -164,6 +165,15 @@ fn random_in(text: &str) -> Option<String> {
     };
     let found = text.as_bytes().windows(36).find(|part| is_random(part))?;
     Some(String::from_utf8_lossy(found).into_owned())
+}
+
+/// The node that happens to be the active controller, where a refusal names it (`ControllerExceptions`).
+fn without_controller(text: &str) -> String {
+    const NAMED: &str = "The active controller appears to be node ";
+    match text.strip_prefix(NAMED).and_then(|rest| rest.strip_suffix('.')) {
+        Some(id) if id.parse::<u32>().is_ok() => format!("{NAMED}<the controller>."),
+        _ => text.to_owned(),
+    }
 }
 
 /// Times of this run within a text: numbers of 13 digits that are near to now.

@@ -73,6 +73,15 @@ impl Cluster for StandIn {
         self.acts.push((act, node));
         Ok(())
     }
+    fn run_alone(
+        &mut self,
+        _: &std::collections::BTreeMap<String, Option<String>>,
+    ) -> Done<(Option<i64>, String)> {
+        Err(Trouble("the stand-in runs no programs".into()))
+    }
+    fn share(&mut self, _: i32, _: i32) -> Done {
+        Err(Trouble("the stand-in has no disk".into()))
+    }
     fn wipe(&mut self, _: i32) -> Done {
         Err(Trouble("the stand-in has no disk".into()))
     }

@@ -78,7 +78,15 @@ fn means(global: &Global, provider: &str) -> Result<Means> {
         Some(RuntimeChoice::Docker) => Some("docker".to_owned()),
         None => None,
     };
-    Ok(Means { program: std::env::current_exe()?, provider: provider.to_owned(), runtime })
+    let alone = match Release::parse(provider) {
+        None => vec!["broker".to_owned()],
+        Some(release) => {
+            let release = release.map_err(Stop::bad_input)?;
+            let libs = release.libs().map_err(|error| Stop::failed(error.to_string()))?;
+            vec!["apache-kafka".to_owned(), "--libs".to_owned(), libs.display().to_string()]
+        }
+    };
+    Ok(Means { program: std::env::current_exe()?, provider: provider.to_owned(), runtime, alone })
 }
 
 fn path(rooms: &Rooms, name: &str) -> PathBuf {
