@@ -39,10 +39,8 @@ pub struct RunOptions {
 pub enum Exit {
     /// Stopped by SIGTERM or SIGINT, cleanly: 0.
     Stopped,
-    /// Could not start, or could not go on: 1.
+    /// Could not start, or could not go on: 1, as of Kafka, whatever the reason.
     Failed,
-    /// The configuration was refused before anything was touched: 2.
-    Refused,
 }
 
 impl Exit {
@@ -51,14 +49,13 @@ impl Exit {
         match self {
             Self::Stopped => 0,
             Self::Failed => 1,
-            Self::Refused => 2,
         }
     }
 }
 
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
-        // The codes are 0 to 2.
+        // The codes are 0 and 1.
         Self::from(u8::try_from(exit.code()).unwrap_or(1))
     }
 }
@@ -90,7 +87,7 @@ pub async fn run(options: RunOptions) -> Exit {
             for refusal in refusals {
                 tracing::error!(target: "kafka.Kafka$", "Exiting Kafka due to fatal exception: {refusal}");
             }
-            return Exit::Refused;
+            return Exit::Failed;
         }
     };
     let mut signals = match Signals::new() {

@@ -59,6 +59,12 @@ impl MetadataVersion {
         self.0 >= 17
     }
 
+    /// Whether the records of this level are not those of the lower one (`MetadataVersion.checkIfMetadataChanged`).
+    pub fn changed_records_since(self, lower: Self) -> bool {
+        const CHANGED: [i16; 11] = [1, 3, 5, 6, 7, 8, 11, 13, 14, 15, 17];
+        CHANGED.iter().any(|level| (lower.0 + 1..=self.0).contains(level))
+    }
+
     /// The name of the level, as in logs and messages of Kafka's.
     pub fn name(self) -> &'static str {
         const NAMES: [&str; 19] = [

@@ -39,15 +39,14 @@ macro_rules! singleton {
 }
 pub(crate) use singleton;
 
-/// The one partition of a Fetch request, named by id or, below version 13, by name.
+/// The one partition of a Fetch request. Versions below 13 name topics, and the quorum's goes by its id alone
+/// (`RaftUtil.hasValidTopicPartition`).
 pub(crate) fn fetch_partition(request: &FetchRequest) -> Option<&fetch_request::FetchPartition> {
     match request.topics.as_slice() {
-        [topic] if topic.topic_id == METADATA_TOPIC_ID || topic.topic.as_str() == METADATA_TOPIC_NAME => {
-            match topic.partitions.as_slice() {
-                [partition] if partition.partition == 0 => Some(partition),
-                _ => None,
-            }
-        }
+        [topic] if topic.topic_id == METADATA_TOPIC_ID => match topic.partitions.as_slice() {
+            [partition] if partition.partition == 0 => Some(partition),
+            _ => None,
+        },
         _ => None,
     }
 }
@@ -179,7 +178,7 @@ pub(crate) fn fetch_response(
         .with_high_watermark(high_watermark.unwrap_or(-1))
         .with_log_start_offset(log_start)
         .with_current_leader(leader)
-        .with_aborted_transactions(None)
+        .with_aborted_transactions(Some(Vec::new()))
         .with_records(Some(Bytes::new()));
     match validity {
         Validity::Valid => {}

@@ -15,12 +15,23 @@ use crate::config::schema::{self, Described, Dynamic, Layers};
 /// `ConfigResource.Type.CLIENT_METRICS`
 const CLIENT_METRICS: i8 = 16;
 
+/// What `Errors.INVALID_REQUEST` says where nobody says more.
+const INVALID_REQUEST: &str = "This most likely occurs because of a request being malformed by the client library or \
+                               the message was sent to an incompatible broker. See the broker logs for more details.";
+
 /// The reply to all resources of a request, each with its own error.
 pub fn describe(
     config: &Config,
     image: &MetadataImage,
     request: &DescribeConfigsRequest,
 ) -> DescribeConfigsResponse {
+    let is_unknown = |resource: &DescribeConfigsResource| match ResourceType::of(resource.resource_type) {
+        ResourceType::Other(other) => other != CLIENT_METRICS,
+        _ => false,
+    };
+    if request.resources.iter().any(is_unknown) {
+        return refusal(request);
+    }
     let answer = |resource: &DescribeConfigsResource| {
         let result = match settings_of(config, image, resource) {
             Ok(settings) => {
@@ -33,6 +44,18 @@ pub fn describe(
         result.with_resource_type(resource.resource_type).with_resource_name(resource.resource_name.clone())
     };
     DescribeConfigsResponse::default().with_results(request.resources.iter().map(answer).collect())
+}
+
+/// One resource of a kind that nobody knows fails the whole request (`DescribeConfigsRequest.getErrorResponse`).
+fn refusal(request: &DescribeConfigsRequest) -> DescribeConfigsResponse {
+    let results = request.resources.iter().map(|resource| {
+        DescribeConfigsResult::default()
+            .with_error_code(ErrorCode::InvalidRequest.code())
+            .with_error_message(Some(StrBytes::from_static_str(INVALID_REQUEST)))
+            .with_resource_type(resource.resource_type)
+            .with_resource_name(resource.resource_name.clone())
+    });
+    DescribeConfigsResponse::default().with_results(results.collect())
 }
 
 fn settings_of(
@@ -73,9 +96,7 @@ fn settings_of(
         // No subscription can have been made.
         ResourceType::Other(CLIENT_METRICS) => Ok(Vec::new()),
         ResourceType::BrokerLogger => invalid("Levels of single loggers are not built".to_owned()),
-        ResourceType::Other(other) => {
-            invalid(format!("Unexpected resource type {other} for resource {name}"))
-        }
+        ResourceType::Other(other) => invalid(format!("Unexpected resource type {other}")),
     }
 }
 

@@ -11,7 +11,10 @@ use jackdaw_wire::protocol::StrBytes;
 use jackdaw_wire::{ErrorCode, Uuid};
 
 use super::{Inner, cluster, operations};
-use crate::dispatch::{RequestContext, Response};
+use crate::dispatch::RequestContext;
+
+/// From this version on topics may be asked for by id.
+const BY_ID: i16 = 12;
 
 /// What of the request shapes every topic of the reply.
 struct View<'a> {
@@ -22,15 +25,17 @@ struct View<'a> {
 }
 
 impl Inner {
-    /// `Err` closes the connection.
     pub(super) fn metadata(
         &self,
         context: &RequestContext,
         image: &MetadataImage,
-        request: MetadataRequest,
-    ) -> Result<MetadataResponse, Response> {
+        request: &MetadataRequest,
+    ) -> MetadataResponse {
         let version = context.api_version;
-        check(version, &request)?;
+        let topics = || request.topics.iter().flatten();
+        if version < BY_ID && topics().any(|topic| topic.name.is_none() || topic.topic_id != Uuid::nil()) {
+            return refusal(request, ErrorCode::InvalidRequest);
+        }
         let told = |asked: bool, operations| if asked { operations } else { operations::NOT_TOLD };
         let view = View {
             image,
@@ -45,15 +50,15 @@ impl Inner {
                 .with_port(node.port)
                 .with_rack(node.rack)
         });
-        Ok(MetadataResponse::default()
+        MetadataResponse::default()
             .with_brokers(brokers.collect())
             .with_cluster_id(Some(StrBytes::from_string(self.parts.cluster_id.clone())))
             .with_controller_id(BrokerId(cluster::shown_controller(image)))
-            .with_topics(self.topics(context, &view, &request))
+            .with_topics(self.topics(context, &view, request))
             .with_cluster_authorized_operations(told(
                 request.include_cluster_authorized_operations,
                 operations::CLUSTER,
-            )))
+            ))
     }
 
     fn topics(
@@ -91,19 +96,20 @@ impl Inner {
     }
 }
 
-/// Before version 12, topics are asked for by name.
-fn check(version: i16, request: &MetadataRequest) -> Result<(), Response> {
-    for topic in request.topics.iter().flatten().filter(|_| version < 12) {
-        if topic.name.is_none() {
-            return Err(Response::Close(format!("Topic name can not be null for version {version}")));
-        }
-        if topic.topic_id != Uuid::nil() {
-            return Err(Response::Close(format!(
-                "Topic IDs are not supported in requests for version {version}"
-            )));
-        }
-    }
-    Ok(())
+/// The whole reply says one error (`MetadataRequest.getErrorResponse`).
+fn refusal(request: &MetadataRequest, code: ErrorCode) -> MetadataResponse {
+    let topics = request.topics.iter().flatten().map(|topic| {
+        MetadataResponseTopic::default()
+            .with_error_code(code.code())
+            .with_name(Some(topic.name.clone().unwrap_or_default()))
+            .with_topic_id(topic.topic_id)
+            .with_topic_authorized_operations(operations::NOT_TOLD)
+    });
+    MetadataResponse::default()
+        .with_cluster_id(None)
+        .with_controller_id(BrokerId(-1))
+        .with_topics(topics.collect())
+        .with_cluster_authorized_operations(operations::NOT_TOLD)
 }
 
 impl View<'_> {

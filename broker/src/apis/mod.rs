@@ -3,6 +3,7 @@
 //! Answers come from the newest image and from this broker's configuration; records and replication are the replica
 //! manager's, and whatever changes the cluster is the active controller's.
 
+mod alter_configs;
 pub mod api_versions;
 mod auto_topics;
 pub mod cluster;
@@ -130,8 +131,8 @@ impl Inner {
         Ok(match key {
             ApiKey::ApiVersions => api_versions::answer(&context, body, &image),
             ApiKey::Metadata => {
-                let reply = self.metadata(&context, &image, decode(&context, body)?)?;
-                Response::encode(&context, &reply)
+                let request = decode(&context, body)?;
+                Response::encode(&context, &self.metadata(&context, &image, &request))
             }
             ApiKey::DescribeCluster => {
                 let request = decode(&context, body)?;
@@ -179,6 +180,14 @@ impl Inner {
             | ApiKey::ListGroups
             | ApiKey::DeleteGroups
             | ApiKey::OffsetDelete => self.group_api(key, &context, &image, body).await?,
+            ApiKey::AlterConfigs => self.alter_configs(&context, body).await?,
+            ApiKey::IncrementalAlterConfigs => self.incremental_alter_configs(&context, body).await?,
+            ApiKey::DescribeLogDirs => {
+                Response::encode(&context, &replicas.describe_log_dirs(&decode(&context, body)?).await)
+            }
+            ApiKey::DeleteRecords => {
+                Response::encode(&context, &replicas.delete_records(decode(&context, body)?).await)
+            }
             key if api::of(key).is_some_and(|row| row.forwarded) => {
                 forward::forward(&context, body, self.parts.controller.as_ref()).await
             }

@@ -40,7 +40,19 @@ impl Config {
         overrides: &[(String, String)],
     ) -> Result<(Self, Vec<Problem>), Vec<Problem>> {
         let entries = properties::parse(bytes).map_err(|(line, why)| vec![problem(file, Some(line), why)])?;
-        let mut values = Values::new(file, entries, overrides);
+        Self::of(Values::new(file, entries, overrides))
+    }
+
+    /// The same from settings that were read before.
+    ///
+    /// # Errors
+    /// As [`Config::from_properties`].
+    pub(super) fn from_settings(settings: BTreeMap<String, String>) -> Result<Self, Vec<Problem>> {
+        let settings: Vec<(String, String)> = settings.into_iter().collect();
+        Self::of(Values::new("", Vec::new(), &settings)).map(|(config, _)| config)
+    }
+
+    fn of(mut values: Values) -> Result<(Self, Vec<Problem>), Vec<Problem>> {
         let config = build(&mut values);
         let warnings = std::mem::take(&mut values.warnings);
         match config {

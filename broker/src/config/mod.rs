@@ -3,12 +3,13 @@
 //! Must not read the environment, open sockets or touch log folders: a configuration is data.
 
 mod build;
+pub mod dynamic;
 pub mod keys;
 pub mod listeners;
 pub mod properties;
 pub mod schema;
 mod validate;
-mod values;
+pub(crate) mod values;
 pub mod versions;
 
 use std::collections::BTreeMap;

@@ -217,6 +217,8 @@ pub fn describe_cluster_default(layers: Layers<'_>) -> Vec<Described> {
             None => unknown_key(layers, name),
         };
         described.synonyms.retain(|(.., source)| *source == Source::DynamicDefaultBroker);
+        // Whatever single brokers have set over it.
+        described.value = layers.cluster.get(name).filter(|_| !described.sensitive).cloned();
         described.source = described.synonyms.first().map_or(Source::Default, |(.., source)| *source);
         described
     };

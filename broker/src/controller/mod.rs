@@ -32,7 +32,7 @@ pub use assignments::Assignments;
 pub use channel::ControllerChannel;
 pub use evidence::BrokerWatch;
 pub use isr_sender::IsrSender;
-pub use requests::refuse;
+pub use requests::{answer_on_standby, refuse};
 pub use schema::TopicSchema;
 
 /// Requests that wait for their turn; beyond these, senders wait.

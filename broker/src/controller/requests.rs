@@ -1,7 +1,10 @@
 //! The controller's requests and replies on the wire.
 
 use bytes::{Bytes, BytesMut};
-use jackdaw_metadata::controller::{ApiError, Request, Response as Reply};
+use jackdaw_metadata::MetadataImage;
+use jackdaw_metadata::controller::{
+    ApiError, Request, Response as Reply, delete_on_standby, list_partition_reassignments,
+};
 use jackdaw_wire::frame::decode_request;
 use jackdaw_wire::messages::*;
 use jackdaw_wire::protocol::Encodable;
@@ -45,6 +48,10 @@ apis! {
     CreatePartitions CreatePartitionsRequest => CreatePartitions;
     ElectLeaders ElectLeadersRequest => ElectLeaders;
     IncrementalAlterConfigs IncrementalAlterConfigsRequest => IncrementalAlterConfigs;
+    AlterConfigs AlterConfigsRequest => AlterConfigs;
+    AlterPartitionReassignments AlterPartitionReassignmentsRequest => AlterPartitionReassignments;
+    ListPartitionReassignments ListPartitionReassignmentsRequest => ListPartitionReassignments;
+    UpdateFeatures UpdateFeaturesRequest => UpdateFeatures;
 }
 
 /// A reply for its connection.
@@ -56,6 +63,25 @@ pub(super) fn encode(context: &RequestContext, reply: &Reply) -> Response {
             context.api_key, context.api_version
         )),
     }
+}
+
+/// What a controller answers although it does not lead, because it only reads (`QuorumController.appendReadEvent`).
+pub fn answer_on_standby(
+    context: &RequestContext,
+    body: &Bytes,
+    image: &MetadataImage,
+    may_delete_topics: bool,
+) -> Option<Response> {
+    let version = context.api_version;
+    let request = decode(context.api_key, version, body.clone()).ok()?;
+    let reply: Reply = match request {
+        Request::ListPartitionReassignments(request) => list_partition_reassignments(image, &request).into(),
+        Request::DeleteTopics(request) => {
+            delete_on_standby(image, may_delete_topics, &request, version)?.into()
+        }
+        _ => return None,
+    };
+    Some(encode(context, &reply))
 }
 
 /// The reply to a request that no controller could be asked, with the error wherever the reply has room for it.

@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -52,9 +52,23 @@ pub struct Limits {
 
 #[derive(Debug)]
 struct PerIp {
-    limit: usize,
-    overrides: BTreeMap<IpAddr, usize>,
+    allowed: RwLock<Allowed>,
     open: Mutex<HashMap<IpAddr, usize>>,
+}
+
+#[derive(Debug)]
+struct Allowed {
+    each: usize,
+    overrides: BTreeMap<IpAddr, usize>,
+}
+
+impl Allowed {
+    fn new(config: &NetworkConfig) -> Self {
+        let unsigned = |n: i32| usize::try_from(n).unwrap_or_default();
+        let overrides = config.max_connections_per_ip_overrides.iter();
+        let overrides = overrides.filter_map(|(host, n)| Some((host.parse().ok()?, unsigned(*n)))).collect();
+        Self { each: unsigned(config.max_connections_per_ip), overrides }
+    }
 }
 
 impl Limits {
@@ -65,10 +79,7 @@ impl Limits {
         let wanted = usize::try_from(config.queued_max_request_bytes).ok().filter(|n| *n > 0);
         let budget_bytes = wanted.unwrap_or(REQUEST_BUDGET_BYTES).max(request_max_bytes);
         let budget_total_kib = u32::try_from(budget_bytes / 1024 + 1).unwrap_or(u32::MAX >> 4);
-        let overrides = config.max_connections_per_ip_overrides.iter();
-        let overrides = overrides.filter_map(|(host, n)| Some((host.parse().ok()?, unsigned(*n)))).collect();
-        let per_ip =
-            PerIp { limit: unsigned(config.max_connections_per_ip), overrides, open: Mutex::default() };
+        let per_ip = PerIp { allowed: RwLock::new(Allowed::new(config)), open: Mutex::default() };
         Arc::new(Self {
             request_max_bytes,
             idle_ms: config.connections_max_idle_ms,
@@ -84,6 +95,11 @@ impl Limits {
         })
     }
 
+    /// Takes changed limits of connections per address, for those that are opened from here on.
+    pub fn set(&self, config: &NetworkConfig) {
+        *self.per_ip.allowed.write().unwrap_or_else(PoisonError::into_inner) = Allowed::new(config);
+    }
+
     /// Waits until a request of this size may be in memory. Small ones are not worth the accounting.
     pub(super) async fn admit(&self, request_bytes: usize) -> Option<OwnedSemaphorePermit> {
         if request_bytes <= 16 * 1024 {
@@ -97,7 +113,10 @@ impl Limits {
 
 impl PerIp {
     fn enter(self: &PerIp, ip: IpAddr) -> bool {
-        let limit = self.overrides.get(&ip).copied().unwrap_or(self.limit);
+        let limit = {
+            let allowed = self.allowed.read().unwrap_or_else(PoisonError::into_inner);
+            allowed.overrides.get(&ip).copied().unwrap_or(allowed.each)
+        };
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         let count = open.entry(ip).or_default();
         if *count >= limit {

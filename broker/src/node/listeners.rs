@@ -6,12 +6,13 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use jackdaw_metadata::MetadataImage;
-use jackdaw_wire::messages::ApiKey;
+use jackdaw_wire::ErrorCode;
+use jackdaw_wire::messages::{ApiKey, ControlledShutdownRequest, ControlledShutdownResponse};
 use tokio::sync::watch;
 
 use crate::apis::{api_versions, cluster, configs};
 use crate::config::{Config, Listener};
-use crate::controller::ControllerHandle;
+use crate::controller::{ControllerHandle, answer_on_standby};
 use crate::dispatch::{RequestContext, Response, Scope, decode};
 use crate::net::{BindError, Bound, Handler, Limits, Resolver, server};
 use crate::raft::RaftHandle;
@@ -105,10 +106,24 @@ impl Inner {
                     &cluster::controller(&context, &self.cluster_id, &image, leader, &request),
                 )
             }
+            // Offered by the reference, and of no use to anybody: brokers stop by their heartbeats (KIP-631).
+            Ok(ApiKey::ControlledShutdown) => {
+                decode::<ControlledShutdownRequest>(&context, body)?;
+                let code = ErrorCode::UnknownServerError.code();
+                Response::encode(&context, &ControlledShutdownResponse::default().with_error_code(code))
+            }
             Ok(ApiKey::DescribeConfigs) => {
                 Response::encode(&context, &configs::describe(&self.config, &image, &decode(&context, body)?))
             }
-            _ => self.controller.handle_request(&context, body).await,
+            _ => {
+                let leads = self.raft.leader().borrow().is_leader(self.config.node_id);
+                let may_delete = self.config.topics.delete_enable;
+                let read = if leads { None } else { answer_on_standby(&context, &body, &image, may_delete) };
+                match read {
+                    Some(reply) => reply,
+                    None => self.controller.handle_request(&context, body).await,
+                }
+            }
         })
     }
 }

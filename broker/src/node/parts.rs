@@ -1,6 +1,6 @@
 //! The parts of a node and how they are joined.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use jackdaw_log::{Disk, LogDir, LogDirError, RealDisk};
 use jackdaw_metadata::controller::ControllerSettings;
-use jackdaw_metadata::{MetadataDelta, MetadataImage, PartitionRegistration, features};
+use jackdaw_metadata::{ConfigResource, MetadataDelta, MetadataImage, PartitionRegistration, features};
 use jackdaw_wire::Uuid;
 use jackdaw_wire::metadata_record::{FeatureLevelRecord, MetadataRecord};
 use tokio::sync::watch;
@@ -17,7 +17,7 @@ use tokio::sync::watch;
 use super::dirs::{self, DirsError, NodeDirs};
 use super::listeners::{self, ControllerApis};
 use crate::apis::{self, BrokerApis};
-use crate::config::{Config, Listener, versions};
+use crate::config::{Config, Listener, dynamic, versions};
 use crate::controller::bootstrap::{self, BootstrapError};
 use crate::controller::{
     self, Assignments, BrokerWatch, ControllerChannel, ControllerHandle, ControllerOptions, IsrSender,
@@ -110,9 +110,32 @@ impl Publisher for ToCoordinators {
 struct ToReplicas {
     replicas: Arc<ReplicaManager>,
     assignments: Assignments,
+    config: Arc<Config>,
+    limits: Arc<Limits>,
 }
 
 impl ToReplicas {
+    /// Settings of this broker, or of all, that were made while it runs (KIP-226).
+    fn configure(&self, image: &MetadataImage, delta: &MetadataDelta) {
+        let (own, all) = (ConfigResource::broker(self.config.node_id), ConfigResource::default_broker());
+        let set = |resource| image.config(resource).map(|set| BTreeMap::clone(set)).unwrap_or_default();
+        let (broker, cluster) = (set(&own), set(&all));
+        let touched = |resource| delta.changed_configs.contains(resource);
+        let is_news = touched(&own) || touched(&all);
+        if !is_news && (!delta.from_snapshot || (broker.is_empty() && cluster.is_empty())) {
+            return;
+        }
+        for (name, why) in [&cluster, &broker].into_iter().flat_map(dynamic::without_effect) {
+            tracing::warn!(
+                target: "kafka.server.DynamicBrokerConfig",
+                "`{name}` was set while this broker runs and has no effect: {why}"
+            );
+        }
+        let current = dynamic::Current::of(&self.config, &broker, &cluster);
+        self.limits.set(&current.network);
+        self.replicas.set_defaults(image, current.topic_defaults);
+    }
+
     fn assign(&self, image: &MetadataImage, delta: &MetadataDelta) {
         if !image.metadata_version().has_directories() {
             return;
@@ -141,6 +164,7 @@ impl ToReplicas {
 impl Publisher for ToReplicas {
     fn publish<'a>(&'a self, image: &'a Arc<MetadataImage>, delta: &'a MetadataDelta) -> BoxFuture<'a, ()> {
         async move {
+            self.configure(image, delta);
             self.replicas.apply(image, delta).await;
             self.assign(image, delta);
         }
@@ -208,7 +232,7 @@ impl Node {
         let groups =
             replicas.as_ref().map(|replicas| Arc::new(groups::coordinators(&config, Arc::clone(replicas))));
         let mut publishers: Vec<Arc<dyn Publisher>> =
-            replicas.iter().map(|replicas| opening.publisher(replicas)).collect();
+            replicas.iter().map(|replicas| opening.publisher(replicas, &limits)).collect();
         publishers
             .extend(groups.iter().map(|groups| Arc::new(ToCoordinators { groups: Arc::clone(groups) }) as _));
         let (handle, events) = controller.unzip();
@@ -440,10 +464,15 @@ impl Opening<'_> {
         Ok(Arc::new(opened.map_err(|e| StartError::Task(e.to_string()))??))
     }
 
-    fn publisher(&self, replicas: &Arc<ReplicaManager>) -> Arc<dyn Publisher> {
+    fn publisher(&self, replicas: &Arc<ReplicaManager>, limits: &Arc<Limits>) -> Arc<dyn Publisher> {
         let assignments =
             Assignments::start(self.config.node_id, Arc::clone(&self.broker_epoch), self.channel());
-        Arc::new(ToReplicas { replicas: Arc::clone(replicas), assignments })
+        Arc::new(ToReplicas {
+            replicas: Arc::clone(replicas),
+            assignments,
+            config: Arc::clone(self.config),
+            limits: Arc::clone(limits),
+        })
     }
 
     fn serve_controller(

@@ -129,6 +129,8 @@ struct Following {
     partition: Arc<Partition>,
     /// What the leader's session has of it.
     told: Option<FetchState>,
+    /// The log start that it was told with.
+    told_start: i64,
     /// The request that told it: replies to earlier ones are about something else.
     told_in: u64,
     pause: Duration,
@@ -219,10 +221,17 @@ impl Fetcher {
                 Some(partition) => {
                     // It starts over in a new epoch: what was told before is void.
                     let before = self.following.remove(&key);
-                    let (told, told_in) = before.map_or((None, 0), |f| (f.told, f.told_in));
+                    let (told, told_start, told_in) =
+                        before.map_or((None, -1, 0), |f| (f.told, f.told_start, f.told_in));
                     self.paused.remove(&key);
-                    let following =
-                        Following { partition, told, told_in, pause: FIRST_PAUSE, not_before: None };
+                    let following = Following {
+                        partition,
+                        told,
+                        told_start,
+                        told_in,
+                        pause: FIRST_PAUSE,
+                        not_before: None,
+                    };
                     self.following.insert(key, following);
                     self.changed.insert(key);
                 }
@@ -335,10 +344,12 @@ impl Fetcher {
             let Some(following) = following else { continue };
             let next = following.partition.state().replica.as_follower().and_then(|f| f.next_fetch());
             let Some(next) = next else { continue };
-            if !is_new && following.told == Some(next) {
+            let start = following.partition.reader.log_start_offset();
+            if !is_new && following.told == Some(next) && following.told_start == start {
                 continue;
             }
             following.told = Some(next);
+            following.told_start = start;
             following.told_in = self.sent;
             self.forgotten.remove(&key);
             let partition = FetchPartition::default()
@@ -346,7 +357,7 @@ impl Fetcher {
                 .with_current_leader_epoch(next.current_leader_epoch)
                 .with_fetch_offset(next.offset)
                 .with_last_fetched_epoch(next.last_fetched_epoch)
-                .with_log_start_offset(following.partition.reader.log_start_offset())
+                .with_log_start_offset(start)
                 .with_partition_max_bytes(shared.options.replication.fetch_max_bytes);
             let topic = topics.entry(key.0).or_insert_with(|| {
                 let name = StrBytes::from_string(following.partition.tp.topic.to_string());

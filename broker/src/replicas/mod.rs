@@ -4,6 +4,7 @@
 //! fetchers, checkpoints, retention. What must not be here: the rules of ISR and high watermark (they are
 //! `jackdaw-replication`'s), the format of logs (`jackdaw-log`'s), sockets.
 
+mod admin;
 mod append;
 mod cleaner;
 mod dirs;
@@ -38,6 +39,7 @@ use jackdaw_metadata::{MetadataDelta, MetadataImage};
 use jackdaw_wire::Uuid;
 use jackdaw_wire::messages::write_txn_markers_request::WritableTxnMarker;
 use jackdaw_wire::messages::{
+    DeleteRecordsRequest, DeleteRecordsResponse, DescribeLogDirsRequest, DescribeLogDirsResponse,
     DescribeProducersRequest, DescribeProducersResponse, FetchRequest, ListOffsetsRequest,
     ListOffsetsResponse, OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse, ProduceRequest,
     ProduceResponse,
@@ -149,7 +151,7 @@ impl ReplicaManager {
             ),
             upkeep: upkeep::Upkeep::default(),
             cleaning: cleaner::CleaningState::default(),
-            default_log_config: Arc::new(options.topic_defaults.to_log_config()),
+            defaults: RwLock::new(admin::Defaults::new(options.topic_defaults.clone())),
             has_image: AtomicBool::new(false),
             options,
         });
@@ -224,6 +226,22 @@ impl ReplicaManager {
         request: OffsetForLeaderEpochRequest,
     ) -> OffsetForLeaderEpochResponse {
         self.shared.offset_for_leader_epoch(request)
+    }
+
+    /// The broker's values of the topic-level settings changed. Called between two calls of
+    /// [`ReplicaManager::apply`], with the image that says so.
+    pub fn set_defaults(&self, image: &MetadataImage, defaults: TopicConfigs) {
+        self.shared.set_defaults(image, defaults);
+    }
+
+    /// Deletes records by moving log starts; the reply comes when the live replicas have followed.
+    pub async fn delete_records(&self, request: DeleteRecordsRequest) -> DeleteRecordsResponse {
+        self.shared.delete_records(request).await
+    }
+
+    /// Directories, the space that they have, and what lies in them.
+    pub async fn describe_log_dirs(&self, request: &DescribeLogDirsRequest) -> DescribeLogDirsResponse {
+        self.shared.describe_log_dirs(request).await
     }
 
     /// Every log directory, for registration and heartbeats.

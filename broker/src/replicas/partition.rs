@@ -15,7 +15,7 @@ use jackdaw_replication::{
     AlterOutcome, BrokerView, Brokers, CommittedIsr, Effects, LeaderState, Proposal, Replica,
 };
 use jackdaw_wire::{ErrorCode, TopicPartition, Uuid};
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 
 use super::dirs::Dir;
 use super::flush::FlushGate;
@@ -106,6 +106,8 @@ pub(super) struct Partition {
     cell: Mutex<Cell>,
     /// No longer served here: readers look the partition up again.
     gone: AtomicBool,
+    /// The log start of a replica moved, or whose counts may have changed.
+    pub log_starts: Notify,
 }
 
 /// What is left to do once the state is unlocked.
@@ -145,6 +147,7 @@ impl Partition {
             state: Mutex::new(state),
             cell: Mutex::new(cell),
             gone: AtomicBool::new(false),
+            log_starts: Notify::new(),
         })
     }
 
@@ -352,6 +355,7 @@ impl Partition {
             state.tell(Change::Role);
         }
         self.finish(after);
+        self.log_starts.notify_waiters();
     }
 
     /// A storage error concerns the whole directory.

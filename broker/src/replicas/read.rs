@@ -185,10 +185,15 @@ impl Partition {
                 };
                 let brokers = self.context.brokers();
                 let leader = state.replica.as_leader_mut().ok_or(ErrorCode::NotLeaderOrFollower)?;
+                let known = leader.remotes().iter().find(|remote| remote.broker == who.follower);
+                let started_at = known.map(|remote| remote.log_start);
                 // A fetch of a former incarnation (`Replica.updateFetchStateOrThrow`).
                 let fetched = leader.follower_fetched(&fetch, &brokers);
                 let effects = fetched.map_err(|_| ErrorCode::NotLeaderOrFollower)?;
                 state.settle(self, effects, after);
+                if started_at != Some(ask.log_start) {
+                    self.log_starts.notify_waiters();
+                }
             }
             // Also while it waits: what was proposed may be undone by then, and be due again with the next fetch.
             let leader = state.replica.as_leader();

@@ -140,7 +140,7 @@ impl Shared {
     }
 
     fn doomed(&self, dir: &Arc<Dir>, folder: std::path::PathBuf) -> Doomed {
-        let delay_ms = self.default_config().file_delete_delay_ms;
+        let delay_ms = self.defaults().log.file_delete_delay_ms;
         Doomed { dir: Arc::clone(dir), folder, due_ms: super::now_ms().saturating_add(delay_ms) }
     }
 
@@ -294,24 +294,21 @@ impl Shared {
         }
     }
 
-    fn default_config(&self) -> Arc<LogConfig> {
-        Arc::clone(&self.default_log_config)
-    }
-
     /// The settings of a topic's logs: its overrides on top of the broker's.
-    fn config_of(&self, image: &MetadataImage, topic: &str) -> Arc<LogConfig> {
+    pub(super) fn config_of(&self, image: &MetadataImage, topic: &str) -> Arc<LogConfig> {
+        let defaults = self.defaults();
         let Some(overrides) = image.topic_config(topic).filter(|set| !set.is_empty()) else {
-            return self.default_config();
+            return Arc::clone(&defaults.log);
         };
         let pairs: Vec<(&str, &str)> = overrides.iter().map(|(name, value)| (&**name, &**value)).collect();
-        match self.options.topic_defaults.with(pairs.iter().copied()) {
+        match defaults.topic.with(pairs.iter().copied()) {
             Ok(configs) => Arc::new(configs.to_log_config()),
             Err(error) => {
                 tracing::error!(
                     target: "kafka.server.ReplicaManager",
                     "The settings of topic {topic} are not usable, and the broker's defaults stay in force: {error}"
                 );
-                self.default_config()
+                Arc::clone(&defaults.log)
             }
         }
     }
@@ -338,6 +335,7 @@ impl Shared {
         let changed: BTreeSet<i32> = delta.changed_brokers.keys().copied().collect();
         changed.iter().for_each(|id| self.fetchers.wake(*id));
         for partition in self.online() {
+            partition.log_starts.notify_waiters();
             let concerns = partition
                 .state()
                 .replica
@@ -495,6 +493,7 @@ impl Partition {
             (became, state.replica.as_follower().and_then(|f| f.truncate_first()))
         };
         self.finish(after);
+        self.log_starts.notify_waiters();
         if became.restart_fetching {
             tracing::info!(
                 target: "state.change.logger",
@@ -510,7 +509,7 @@ impl Partition {
         became.restart_fetching
     }
 
-    fn set_config(self: &Arc<Self>, writer: &mut Writer, config: Arc<LogConfig>) {
+    pub(super) fn set_config(self: &Arc<Self>, writer: &mut Writer, config: Arc<LogConfig>) {
         let min_insync = usize::try_from(config.min_insync_replicas).unwrap_or(1);
         *self.config.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&config);
         writer.log.set_config(config);

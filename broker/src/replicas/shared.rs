@@ -4,12 +4,12 @@ use std::collections::HashMap;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use jackdaw_log::LogConfig;
 use jackdaw_metadata::{MetadataImage, TopicImage};
 use jackdaw_wire::fetch::{LeaderAndEpoch, NodeEndpoint};
 use jackdaw_wire::{ErrorCode, StrBytes, Uuid};
 
 use super::ReplicaOptions;
+use super::admin::Defaults;
 use super::cleaner::CleaningState;
 use super::dirs::Dir;
 use super::fetcher::Fetchers;
@@ -44,8 +44,8 @@ pub(super) struct Shared {
     pub peers: Peers,
     pub upkeep: Upkeep,
     pub cleaning: CleaningState,
-    /// The broker's own settings, for topics without overrides.
-    pub default_log_config: Arc<LogConfig>,
+    /// The broker's own settings, which topics override.
+    pub defaults: RwLock<Arc<Defaults>>,
     /// The first image has come.
     pub has_image: AtomicBool,
 }

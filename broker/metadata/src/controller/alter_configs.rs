@@ -1,11 +1,14 @@
-//! Dynamic configurations, changed key by key (Kafka's `ControllerApis.handleIncrementalAlterConfigs` and
+//! Dynamic configurations, changed key by key or replaced as a whole (Kafka's `ControllerApis` and
 //! `ConfigurationControlManager`).
 
 use std::collections::{BTreeMap, HashMap};
 
 use jackdaw_wire::messages::incremental_alter_configs_request::{AlterConfigsResource, AlterableConfig};
 use jackdaw_wire::messages::incremental_alter_configs_response::AlterConfigsResourceResponse;
-use jackdaw_wire::messages::{IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse};
+use jackdaw_wire::messages::{
+    AlterConfigsRequest, AlterConfigsResponse, IncrementalAlterConfigsRequest,
+    IncrementalAlterConfigsResponse, alter_configs_request, alter_configs_response,
+};
 use jackdaw_wire::metadata_record::ConfigRecord;
 use jackdaw_wire::{ErrorCode, MetadataRecord};
 
@@ -52,26 +55,68 @@ impl Controller {
         IncrementalAlterConfigsResponse::default().with_responses(responses)
     }
 
-    fn alter_resource(&self, resource: &AlterConfigsResource) -> Result<Vec<MetadataRecord>, ApiError> {
-        let target = ConfigResource {
-            resource_type: ResourceType::of(resource.resource_type),
-            name: resource.resource_name.to_string(),
-        };
-        match target.resource_type {
-            ResourceType::Topic | ResourceType::Broker => {}
-            ResourceType::BrokerLogger => {
-                return Err(ApiError::new(
-                    ErrorCode::InvalidRequest,
-                    "Unexpected resource type BROKER_LOGGER.",
-                ));
-            }
-            ResourceType::Other(id) => {
-                let text = format!("Unknown resource type {id}.");
-                return Err(ApiError::new(ErrorCode::UnsupportedVersion, text));
-            }
+    pub(super) fn alter_configs(
+        &self,
+        request: &AlterConfigsRequest,
+        records: &mut Vec<MetadataRecord>,
+    ) -> AlterConfigsResponse {
+        let key =
+            |r: &alter_configs_request::AlterConfigsResource| (r.resource_type, r.resource_name.to_string());
+        let mut seen = HashMap::new();
+        for resource in &request.resources {
+            *seen.entry(key(resource)).or_insert(0) += 1;
         }
-        let mut all: BTreeMap<String, String> =
-            self.image.config(&target).map(|configs| BTreeMap::clone(configs)).unwrap_or_default();
+        let mut responses = Vec::with_capacity(request.resources.len());
+        for resource in &request.resources {
+            let altered = match seen.remove(&key(resource)) {
+                Some(1) => self.replace_resource(resource),
+                Some(_) => Err(ApiError::new(ErrorCode::InvalidRequest, "Duplicate resource.")),
+                None => continue,
+            };
+            let error = altered.map(|made| records.extend(made)).err();
+            responses.push(
+                alter_configs_response::AlterConfigsResourceResponse::default()
+                    .with_resource_type(resource.resource_type)
+                    .with_resource_name(resource.resource_name.clone())
+                    .with_error_code(code_of(error.as_ref()))
+                    .with_error_message(error.as_ref().and_then(ApiError::text)),
+            );
+        }
+        if request.validate_only {
+            records.clear();
+        }
+        AlterConfigsResponse::default().with_responses(responses)
+    }
+
+    /// What is not named is deleted (`legacyAlterConfigResource`).
+    fn replace_resource(
+        &self,
+        resource: &alter_configs_request::AlterConfigsResource,
+    ) -> Result<Vec<MetadataRecord>, ApiError> {
+        let target = target(resource.resource_type, &resource.resource_name)?;
+        let before = self.configs_of(&target);
+        let set =
+            resource.configs.iter().map(|c| (c.name.to_string(), c.value.as_ref().map(ToString::to_string)));
+        let set: BTreeMap<String, Option<String>> = set.collect();
+        let is_broker = target.resource_type == ResourceType::Broker;
+        let changed = set.iter().filter(|(name, value)| is_broker || before.get(*name) != value.as_ref());
+        let gone = before.keys().filter(|name| !set.contains_key(*name));
+        let records = changed
+            .map(|(name, value)| record(&target, name, value.clone()))
+            .chain(gone.map(|name| record(&target, name, None)))
+            .collect();
+        let all = set.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
+        self.check_configs(&target, &all)?;
+        Ok(records)
+    }
+
+    fn configs_of(&self, target: &ConfigResource) -> BTreeMap<String, String> {
+        self.image.config(target).map(|configs| BTreeMap::clone(configs)).unwrap_or_default()
+    }
+
+    fn alter_resource(&self, resource: &AlterConfigsResource) -> Result<Vec<MetadataRecord>, ApiError> {
+        let target = target(resource.resource_type, &resource.resource_name)?;
+        let mut all = self.configs_of(&target);
         let mut records = Vec::new();
         for config in &resource.configs {
             let before = all.get(&*config.name).cloned();
@@ -82,14 +127,7 @@ impl Controller {
             }
             // Brokers reload what they are told again, even if it is the same (KAFKA-14136).
             if before != after || target.resource_type == ResourceType::Broker {
-                let record = ConfigRecord {
-                    resource_type: resource.resource_type,
-                    resource_name: target.name.clone(),
-                    name: config.name.to_string(),
-                    value: after,
-                    ..Default::default()
-                };
-                records.push(record.into());
+                records.push(record(&target, &config.name, after));
             }
         }
         self.check_configs(&target, &all)?;
@@ -160,4 +198,30 @@ impl Controller {
         }
         Ok(())
     }
+}
+
+fn target(resource_type: i8, name: &str) -> Result<ConfigResource, ApiError> {
+    match ResourceType::of(resource_type) {
+        resource_type @ (ResourceType::Topic | ResourceType::Broker) => {
+            Ok(ConfigResource { resource_type, name: name.to_owned() })
+        }
+        ResourceType::BrokerLogger => {
+            Err(ApiError::new(ErrorCode::InvalidRequest, "Unexpected resource type BROKER_LOGGER."))
+        }
+        ResourceType::Other(id) => {
+            let text = format!("Unknown resource type {id}.");
+            Err(ApiError::new(ErrorCode::UnsupportedVersion, text))
+        }
+    }
+}
+
+fn record(target: &ConfigResource, name: &str, value: Option<String>) -> MetadataRecord {
+    let record = ConfigRecord {
+        resource_type: target.resource_type.id(),
+        resource_name: target.name.clone(),
+        name: name.to_owned(),
+        value,
+        ..Default::default()
+    };
+    record.into()
 }

@@ -242,12 +242,27 @@ impl Controller {
         brokers: &[BrokerId],
         replication_factor: Option<usize>,
     ) -> Result<PartitionRegistration, ApiError> {
+        self.check_assignment(brokers, replication_factor)?;
+        self.new_partition(brokers.iter().map(|id| id.0).collect()).ok_or_else(|| {
+            let text = format!(
+                "All brokers specified in the manual partition assignment for partition {index} are fenced or in \
+                 controlled shutdown."
+            );
+            ApiError::new(ErrorCode::InvalidReplicaAssignment, text)
+        })
+    }
+
+    /// `ReplicationControlManager.validateManualPartitionAssignment` (shared with reassignments).
+    pub(super) fn check_assignment(
+        &self,
+        brokers: &[BrokerId],
+        replication_factor: Option<usize>,
+    ) -> Result<(), ApiError> {
         let refuse = |text: String| Err(ApiError::new(ErrorCode::InvalidReplicaAssignment, text));
         if brokers.is_empty() {
             return refuse("The manual partition assignment includes an empty replica list.".into());
         }
-        let replicas: Vec<i32> = brokers.iter().map(|id| id.0).collect();
-        let mut sorted = replicas.clone();
+        let mut sorted: Vec<i32> = brokers.iter().map(|id| id.0).collect();
         sorted.sort_unstable();
         for (at, id) in sorted.iter().enumerate() {
             if !self.image.brokers.contains_key(id) {
@@ -261,18 +276,12 @@ impl Controller {
                 ));
             }
         }
-        if let Some(expected) = replication_factor.filter(|expected| *expected != replicas.len()) {
-            return refuse(format!(
+        match replication_factor.filter(|expected| *expected != brokers.len()) {
+            None => Ok(()),
+            Some(expected) => refuse(format!(
                 "The manual partition assignment includes a partition with {} replica(s), but this is not \
                  consistent with previous partitions, which have {expected} replica(s).",
-                replicas.len()
-            ));
-        }
-        match self.new_partition(replicas) {
-            Some(partition) => Ok(partition),
-            None => refuse(format!(
-                "All brokers specified in the manual partition assignment for partition {index} are fenced or in \
-                 controlled shutdown."
+                brokers.len()
             )),
         }
     }

@@ -151,7 +151,10 @@ impl Controller {
             Election::Online | Election::Unclean => partition.leader().is_some(),
         };
         if not_needed {
-            return Err(ErrorCode::ElectionNotNeeded.into());
+            return Err(ApiError::new(
+                ErrorCode::ElectionNotNeeded,
+                "Leader election not needed for topic partition.",
+            ));
         }
         let mut change = PartitionChange::new(partition);
         change.election = election;
@@ -159,9 +162,13 @@ impl Controller {
         match self.build_change(change, partition, id, &|broker| self.is_active(broker)) {
             Some(record) => records.push(record.into()),
             None if election == Election::Preferred => {
-                return Err(ErrorCode::PreferredLeaderNotAvailable.into());
+                let text = "The preferred leader was not available.";
+                return Err(ApiError::new(ErrorCode::PreferredLeaderNotAvailable, text));
             }
-            None => return Err(ErrorCode::EligibleLeadersNotAvailable.into()),
+            None => {
+                let text = "Eligible topic partition leaders are not available.";
+                return Err(ApiError::new(ErrorCode::EligibleLeadersNotAvailable, text));
+            }
         }
         Ok(())
     }

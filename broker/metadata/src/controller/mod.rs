@@ -16,11 +16,13 @@ mod elections;
 mod error;
 mod index;
 mod partition_change;
+mod reassignments;
 mod request;
 mod sessions;
 #[cfg(test)]
 mod tests;
 mod timers;
+mod update_features;
 
 use std::sync::Arc;
 
@@ -34,9 +36,11 @@ use crate::delta::MetadataDelta;
 use crate::image::MetadataImage;
 use crate::random::Entropy;
 
+pub use delete_topics::delete_on_standby;
 pub use error::{ApiError, INELIGIBLE_REPLICA, INVALID_REGISTRATION, NEW_LEADER_ELECTED};
 pub use index::{PartitionId, PartitionIndex};
 pub use partition_change::{Election, PartitionChange, Surroundings};
+pub use reassignments::list_partition_reassignments;
 pub use request::{Request, Response};
 pub use sessions::{BrokerState, Sessions};
 pub use timers::{Tick, TickReason};
@@ -198,6 +202,10 @@ impl Controller {
             Request::CreatePartitions(r) => self.create_partitions(r, work, records).into(),
             Request::ElectLeaders(r) => self.elect_leaders(r, records)?.into(),
             Request::IncrementalAlterConfigs(r) => self.incremental_alter_configs(r, records).into(),
+            Request::AlterConfigs(r) => self.alter_configs(r, records).into(),
+            Request::AlterPartitionReassignments(r) => self.alter_partition_reassignments(r, records).into(),
+            Request::ListPartitionReassignments(r) => list_partition_reassignments(&self.image, r).into(),
+            Request::UpdateFeatures(r) => self.update_features(r, records).into(),
         })
     }
 
@@ -259,6 +267,8 @@ fn is_bounded(request: &Request) -> bool {
             | Request::CreatePartitions(_)
             | Request::ElectLeaders(_)
             | Request::IncrementalAlterConfigs(_)
+            | Request::AlterConfigs(_)
+            | Request::AlterPartitionReassignments(_)
             | Request::UnregisterBroker(_)
     )
 }

@@ -58,6 +58,11 @@ impl<'a> PartitionChange<'a> {
         }
     }
 
+    /// Who is to go and who to come, of the replicas.
+    pub fn set_reassignment(&mut self, removing: Vec<i32>, adding: Vec<i32>) {
+        (self.removing, self.adding) = (removing, adding);
+    }
+
     /// The broker keeps its replica in this directory.
     pub fn assign_directory(&mut self, broker: i32, directory: Uuid) {
         self.assigned = Some((broker, directory));

@@ -63,6 +63,14 @@ requests! {
     ElectLeaders: ElectLeadersRequest => ElectLeadersResponse;
     /// Configurations are changed key by key.
     IncrementalAlterConfigs: IncrementalAlterConfigsRequest => IncrementalAlterConfigsResponse;
+    /// Configurations are replaced.
+    AlterConfigs: AlterConfigsRequest => AlterConfigsResponse;
+    /// Replicas are moved, or stay after all.
+    AlterPartitionReassignments: AlterPartitionReassignmentsRequest => AlterPartitionReassignmentsResponse;
+    /// Moves that are under way are told.
+    ListPartitionReassignments: ListPartitionReassignmentsRequest => ListPartitionReassignmentsResponse;
+    /// Finalized features change level.
+    UpdateFeatures: UpdateFeaturesRequest => UpdateFeaturesResponse;
 }
 
 impl Request {
@@ -110,6 +118,25 @@ impl Request {
                 });
                 IncrementalAlterConfigsResponse::default().with_responses(responses.collect()).into()
             }
+            Self::AlterConfigs(request) => {
+                let responses = request.resources.iter().map(|resource| {
+                    alter_configs_response::AlterConfigsResourceResponse::default()
+                        .with_resource_type(resource.resource_type)
+                        .with_resource_name(resource.resource_name.clone())
+                        .with_error_code(code)
+                        .with_error_message(error.text())
+                });
+                AlterConfigsResponse::default().with_responses(responses.collect()).into()
+            }
+            Self::AlterPartitionReassignments(request) => refuse_reassignments(request, error).into(),
+            Self::ListPartitionReassignments(_) => ListPartitionReassignmentsResponse::default()
+                .with_error_code(code)
+                .with_error_message(error.text())
+                .into(),
+            Self::UpdateFeatures(_) => UpdateFeaturesResponse::default()
+                .with_error_code(code)
+                .with_error_message(error.text())
+                .into(),
         }
     }
 }
@@ -138,6 +165,12 @@ impl Response {
                 is(r.error_code) || partitions.any(|p| is(p.error_code))
             }
             Self::IncrementalAlterConfigs(r) => r.responses.iter().any(|c| is(c.error_code)),
+            Self::AlterConfigs(r) => r.responses.iter().any(|c| is(c.error_code)),
+            Self::AlterPartitionReassignments(r) => {
+                is(r.error_code) || r.responses.iter().flat_map(|t| &t.partitions).any(|p| is(p.error_code))
+            }
+            Self::ListPartitionReassignments(r) => is(r.error_code),
+            Self::UpdateFeatures(r) => is(r.error_code) || r.results.iter().any(|f| is(f.error_code)),
         }
     }
 }
@@ -173,4 +206,27 @@ fn refuse_elections(request: &ElectLeadersRequest, error: &ApiError) -> ElectLea
             .with_partition_result(partitions.collect())
     });
     ElectLeadersResponse::default().with_error_code(code).with_replica_election_results(results.collect())
+}
+
+fn refuse_reassignments(
+    request: &AlterPartitionReassignmentsRequest,
+    error: &ApiError,
+) -> AlterPartitionReassignmentsResponse {
+    use alter_partition_reassignments_response::{ReassignablePartitionResponse, ReassignableTopicResponse};
+    let code = error.code.code();
+    let topics = request.topics.iter().map(|topic| {
+        let partitions = topic.partitions.iter().map(|partition| {
+            ReassignablePartitionResponse::default()
+                .with_partition_index(partition.partition_index)
+                .with_error_code(code)
+                .with_error_message(error.text())
+        });
+        ReassignableTopicResponse::default()
+            .with_name(topic.name.clone())
+            .with_partitions(partitions.collect())
+    });
+    AlterPartitionReassignmentsResponse::default()
+        .with_error_code(code)
+        .with_error_message(error.text())
+        .with_responses(topics.collect())
 }

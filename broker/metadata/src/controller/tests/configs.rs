@@ -1,5 +1,6 @@
 //! Dynamic configurations.
 
+use jackdaw_wire::messages::alter_configs_request;
 use jackdaw_wire::messages::incremental_alter_configs_request::{AlterConfigsResource, AlterableConfig};
 
 use super::*;
@@ -63,6 +64,56 @@ fn settings_are_set_deleted_appended_to_and_subtracted_from() {
     no such broker: BrokerIdNotRegistered No node with id 8 found.
     no number: InvalidRequest Unable to parse broker name as a base 10 number.
     negative: InvalidRequest Invalid negative broker ID.
+    unknown type: UnsupportedVersion Unknown resource type 77.
+    twice: InvalidRequest Duplicate resource.
+    "#);
+}
+
+/// The older request names all that shall be set: whoever forgets a key loses it, in Kafka as here.
+#[test]
+fn a_replaced_configuration_loses_what_is_not_named() {
+    let mut cluster = Cluster::of(1);
+    cluster.create(topic("t", 1, 1));
+    let replace = |kind: i8, name: &str, pairs: &[(&str, &str)]| {
+        let configs = pairs.iter().map(|(key, value)| {
+            alter_configs_request::AlterableConfig::default()
+                .with_name(text(key))
+                .with_value(Some(text(value)))
+        });
+        alter_configs_request::AlterConfigsResource::default()
+            .with_resource_type(kind)
+            .with_resource_name(text(name))
+            .with_configs(configs.collect())
+    };
+    let mut log = String::new();
+    for (what, resources) in [
+        ("two", vec![replace(2, "t", &[("retention.ms", "5"), ("cleanup.policy", "compact")])]),
+        ("one", vec![replace(2, "t", &[("retention.ms", "5")])]),
+        ("another", vec![replace(2, "t", &[("cleanup.policy", "delete")])]),
+        ("none", vec![replace(2, "t", &[])]),
+        ("unknown key", vec![replace(2, "t", &[("no.such", "5")])]),
+        ("broker", vec![replace(4, "1", &[("log.retention.ms", "5")])]),
+        ("broker again", vec![replace(4, "1", &[("log.retention.ms", "5")])]),
+        ("unknown type", vec![replace(77, "x", &[])]),
+        ("twice", vec![replace(4, "1", &[]), replace(4, "1", &[])]),
+    ] {
+        let outcome = cluster.ask(2, AlterConfigsRequest::default().with_resources(resources));
+        let Response::AlterConfigs(r) = &outcome.response else { panic!() };
+        let message = r.responses[0].error_message.as_deref().unwrap_or_default();
+        let error = error_of(&outcome.response).map_or(String::new(), |e| format!("{e:?} "));
+        log += &format!(
+            "{what}: {error}{message}{}\n",
+            cluster.show(&outcome.records).trim().replace('\n', "; ")
+        );
+    }
+    insta::assert_snapshot!(log, @r#"
+    two: config 2/t cleanup.policy=Some("compact"); config 2/t retention.ms=Some("5")
+    one: config 2/t cleanup.policy=None
+    another: config 2/t cleanup.policy=Some("delete"); config 2/t retention.ms=None
+    none: config 2/t cleanup.policy=None
+    unknown key: InvalidConfig Unknown topic config name: no.such
+    broker: config 4/1 log.retention.ms=Some("5")
+    broker again: config 4/1 log.retention.ms=Some("5")
     unknown type: UnsupportedVersion Unknown resource type 77.
     twice: InvalidRequest Duplicate resource.
     "#);

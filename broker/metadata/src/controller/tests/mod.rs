@@ -3,8 +3,10 @@
 mod alter_partition;
 mod brokers;
 mod configs;
+mod features;
 mod image;
 mod random;
+mod reassignments;
 mod takeover;
 mod topics;
 
@@ -276,6 +278,15 @@ pub fn error_of(response: &Response) -> Option<ErrorCode> {
             .map(|p| p.error_code)
             .collect(),
         Response::IncrementalAlterConfigs(r) => r.responses.iter().map(|c| c.error_code).collect(),
+        Response::AlterConfigs(r) => r.responses.iter().map(|c| c.error_code).collect(),
+        Response::AlterPartitionReassignments(r) => {
+            let partitions = r.responses.iter().flat_map(|t| &t.partitions).map(|p| p.error_code);
+            std::iter::once(r.error_code).chain(partitions).collect()
+        }
+        Response::ListPartitionReassignments(r) => vec![r.error_code],
+        Response::UpdateFeatures(r) => {
+            std::iter::once(r.error_code).chain(r.results.iter().map(|f| f.error_code)).collect()
+        }
     };
     codes.into_iter().find(|code| *code != 0).and_then(ErrorCode::try_from_code)
 }

@@ -1,0 +1,208 @@
+//! Settings of brokers that are made while they run (KIP-226): what may be set (`DynamicBrokerConfig.validate`), and
+//! what of it acts.
+//!
+//! Must not apply anything; the parts that a setting concerns do.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::keys::{self, Honour};
+use super::schema::Dynamic;
+use super::values::parse;
+use super::{Config, NetworkConfig};
+
+/// Whose settings are changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Level {
+    Broker,
+    AllBrokers,
+}
+
+/// Whether a broker can run with `set` at the level and `other` at the other one; the error is Kafka's own text.
+pub fn check(config: &Config, level: Level, set: &Dynamic, other: &Dynamic) -> Result<(), String> {
+    // The kinds of sets are Scala's.
+    let refuse_as = |kind: &str, why: &str, names: Vec<&String>| match names.as_slice() {
+        [] => Ok(()),
+        names => {
+            let names: Vec<&str> = names.iter().map(|name| name.as_str()).collect();
+            Err(format!("{why}: {kind}({})", names.join(", ")))
+        }
+    };
+    let refuse = |why: &str, names| refuse_as("Set", why, names);
+    let with = |is: &dyn Fn(&str) -> bool| set.keys().filter(|name| is(name)).collect::<Vec<_>>();
+    let is_fixed = |name: &str| keys::find(name).is_some_and(|key| !key.dynamic);
+    refuse("Cannot update these configs dynamically", with(&is_fixed))?;
+    let why = "These security configs can be dynamically updated only per-listener using the listener prefix";
+    refuse_as("HashSet", why, with(&|name| name.starts_with("ssl.") && keys::find(name).is_some()))?;
+    for (name, value) in set {
+        if let Some(key) = keys::find(base_name(name)) {
+            parse(key, value.trim())?;
+        }
+    }
+    if level == Level::AllBrokers {
+        let why = "Cannot update these configs at default cluster level, broker id must be specified";
+        refuse(why, with(&is_of_one_broker))?;
+    }
+    let (broker, cluster) = match level {
+        Level::Broker => (set, other),
+        Level::AllBrokers => (other, set),
+    };
+    // Rules between settings are `require`d by Kafka, and Scala says so.
+    config.with_dynamic(broker, cluster).map(drop).map_err(|why| format!("requirement failed: {why}"))
+}
+
+/// A listener's own setting goes by the rules of the general one.
+fn base_name(name: &str) -> &str {
+    match name.strip_prefix("listener.name.").and_then(|rest| rest.split_once('.')) {
+        Some((_, base)) => base,
+        None => name,
+    }
+}
+
+/// `DynamicBrokerConfig.PerBrokerConfigs`: what belongs to the listeners of one broker.
+fn is_of_one_broker(name: &str) -> bool {
+    const OF_ALL: [&str; 3] = ["max.connections", "max.connection.creation.rate", "num.network.threads"];
+    const LISTENERS: [&str; 4] =
+        ["listeners", "advertised.listeners", "listener.security.protocol.map", "principal.builder.class"];
+    let base = base_name(name);
+    if base != name {
+        return !OF_ALL.contains(&base);
+    }
+    let is_security = ["ssl.", "sasl."].iter().any(|prefix| name.starts_with(prefix));
+    LISTENERS.contains(&name) || (is_security && keys::find(name).is_some_and(|key| key.dynamic))
+}
+
+impl Config {
+    /// This configuration with settings made while running over the file's (`overrideProps`).
+    ///
+    /// # Errors
+    /// The first refusal, in Kafka's words.
+    pub fn with_dynamic(&self, broker: &Dynamic, cluster: &Dynamic) -> Result<Self, String> {
+        let mut all = self.values.originals();
+        for (name, value) in cluster.iter().chain(broker) {
+            // Where one setting has several names, the one that was set last counts, not the strongest.
+            for synonym in keys::synonyms(name) {
+                all.remove(*synonym);
+            }
+            all.insert(name.clone(), value.clone());
+        }
+        let built = Self::from_settings(all);
+        built.map_err(|problems| problems.into_iter().next().map(|p| p.message).unwrap_or_default())
+    }
+}
+
+/// What a broker does with its dynamic settings, made anew whenever they change.
+#[derive(Clone, Debug)]
+pub struct Current {
+    pub topic_defaults: jackdaw_log::TopicConfigs,
+    pub network: NetworkConfig,
+}
+
+impl Current {
+    /// As of these settings. Those that contradict the file are left out, one by one, with a line in the log: the
+    /// controller took them from a broker with another file.
+    pub fn of(config: &Config, broker: &Dynamic, cluster: &Dynamic) -> Self {
+        let mut kept = [BTreeMap::new(), BTreeMap::new()];
+        for (at, set) in [cluster, broker].into_iter().enumerate() {
+            for (name, value) in set {
+                kept[at].insert(name.clone(), value.clone());
+                if let Err(why) = config.with_dynamic(&kept[1], &kept[0]) {
+                    kept[at].remove(name);
+                    tracing::error!(
+                        target: "kafka.server.DynamicBrokerConfig",
+                        "`{name}` was set while running, cannot be, and is left as it was: {why}"
+                    );
+                }
+            }
+        }
+        let [cluster, broker] = &kept;
+        let network =
+            config.with_dynamic(broker, cluster).map_or_else(|_| config.network.clone(), |c| c.network);
+        Self { topic_defaults: super::schema::with_dynamic(config, broker, cluster), network }
+    }
+}
+
+/// Names that were set and will do nothing, with the reason: for a warning.
+pub fn without_effect(set: &Dynamic) -> Vec<(Arc<str>, &'static str)> {
+    const STATIC: &str = "it is read at the start only";
+    const UNKNOWN: &str = "no part of this broker reads it";
+    let why = |name: &str| match keys::find(name) {
+        Some(key) => match key.honour {
+            Honour::NoEffect(why) => Some(why),
+            Honour::Refused => Some("what it asks for is not built"),
+            Honour::Acts if acts_while_running(name) => None,
+            Honour::Acts => Some(STATIC),
+        },
+        None => Some(UNKNOWN),
+    };
+    set.keys().filter_map(|name| Some((Arc::from(name.as_str()), why(name)?))).collect()
+}
+
+fn acts_while_running(name: &str) -> bool {
+    const NETWORK: [&str; 2] = ["max.connections.per.ip", "max.connections.per.ip.overrides"];
+    let of_topics =
+        || jackdaw_log::TOPIC_CONFIGS.iter().any(|def| def.synonyms.iter().any(|s| s.name == name));
+    NETWORK.contains(&name) || of_topics()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn dynamic(pairs: &[(&str, &str)]) -> Dynamic {
+        pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    }
+
+    fn config() -> Config {
+        let text = "process.roles=broker\nnode.id=1\ncontroller.quorum.voters=2@k:1\n\
+                    controller.listener.names=C\nlog.retention.ms=5\nmax.connections.per.ip=0\n\
+                    max.connections.per.ip.overrides=127.0.0.1:7\n";
+        Config::parse("s", text.as_bytes(), &[]).unwrap().0
+    }
+
+    /// Tools show these texts to whoever typed the setting.
+    #[test]
+    fn what_cannot_be_set_while_running_is_refused_in_kafkas_words() {
+        let none = Dynamic::new();
+        let rows = [
+            (Level::Broker, ("num.partitions", "2")),
+            (Level::Broker, ("log.retention.hours", "2")),
+            (Level::Broker, ("ssl.keystore.location", "x")),
+            (Level::Broker, ("log.retention.ms", "soon")),
+            (Level::AllBrokers, ("advertised.listeners", "PLAINTEXT://x:1")),
+            (Level::Broker, ("log.retention.ms", "0")),
+            (Level::Broker, ("max.connections.per.ip.overrides", "")),
+            (Level::AllBrokers, ("log.retention.ms", "7")),
+            (Level::Broker, ("a.key.of.nobody", "7")),
+        ];
+        let told: String = rows
+            .iter()
+            .map(|(level, pair)| {
+                let outcome = check(&config(), *level, &dynamic(&[*pair]), &none);
+                format!("{level:?} {}={}: {}\n", pair.0, pair.1, outcome.err().unwrap_or("may be".into()))
+            })
+            .collect();
+        insta::assert_snapshot!(told, @"");
+    }
+
+    #[test]
+    fn the_brokers_own_settings_win_over_those_of_all_and_of_the_file() {
+        let (cluster, broker) =
+            (dynamic(&[("log.retention.ms", "7")]), dynamic(&[("log.retention.ms", "9")]));
+        let none = Dynamic::new();
+        for (broker, cluster, expected) in
+            [(&none, &none, "5"), (&none, &cluster, "7"), (&broker, &cluster, "9")]
+        {
+            let current = Current::of(&config(), broker, cluster);
+            assert_eq!(
+                current.topic_defaults.get("retention.ms").map(|v| v.to_string()).as_deref(),
+                Some(expected)
+            );
+        }
+        // One setting that cannot be does not take the others with it.
+        let mixed = dynamic(&[("log.retention.ms", "9"), ("max.connections.per.ip.overrides", "")]);
+        let current = Current::of(&config(), &mixed, &none);
+        assert_eq!(current.network.max_connections_per_ip_overrides.len(), 1);
+        assert_eq!(current.topic_defaults.get("retention.ms").map(|v| v.to_string()).as_deref(), Some("9"));
+    }
+}
