@@ -188,7 +188,83 @@ async fn admin_codes(client: &NodeClient, key: ApiKey, version: i16) -> Result<V
         ApiKey::DescribeQuorum => {
             vec![ask(client, version, &DescribeQuorumRequest::default()).await?.error_code]
         }
-        other => transaction_codes(client, other, version).await?,
+        key => operator_codes(client, key, version).await?,
+    })
+}
+
+/// What operators ask for.
+async fn operator_codes(client: &NodeClient, key: ApiKey, version: i16) -> Result<Vec<i16>, String> {
+    let text = |n: &str| StrBytes::from_string(n.to_owned());
+    Ok(match key {
+        ApiKey::AlterConfigs => {
+            let resources = ["t", "none"].map(|n| {
+                alter_configs_request::AlterConfigsResource::default()
+                    .with_resource_type(2)
+                    .with_resource_name(text(n))
+            });
+            let request = AlterConfigsRequest::default().with_resources(resources.to_vec());
+            ask(client, version, &request).await?.responses.iter().map(|r| r.error_code).collect()
+        }
+        ApiKey::IncrementalAlterConfigs => {
+            let resources = ["t", "none"].map(|n| {
+                incremental_alter_configs_request::AlterConfigsResource::default()
+                    .with_resource_type(2)
+                    .with_resource_name(text(n))
+            });
+            let request = IncrementalAlterConfigsRequest::default().with_resources(resources.to_vec());
+            ask(client, version, &request).await?.responses.iter().map(|r| r.error_code).collect()
+        }
+        ApiKey::DescribeLogDirs => {
+            let request = DescribeLogDirsRequest::default().with_topics(None);
+            ask(client, version, &request).await?.results.iter().map(|r| r.error_code).collect()
+        }
+        ApiKey::DeleteRecords => {
+            let partition = delete_records_request::DeleteRecordsPartition::default().with_offset(-1);
+            let topics = ["t", "none"].map(|n| {
+                delete_records_request::DeleteRecordsTopic::default()
+                    .with_name(name(n))
+                    .with_partitions(vec![partition.clone()])
+            });
+            let request =
+                DeleteRecordsRequest::default().with_topics(topics.to_vec()).with_timeout_ms(10_000);
+            ask(client, version, &request).await?.topics.iter().map(|t| t.partitions[0].error_code).collect()
+        }
+        ApiKey::ElectLeaders => {
+            let topics = ["t", "none"].map(|n| {
+                elect_leaders_request::TopicPartitions::default().with_topic(name(n)).with_partitions(vec![0])
+            });
+            let request = ElectLeadersRequest::default().with_topic_partitions(Some(topics.to_vec()));
+            let reply = ask(client, version, &request).await?;
+            reply.replica_election_results.iter().map(|t| t.partition_result[0].error_code).collect()
+        }
+        ApiKey::AlterPartitionReassignments => {
+            let partition = alter_partition_reassignments_request::ReassignablePartition::default()
+                .with_replicas(Some(vec![BrokerId(0)]));
+            let topics = ["t", "none"].map(|n| {
+                alter_partition_reassignments_request::ReassignableTopic::default()
+                    .with_name(name(n))
+                    .with_partitions(vec![partition.clone()])
+            });
+            let request = AlterPartitionReassignmentsRequest::default().with_topics(topics.to_vec());
+            let reply = ask(client, version, &request).await?;
+            reply.responses.iter().map(|t| t.partitions[0].error_code).collect()
+        }
+        ApiKey::ListPartitionReassignments => {
+            let request = ListPartitionReassignmentsRequest::default().with_topics(None);
+            vec![ask(client, version, &request).await?.error_code]
+        }
+        ApiKey::UpdateFeatures => {
+            let update = update_features_request::FeatureUpdateKey::default()
+                .with_feature(text("metadata.version"))
+                .with_max_version_level(19);
+            let request = UpdateFeaturesRequest::default().with_feature_updates(vec![update]);
+            vec![ask(client, version, &request).await?.error_code]
+        }
+        ApiKey::UnregisterBroker => {
+            let request = UnregisterBrokerRequest::default().with_broker_id(BrokerId(9));
+            vec![ask(client, version, &request).await?.error_code]
+        }
+        key => transaction_codes(client, key, version).await?,
     })
 }
 
@@ -243,7 +319,13 @@ async fn every_version_of_every_api_is_answered() {
                 ApiKey::ApiVersions
                 | ApiKey::DescribeCluster
                 | ApiKey::InitProducerId
+                | ApiKey::DescribeLogDirs
+                | ApiKey::ListPartitionReassignments
+                | ApiKey::UpdateFeatures
                 | ApiKey::DescribeQuorum => &[0],
+                // Its leader is the preferred one.
+                ApiKey::ElectLeaders => &[84, 3],
+                ApiKey::UnregisterBroker => &[102],
                 _ => &[0, 3],
             };
             if told.as_deref() != Ok(expected) {
