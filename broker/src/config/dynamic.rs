@@ -182,7 +182,17 @@ mod tests {
                 format!("{level:?} {}={}: {}\n", pair.0, pair.1, outcome.err().unwrap_or("may be".into()))
             })
             .collect();
-        insta::assert_snapshot!(told, @"");
+        insta::assert_snapshot!(told, @r"
+    Broker num.partitions=2: Cannot update these configs dynamically: Set(num.partitions)
+    Broker log.retention.hours=2: Cannot update these configs dynamically: Set(log.retention.hours)
+    Broker ssl.keystore.location=x: These security configs can be dynamically updated only per-listener using the listener prefix: HashSet(ssl.keystore.location)
+    Broker log.retention.ms=soon: Invalid value soon for configuration log.retention.ms: Not a number of type LONG
+    AllBrokers advertised.listeners=PLAINTEXT://x:1: Cannot update these configs at default cluster level, broker id must be specified: Set(advertised.listeners)
+    Broker log.retention.ms=0: requirement failed: log.retention.ms must be unlimited (-1) or, greater than or equal to 1
+    Broker max.connections.per.ip.overrides=: requirement failed: max.connections.per.ip can be set to zero only if max.connections.per.ip.overrides property is set.
+    AllBrokers log.retention.ms=7: may be
+    Broker a.key.of.nobody=7: may be
+    ");
     }
 
     #[test]
