@@ -559,7 +559,10 @@ fn condition(node: &Node, shape: &Shape) -> Built<Condition> {
                      node N is registered, node N is fenced, node N has ended, all nodes are registered, \
                      topic T is there, topic T is gone, a controller is known";
         let message = format!("`{text}` is no condition");
-        Box::new(Diagnostic::new(Code::ScenarioValue, message, &node.span).help(format!("conditions are: {known}")))
+        Box::new(
+            Diagnostic::new(Code::ScenarioValue, message, &node.span)
+                .help(format!("conditions are: {known}")),
+        )
     })?;
     match impossible(&condition, shape) {
         None => Ok(condition),
@@ -578,7 +581,7 @@ fn impossible(condition: &Condition, shape: &Shape) -> Option<String> {
         // Without a leader, Metadata has -1.
         Condition::Leader(_, _, -1) => Vec::new(),
         Condition::Leader(_, _, id) | Condition::Registered(id) | Condition::Fenced(id) => vec![*id],
-        Condition::Isr(_, _, ids) => ids.clone(),
+        Condition::Isr(_, _, ids) | Condition::Replicas(_, _, ids) => ids.clone(),
         Condition::Ended(id) => {
             return (!shape.nodes.contains_key(id)).then(|| format!("the cluster has no node {id}"));
         }
