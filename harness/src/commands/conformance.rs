@@ -78,10 +78,9 @@ fn means(global: &Global, provider: &str) -> Result<Means> {
         Some(RuntimeChoice::Docker) => Some("docker".to_owned()),
         None => None,
     };
-    let alone = match Release::parse(provider) {
+    let alone = match Release::of_provider(provider).map_err(Stop::bad_input)? {
         None => vec!["broker".to_owned()],
         Some(release) => {
-            let release = release.map_err(Stop::bad_input)?;
             let libs = release.libs().map_err(|error| Stop::failed(error.to_string()))?;
             vec!["apache-kafka".to_owned(), "--libs".to_owned(), libs.display().to_string()]
         }
