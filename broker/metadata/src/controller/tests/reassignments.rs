@@ -19,12 +19,8 @@ fn listed(cluster: &mut Cluster) -> String {
     let partitions = r.topics.iter().flat_map(|t| &t.partitions);
     let told = partitions.map(|p| {
         let ids = |ids: &[BrokerId]| ids.iter().map(|id| id.0.to_string()).collect::<Vec<_>>().join(" ");
-        format!(
-            "{} adding {} removing {}",
-            ids(&p.replicas),
-            ids(&p.adding_replicas),
-            ids(&p.removing_replicas)
-        )
+        let who = [&p.replicas, &p.adding_replicas, &p.removing_replicas].map(|who| ids(who));
+        format!("{} adding [{}] removing [{}]", who[0], who[1], who[2])
     });
     let told: Vec<String> = told.collect();
     if told.is_empty() { "nothing".to_owned() } else { told.join(", ") }
@@ -61,20 +57,20 @@ fn replicas_are_added_and_go_when_the_new_ones_are_in_sync() {
     nothing to cancel: NoReassignmentInProgress
       under way: nothing
     to new brokers: change t-0 replicas=[3, 4, 1, 2] removing=[1, 2] adding=[3, 4] directories=4
-      under way: 3 4 1 2 adding 3 4 removing 1 2
+      under way: 3 4 1 2 adding [3 4] removing [1 2]
     cancelled: change t-0 leader=1 replicas=[1, 2] removing=[] adding=[] directories=2
       under way: nothing
     one goes: change t-0 leader=1 isr=[1] replicas=[1] directories=1
       under way: nothing
     one comes: change t-0 replicas=[1, 3] adding=[3] directories=2
-      under way: 1 3 adding 3 removing
+      under way: 1 3 adding [3] removing []
     elsewhere meanwhile: change t-0 replicas=[1, 4, 3] removing=[3] adding=[4] directories=3
-      under way: 1 4 3 adding 4 removing 3
+      under way: 1 4 3 adding [4] removing [3]
     nobody: InvalidReplicaAssignment The manual partition assignment includes an empty replica list.
-      under way: 1 4 3 adding 4 removing 3
+      under way: 1 4 3 adding [4] removing [3]
     one twice: InvalidReplicaAssignment The manual partition assignment includes the broker 1 more than once.
-      under way: 1 4 3 adding 4 removing 3
+      under way: 1 4 3 adding [4] removing [3]
     a stranger: InvalidReplicaAssignment The manual partition assignment includes broker 9, but no such broker is registered.
-      under way: 1 4 3 adding 4 removing 3
+      under way: 1 4 3 adding [4] removing [3]
     ");
 }
