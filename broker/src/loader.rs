@@ -6,6 +6,7 @@
 //! image.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use jackdaw_metadata::controller::LogStart;
@@ -18,6 +19,8 @@ use tokio::task::JoinHandle;
 use crate::controller::LogEvent;
 use crate::raft::{RaftEvent, RaftHandle};
 
+/// The longest wait for a publication that is under way: a disk that stands still must not keep clients waiting.
+const SETTLING: Duration = Duration::from_millis(500);
 /// Events that the quorum may be ahead of the loader.
 const EVENT_QUEUE: usize = 256;
 
@@ -41,8 +44,27 @@ pub enum LoaderError {
 pub struct LoaderHandle {
     /// The newest image that every publisher has seen. Its provenance tells the offset.
     pub images: watch::Receiver<Arc<MetadataImage>>,
+    /// The offset of the image that publishers were last given; they may not be done with it.
+    pub given: watch::Receiver<i64>,
     /// Ends without an error when the quorum stops.
     pub task: JoinHandle<Result<(), LoaderError>>,
+}
+
+/// The image that publishers are being given, once they are done with it, or the newest they have seen.
+///
+/// A new leader answers producers before every publisher is done, and a client whose broker has just died asks for
+/// metadata behind such an answer: an image from before the election would make it wait for its next look around, a
+/// second in librdkafka. (Kafka gives an image to its metadata cache first, before there is a leader to serve it.)
+pub async fn settled(
+    images: &watch::Receiver<Arc<MetadataImage>>,
+    given: &watch::Receiver<i64>,
+) -> Arc<MetadataImage> {
+    let (offset, mut images) = (*given.borrow(), images.clone());
+    // Neither a loader that has stopped nor one that takes too long can keep what is known from being told.
+    let is_seen = |image: &Arc<MetadataImage>| image.provenance.offset >= offset;
+    let _ = tokio::time::timeout(SETTLING, images.wait_for(is_seen)).await;
+    let image = Arc::clone(&images.borrow());
+    image
 }
 
 /// Starts to follow the log. On a controller, `controller` hears of commits and leaders in log order, and without
@@ -55,9 +77,10 @@ pub async fn start(
     let (events, queue) = mpsc::channel(EVENT_QUEUE);
     raft.subscribe(events).await;
     let (sender, images) = watch::channel(Arc::default());
-    let loader = Loader { raft, controller, log: LogState::default(), ready: false };
+    let (give, given) = watch::channel(i64::MIN);
+    let loader = Loader { raft, controller, log: LogState::default(), ready: false, given: give };
     let task = tokio::spawn(loader.run(queue, publishers.into(), sender));
-    LoaderHandle { images, task }
+    LoaderHandle { images, given, task }
 }
 
 /// What the log says so far, apart from who is told.
@@ -158,6 +181,7 @@ struct Loader {
     log: LogState,
     /// The first high watermark was reached.
     ready: bool,
+    given: watch::Sender<i64>,
 }
 
 impl Loader {
@@ -191,6 +215,7 @@ impl Loader {
             if publishing.is_none() && self.ready && self.log.dirty && queue.is_empty() {
                 self.log.dirty = false;
                 published = Arc::new(self.log.image.clone());
+                self.given.send_replace(published.provenance.offset);
                 let delta = std::mem::take(&mut self.log.delta);
                 publishing = Some(Box::pin(publish(Arc::clone(&publishers), Arc::clone(&published), delta)));
             }
@@ -267,6 +292,7 @@ async fn publish(
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt;
     use jackdaw_wire::metadata_record::{
         AbortTransactionRecord, BeginTransactionRecord, EndTransactionRecord, FeatureLevelRecord, TopicRecord,
     };
@@ -312,6 +338,28 @@ mod tests {
         }
         log.record(100, begin()).unwrap();
         assert!(log.record(101, begin()).is_err());
+    }
+
+    /// What was given before the question is in the answer, unless publishers are stuck with it.
+    #[tokio::test]
+    async fn who_asks_during_a_publication_gets_its_image() {
+        let image = |offset| {
+            let provenance = Provenance { offset, epoch: 1, append_time_ms: 0 };
+            Arc::new(MetadataImage { provenance, ..MetadataImage::default() })
+        };
+        let ((seen, images), (give, given)) = (watch::channel(image(4)), watch::channel(4));
+        let asked = || async { settled(&images, &given).await.provenance.offset };
+        assert_eq!(asked().await, 4);
+        give.send_replace(5);
+        let answer = asked();
+        tokio::pin!(answer);
+        assert_eq!((&mut answer).now_or_never(), None);
+        seen.send_replace(image(5));
+        assert_eq!(answer.await, 5);
+        give.send_replace(6);
+        assert_eq!(asked().await, 5, "publishers that never end");
+        drop(seen);
+        assert_eq!(asked().await, 5, "a loader that has stopped");
     }
 
     /// Whether a log is empty decides whether a new controller writes the bootstrap records.

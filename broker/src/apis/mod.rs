@@ -28,6 +28,7 @@ use tokio::sync::watch;
 use crate::config::Config;
 use crate::coordinators::groups::GroupCoordinators;
 use crate::dispatch::{RequestContext, Response, decode};
+use crate::loader;
 use crate::net::Handler;
 use crate::replicas::ReplicaManager;
 
@@ -52,6 +53,8 @@ pub struct Parts {
     pub config: Arc<Config>,
     pub cluster_id: String,
     pub image: watch::Receiver<Arc<MetadataImage>>,
+    /// The offset of the image that publishers were last given.
+    pub given: watch::Receiver<i64>,
     pub replicas: Arc<ReplicaManager>,
     pub groups: Arc<GroupCoordinators>,
     pub controller: Arc<dyn ControllerLink>,
@@ -132,6 +135,7 @@ impl Inner {
             ApiKey::ApiVersions => api_versions::answer(&context, body, &image),
             ApiKey::Metadata => {
                 let request = decode(&context, body)?;
+                let image = loader::settled(&self.parts.image, &self.parts.given).await;
                 Response::encode(&context, &self.metadata(&context, &image, &request))
             }
             ApiKey::DescribeCluster => {

@@ -539,6 +539,7 @@ impl Opening<'_> {
             config: Arc::clone(config),
             cluster_id: self.cluster_id.to_owned(),
             image: loader.images.clone(),
+            given: loader.given.clone(),
             replicas: Arc::clone(&replicas),
             groups: Arc::clone(&groups),
             controller: Arc::new(self.channel()),
