@@ -18,8 +18,10 @@ use crate::net::{ClientError, HostPort, Link, NodeClient, Resolver};
 
 /// How long one connect may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
-/// The pause after a connect that told nothing.
-const RETRY_PAUSE: Duration = Duration::from_millis(500);
+/// First and longest pause after a connect that told nothing. The first is short: a process that is being killed
+/// resets a connect or two before its port is closed.
+const RETRY_MIN: Duration = Duration::from_millis(10);
+const RETRY_MAX: Duration = Duration::from_millis(500);
 
 type Brokers = BTreeMap<i32, Arc<BrokerRegistration>>;
 
@@ -100,11 +102,12 @@ impl Drop for Watcher {
 /// Returns true once a connection stood, closed, and could not be made again because nobody listens.
 async fn until_gone(client: &NodeClient) -> bool {
     let mut stood = false;
+    let mut pause = RETRY_MIN;
     let mut link = client.link();
     loop {
         match client.connect(CONNECT_TIMEOUT).await {
             Ok(()) => {
-                stood = true;
+                (stood, pause) = (true, RETRY_MIN);
                 if link.wait_for(|link| *link != Link::Connected).await.is_err() {
                     return false;
                 }
@@ -114,7 +117,10 @@ async fn until_gone(client: &NodeClient) -> bool {
             {
                 return true;
             }
-            Err(_) => tokio::time::sleep(RETRY_PAUSE).await,
+            Err(_) => {
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(RETRY_MAX);
+            }
         }
     }
 }
