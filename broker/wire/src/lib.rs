@@ -17,6 +17,7 @@ pub mod metadata_record;
 pub mod record_codec;
 pub mod records;
 pub mod segment;
+pub mod transaction_record;
 pub mod types;
 pub mod validate;
 mod validate_cold;
