@@ -7,6 +7,9 @@ mod support;
 
 use jackdaw_broker::net::NodeClient;
 use jackdaw_wire::api::{self, Scope};
+use jackdaw_wire::messages::add_partitions_to_txn_request::{
+    AddPartitionsToTxnTopic, AddPartitionsToTxnTransaction,
+};
 use jackdaw_wire::messages::create_partitions_request::CreatePartitionsTopic;
 use jackdaw_wire::messages::create_topics_request::CreatableTopic;
 use jackdaw_wire::messages::delete_topics_request::DeleteTopicState;
@@ -287,6 +290,33 @@ async fn transaction_codes(client: &NodeClient, key: ApiKey, version: i16) -> Re
             let reply = ask(client, version, &request).await?;
             reply.topics.iter().map(|t| t.partitions[0].error_code).collect()
         }
+        ApiKey::AddPartitionsToTxn => {
+            let topics = ["t", "none"]
+                .map(|n| AddPartitionsToTxnTopic::default().with_name(name(n)).with_partitions(vec![0]));
+            if version >= 4 {
+                let transaction = AddPartitionsToTxnTransaction::default().with_topics(topics.to_vec());
+                let request = AddPartitionsToTxnRequest::default().with_transactions(vec![transaction]);
+                let reply = ask(client, version, &request).await?;
+                let results = &reply.results_by_transaction[0].topic_results;
+                return Ok(results.iter().map(|t| t.results_by_partition[0].partition_error_code).collect());
+            }
+            let request = AddPartitionsToTxnRequest::default().with_v3_and_below_topics(topics.to_vec());
+            let reply = ask(client, version, &request).await?;
+            let results = reply.results_by_topic_v3_and_below;
+            results.iter().map(|t| t.results_by_partition[0].partition_error_code).collect()
+        }
+        ApiKey::AddOffsetsToTxn => {
+            vec![ask(client, version, &AddOffsetsToTxnRequest::default()).await?.error_code]
+        }
+        ApiKey::EndTxn => vec![ask(client, version, &EndTxnRequest::default()).await?.error_code],
+        ApiKey::DescribeTransactions => {
+            let id = TransactionalId(StrBytes::from_static_str("x"));
+            let request = DescribeTransactionsRequest::default().with_transactional_ids(vec![id]);
+            ask(client, version, &request).await?.transaction_states.iter().map(|t| t.error_code).collect()
+        }
+        ApiKey::ListTransactions => {
+            vec![ask(client, version, &ListTransactionsRequest::default()).await?.error_code]
+        }
         other => panic!("{other:?} is advertised and not tried here"),
     })
 }
@@ -315,6 +345,10 @@ async fn every_version_of_every_api_is_answered() {
                 // No more partitions than there are.
                 ApiKey::CreatePartitions => &[37, 3],
                 ApiKey::DescribeConfigs => &[0, 0, 3],
+                // One that does not exist keeps the other out.
+                ApiKey::AddPartitionsToTxn => &[55, 3],
+                ApiKey::AddOffsetsToTxn | ApiKey::EndTxn => &[42],
+                ApiKey::DescribeTransactions => &[16],
                 ApiKey::FindCoordinator => &[15],
                 ApiKey::ApiVersions
                 | ApiKey::DescribeCluster
@@ -322,6 +356,7 @@ async fn every_version_of_every_api_is_answered() {
                 | ApiKey::DescribeLogDirs
                 | ApiKey::ListPartitionReassignments
                 | ApiKey::UpdateFeatures
+                | ApiKey::ListTransactions
                 | ApiKey::DescribeQuorum => &[0],
                 // Its leader is the preferred one.
                 ApiKey::ElectLeaders => &[84, 3],

@@ -27,6 +27,7 @@ use tokio::sync::watch;
 
 use crate::config::Config;
 use crate::coordinators::groups::GroupCoordinators;
+use crate::coordinators::transactions::{MarkerWriter, TransactionCoordinators};
 use crate::dispatch::{RequestContext, Response, decode};
 use crate::loader;
 use crate::net::Handler;
@@ -57,6 +58,8 @@ pub struct Parts {
     pub given: watch::Receiver<i64>,
     pub replicas: Arc<ReplicaManager>,
     pub groups: Arc<GroupCoordinators>,
+    pub transactions: Arc<TransactionCoordinators>,
+    pub markers: Arc<MarkerWriter>,
     pub controller: Arc<dyn ControllerLink>,
     /// This broker's epoch, -1 before it is registered.
     pub broker_epoch: Arc<std::sync::atomic::AtomicI64>,
@@ -152,22 +155,9 @@ impl Inner {
                 let request = decode(&context, body)?;
                 Response::encode(&context, &self.find_coordinators(&context, &image, &request))
             }
-            ApiKey::InitProducerId => {
-                let request = decode(&context, body)?;
-                Response::encode(&context, &self.init_producer_id(&request).await)
-            }
             ApiKey::Fetch => replicas.fetch(&context, decode(&context, body)?).await,
             ApiKey::ListOffsets => {
                 Response::encode(&context, &replicas.list_offsets(&context, decode(&context, body)?).await)
-            }
-            ApiKey::WriteTxnMarkers => {
-                let request = decode(&context, body)?;
-                let reply = transactions::write_markers(replicas, &self.parts.groups, request).await;
-                Response::encode(&context, &reply)
-            }
-            ApiKey::DescribeProducers => {
-                let reply = replicas.describe_producers(decode(&context, body)?).await;
-                Response::encode(&context, &reply)
             }
             ApiKey::OffsetForLeaderEpoch => {
                 let request = decode(&context, body)?;
@@ -192,17 +182,18 @@ impl Inner {
             ApiKey::DeleteRecords => {
                 Response::encode(&context, &replicas.delete_records(decode(&context, body)?).await)
             }
+            ApiKey::InitProducerId
+            | ApiKey::AddPartitionsToTxn
+            | ApiKey::AddOffsetsToTxn
+            | ApiKey::EndTxn
+            | ApiKey::WriteTxnMarkers
+            | ApiKey::DescribeProducers
+            | ApiKey::DescribeTransactions
+            | ApiKey::ListTransactions => self.transaction_api(key, &context, &image, body).await?,
             key if api::of(key).is_some_and(|row| row.forwarded) => {
                 forward::forward(&context, body, self.parts.controller.as_ref()).await
             }
             other => Response::Close(format!("{other:?} is advertised and not served")),
         })
-    }
-
-    async fn init_producer_id(&self, request: &InitProducerIdRequest) -> InitProducerIdResponse {
-        match producer_ids::check(request, self.parts.config.transactions.max_timeout_ms) {
-            Ok(()) => self.producer_ids.reply().await,
-            Err(code) => producer_ids::refusal(code),
-        }
     }
 }

@@ -1,5 +1,5 @@
 //! InitProducerId for idempotent producers: ids from blocks of 1,000 that the controller hands out
-//! (`RPCProducerIdManager`). Transactional ids have no coordinator here.
+//! (`RPCProducerIdManager`). Transactional ids get theirs from the same blocks, through their coordinator.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -18,8 +18,8 @@ use crate::errors;
 /// How long a producer's request waits for a new block before the producer is told to try again.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// `Err` is the code of the reply: what `TransactionCoordinator.handleInitProducerId` refuses before it would ask for
-/// an id, and what it says of a transactional id whose partition it does not lead.
+/// `Err` is the code of the reply: what `TransactionCoordinator.handleInitProducerId` refuses before it would look for
+/// the transaction.
 pub(super) fn check(request: &InitProducerIdRequest, max_timeout_ms: i32) -> Result<(), ErrorCode> {
     let has_id = *request.producer_id != -1;
     let has_epoch = request.producer_epoch != -1;
@@ -30,13 +30,17 @@ pub(super) fn check(request: &InitProducerIdRequest, max_timeout_ms: i32) -> Res
         Some(_) if request.transaction_timeout_ms <= 0 || request.transaction_timeout_ms > max_timeout_ms => {
             Err(ErrorCode::InvalidTransactionTimeout)
         }
-        Some(_) => Err(ErrorCode::NotCoordinator),
+        Some(_) => Ok(()),
     }
 }
 
-pub(super) fn refusal(code: ErrorCode) -> InitProducerIdResponse {
+fn refusal(code: ErrorCode) -> InitProducerIdResponse {
+    refusal_code(code.code())
+}
+
+pub(super) fn refusal_code(code: i16) -> InitProducerIdResponse {
     InitProducerIdResponse::default()
-        .with_error_code(code.code())
+        .with_error_code(code)
         .with_producer_id(ProducerId(-1))
         .with_producer_epoch(-1)
 }
@@ -62,14 +66,19 @@ impl ProducerIds {
 
     /// A new id, or the code that makes the producer try again.
     pub async fn reply(&self) -> InitProducerIdResponse {
-        match tokio::time::timeout(PATIENCE, self.next()).await {
-            Ok(Ok(id)) => {
+        match self.fresh().await {
+            Ok(id) => {
                 InitProducerIdResponse::default().with_producer_id(ProducerId(id)).with_producer_epoch(0)
             }
-            Ok(Err(code)) => refusal(code),
-            // As Kafka answers while its block is being fetched.
-            Err(_) => refusal(ErrorCode::CoordinatorLoadInProgress),
+            Err(code) => refusal(code),
         }
+    }
+
+    /// An id that nobody has, or the code that makes the producer try again.
+    pub async fn fresh(&self) -> Result<i64, ErrorCode> {
+        // As Kafka answers while its block is being fetched.
+        let late = Err(ErrorCode::CoordinatorLoadInProgress);
+        tokio::time::timeout(PATIENCE, self.next()).await.unwrap_or(late)
     }
 
     async fn next(&self) -> Result<i64, ErrorCode> {
@@ -133,7 +142,7 @@ mod tests {
             (transactional("", 1), Err(ErrorCode::InvalidRequest)),
             (transactional("t", 0), Err(ErrorCode::InvalidTransactionTimeout)),
             (transactional("t", 901), Err(ErrorCode::InvalidTransactionTimeout)),
-            (transactional("t", 900), Err(ErrorCode::NotCoordinator)),
+            (transactional("t", 900), Ok(())),
         ] {
             assert_eq!(check(&request, 900), expected, "{request:?}");
         }

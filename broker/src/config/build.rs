@@ -115,6 +115,10 @@ fn build(values: &mut Values) -> Option<Config> {
         transactions: TransactionsConfig {
             max_timeout_ms: values.number("transaction.max.timeout.ms"),
             partition_verification_enable: values.is_true("transaction.partition.verification.enable"),
+            id_expiration_ms: values.number("transactional.id.expiration.ms"),
+            load_buffer_bytes: values.number("transaction.state.log.load.buffer.size"),
+            abort_interval_ms: values.number("transaction.abort.timed.out.transaction.cleanup.interval.ms"),
+            expire_interval_ms: values.number("transaction.remove.expired.transaction.cleanup.interval.ms"),
         },
         producer_id_expiration_ms: values.number("producer.id.expiration.ms"),
         producer_id_expiration_check_interval_ms: values.number("producer.id.expiration.check.interval.ms"),

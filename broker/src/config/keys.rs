@@ -74,7 +74,6 @@ const FORMAT: &str = "Kafka ignores it since 3.0";
 const FETCHERS: &str = "one session per leader carries all partitions";
 const PURGATORY: &str = "answered requests leave nothing to be cleared away";
 const GROUPS: &str = "groups of the consumer protocol (KIP-848) are not served";
-const TXN: &str = "transactions are not served";
 const METRICS: &str = "metrics are not reported";
 const QUOTAS: &str = "quotas are not built";
 const TLS: &str = "TLS is not served";

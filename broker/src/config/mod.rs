@@ -216,6 +216,10 @@ pub struct GroupsConfig {
 pub struct TransactionsConfig {
     pub max_timeout_ms: i32,
     pub partition_verification_enable: bool,
+    pub id_expiration_ms: i32,
+    pub load_buffer_bytes: i32,
+    pub abort_interval_ms: i32,
+    pub expire_interval_ms: i32,
 }
 
 impl Config {

@@ -12,11 +12,12 @@
 //! replies and appends (asking other brokers) it says as [`Effect::Perform`]; whoever performs it reports back with
 //! [`Coordinators::tell`].
 //!
-//! But for [`groups`], nothing here knows what a group or a transaction is.
+//! But for [`groups`] and [`transactions`], nothing here knows what a group or a transaction is.
 
 pub mod groups;
 mod place;
 mod task;
+pub mod transactions;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, Ordering};
@@ -100,7 +101,7 @@ pub trait Machine: Send + 'static {
 
     /// The epoch that the machine leads its partition in: told before anything is loaded, and when it leads on in
     /// a later one.
-    fn leads(&mut self, _leader_epoch: i32) {}
+    fn leads(&mut self, _now: Now, _leader_epoch: i32) {}
     /// One record of the log, in order.
     fn load(&mut self, place: &Place, key: Option<Bytes>, value: Option<Bytes>) -> Result<(), LoadError>;
     /// A transaction marker in the log.

@@ -80,7 +80,7 @@ impl<M: Machine> Task<M> {
 
     fn tell_epoch(&mut self) {
         if let Some(epoch) = self.epoch() {
-            self.machine.leads(epoch);
+            self.machine.leads(self.shared.now(), epoch);
         }
     }
 

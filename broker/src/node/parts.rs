@@ -24,6 +24,7 @@ use crate::controller::{
     TopicSchema,
 };
 use crate::coordinators::groups::{self, GroupCoordinators};
+use crate::coordinators::transactions::{self, MarkerWriter, TransactionCoordinators};
 use crate::dispatch::Scope;
 use crate::lifecycle::{Lifecycle, LifecycleError, LifecycleOptions, register_controller};
 use crate::loader::{self, LoaderError, LoaderHandle, Publisher};
@@ -82,7 +83,7 @@ struct Face {
 struct Broker {
     lifecycle: Arc<Lifecycle>,
     replicas: Arc<ReplicaManager>,
-    groups: Arc<GroupCoordinators>,
+    coordinators: BrokerCoordinators,
     apis: Arc<BrokerApis>,
     server: Server,
     /// Bound, and accepting nothing before the broker is unfenced.
@@ -90,15 +91,19 @@ struct Broker {
 }
 
 /// Feeds images to the coordinators, after the replica manager has taken its roles from them.
-struct ToCoordinators {
+#[derive(Clone)]
+struct BrokerCoordinators {
     groups: Arc<GroupCoordinators>,
+    transactions: Arc<TransactionCoordinators>,
+    markers: Arc<MarkerWriter>,
 }
 
-impl Publisher for ToCoordinators {
+impl Publisher for BrokerCoordinators {
     fn publish<'a>(&'a self, image: &'a Arc<MetadataImage>, delta: &'a MetadataDelta) -> BoxFuture<'a, ()> {
         async move {
             self.groups.apply(image);
             self.groups.forget_deleted(delta);
+            self.transactions.apply(image);
         }
         .boxed()
     }
@@ -229,19 +234,17 @@ impl Node {
             true => Some(opening.replicas(data).await?),
             false => None,
         };
-        let groups =
-            replicas.as_ref().map(|replicas| Arc::new(groups::coordinators(&config, Arc::clone(replicas))));
+        let coordinators = replicas.as_ref().map(|replicas| opening.coordinators(replicas));
         let mut publishers: Vec<Arc<dyn Publisher>> =
             replicas.iter().map(|replicas| opening.publisher(replicas, &limits)).collect();
-        publishers
-            .extend(groups.iter().map(|groups| Arc::new(ToCoordinators { groups: Arc::clone(groups) }) as _));
+        publishers.extend(coordinators.iter().map(|coordinators| Arc::new(coordinators.clone()) as _));
         let (handle, events) = controller.unzip();
         let loader = loader::start(raft.clone(), events, publishers).await;
         let controller =
             handle.map(|handle| opening.serve_controller(handle, &loader, controller_ports, &limits));
         let broker = replicas
-            .zip(groups)
-            .map(|(replicas, groups)| opening.broker(replicas, groups, &loader, broker_ports, &limits));
+            .zip(coordinators)
+            .map(|(replicas, them)| opening.broker(replicas, them, &loader, broker_ports, &limits));
         Ok(Self { config, raft, loader, controller, broker, _dirs: held })
     }
 
@@ -318,7 +321,7 @@ impl Node {
 
 impl Broker {
     async fn stop(self, controlled: bool) {
-        let Self { lifecycle, replicas, groups, apis, server, waiting } = self;
+        let Self { lifecycle, replicas, coordinators, apis, server, waiting } = self;
         if controlled {
             let granted =
                 tokio::time::timeout(CONTROLLED_SHUTDOWN_PATIENCE, lifecycle.controlled_shutdown()).await;
@@ -331,7 +334,8 @@ impl Broker {
         }
         drop(waiting);
         // Members that wait for others are sent on their way, so that connections can close.
-        groups.shutdown().await;
+        coordinators.groups.shutdown().await;
+        coordinators.transactions.shutdown().await;
         server.close(CLOSE_PATIENCE).await;
         drop(apis);
         replicas.shutdown(lifecycle.broker_epoch()).await;
@@ -464,6 +468,18 @@ impl Opening<'_> {
         Ok(Arc::new(opened.map_err(|e| StartError::Task(e.to_string()))??))
     }
 
+    fn coordinators(&self, replicas: &Arc<ReplicaManager>) -> BrokerCoordinators {
+        let groups = Arc::new(groups::coordinators(self.config, Arc::clone(replicas)));
+        let markers = Arc::new(MarkerWriter { replicas: Arc::clone(replicas), groups: Arc::clone(&groups) });
+        let transactions = transactions::coordinators(
+            self.config,
+            self.resolver,
+            Arc::clone(replicas),
+            Arc::clone(&markers),
+        );
+        BrokerCoordinators { groups, transactions, markers }
+    }
+
     fn publisher(&self, replicas: &Arc<ReplicaManager>, limits: &Arc<Limits>) -> Arc<dyn Publisher> {
         let assignments =
             Assignments::start(self.config.node_id, Arc::clone(&self.broker_epoch), self.channel());
@@ -512,7 +528,7 @@ impl Opening<'_> {
     fn broker(
         &self,
         replicas: Arc<ReplicaManager>,
-        groups: Arc<GroupCoordinators>,
+        coordinators: BrokerCoordinators,
         loader: &LoaderHandle,
         ports: Vec<Bound>,
         limits: &Arc<Limits>,
@@ -541,11 +557,13 @@ impl Opening<'_> {
             image: loader.images.clone(),
             given: loader.given.clone(),
             replicas: Arc::clone(&replicas),
-            groups: Arc::clone(&groups),
+            groups: Arc::clone(&coordinators.groups),
+            transactions: Arc::clone(&coordinators.transactions),
+            markers: Arc::clone(&coordinators.markers),
             controller: Arc::new(self.channel()),
             broker_epoch: Arc::clone(&self.broker_epoch),
         }));
         let server = Server::new(config.node_id, Arc::clone(limits));
-        Broker { lifecycle, replicas, groups, apis, server, waiting: ports }
+        Broker { lifecycle, replicas, coordinators, apis, server, waiting: ports }
     }
 }

@@ -21,6 +21,7 @@ use super::shared::{Shared, TopicRef};
 
 /// The sequence of a control batch.
 const NO_SEQUENCE: i32 = -1;
+const UNKNOWN_TOPIC: &str = "This server does not host this topic-partition.";
 
 /// What became of a marker in each of its partitions, in the order asked.
 pub type MarkerResults = Vec<(TopicPartition, Option<ErrorCode>)>;
@@ -101,7 +102,7 @@ impl Shared {
             let refused = match topic_name::validate(&topic.name) {
                 Err(error) => Some((ErrorCode::InvalidTopicException, Some(error.to_string()))),
                 Ok(()) if image.topics.by_name(&topic.name).is_none() => {
-                    Some((ErrorCode::UnknownTopicOrPartition, None))
+                    Some((ErrorCode::UnknownTopicOrPartition, Some(UNKNOWN_TOPIC.to_owned())))
                 }
                 Ok(()) => None,
             };

@@ -161,6 +161,11 @@ impl ReplicaManager {
         Ok(Self { shared, previous_broker_epoch: agreed.unwrap_or(-1), directories_changed })
     }
 
+    /// The newest image that has come.
+    pub fn image(&self) -> Arc<MetadataImage> {
+        self.shared.image()
+    }
+
     /// This broker's id.
     pub fn node_id(&self) -> i32 {
         self.shared.options.node_id

@@ -130,9 +130,9 @@ apis! {
     21 DeleteRecords 0..=2 flexible 2 in BROKER built BROKER local;
     22 InitProducerId 0..=4 flexible 2 in BROKER built BROKER local;
     23 OffsetForLeaderEpoch 0..=4 flexible 4 in BROKER built BROKER local;
-    24 AddPartitionsToTxn 0..=4 flexible 3 in BROKER built NOWHERE local;
-    25 AddOffsetsToTxn 0..=3 flexible 3 in BROKER built NOWHERE local;
-    26 EndTxn 0..=3 flexible 3 in BROKER built NOWHERE local;
+    24 AddPartitionsToTxn 0..=4 flexible 3 in BROKER built BROKER local;
+    25 AddOffsetsToTxn 0..=3 flexible 3 in BROKER built BROKER local;
+    26 EndTxn 0..=3 flexible 3 in BROKER built BROKER local;
     27 WriteTxnMarkers 0..=1 flexible 1 in BROKER built BROKER local;
     28 TxnOffsetCommit 0..=3 flexible 3 in BROKER built BROKER local;
     29 DescribeAcls 0..=3 flexible 2 in BOTH built NOWHERE local;
@@ -171,8 +171,8 @@ apis! {
     62 BrokerRegistration 0..=3 flexible 0 in CONTROLLER built CONTROLLER local;
     63 BrokerHeartbeat 0..=1 flexible 0 in CONTROLLER built CONTROLLER local;
     64 UnregisterBroker 0..=0 flexible 0 in BOTH built BOTH forwarded;
-    65 DescribeTransactions 0..=0 flexible 0 in BROKER built NOWHERE local;
-    66 ListTransactions 0..=0 flexible 0 in BROKER built NOWHERE local;
+    65 DescribeTransactions 0..=0 flexible 0 in BROKER built BROKER local;
+    66 ListTransactions 0..=0 flexible 0 in BROKER built BROKER local;
     67 AllocateProducerIds 0..=0 flexible 0 in CONTROLLER built CONTROLLER forwarded;
     68 ConsumerGroupHeartbeat 0..=0 flexible 0 in BROKER built NOWHERE local;
     69 ConsumerGroupDescribe 0..=0 flexible 0 in NOWHERE built NOWHERE local;

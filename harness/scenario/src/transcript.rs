@@ -234,7 +234,8 @@ impl Teller<'_> {
                 let _ = writeln!(out, "{}{name}: {value:?}", "  ".repeat(depth));
                 continue;
             };
-            if *value != default_of(field) || NUMBERS.contains(&name.as_str()) {
+            let is_producer = name == "producer_id" && matches!(value, Value::Int(0..));
+            if *value != default_of(field) || is_producer || NUMBERS.contains(&name.as_str()) {
                 self.field(field, value, depth, out);
             }
         }
@@ -264,6 +265,13 @@ impl Teller<'_> {
                     }
                 }
                 _ => {
+                    let mut items: Vec<&Value> = items.iter().collect();
+                    if name == "partitions" && !self.ordered {
+                        items.sort_by_key(|item| match item {
+                            Value::Int(number) => *number,
+                            _ => i64::MAX,
+                        });
+                    }
                     let items: Vec<String> = items.iter().map(|item| self.scalar(name, item)).collect();
                     let _ = writeln!(out, "{pad}{name}: [{}]", items.join(", "));
                 }

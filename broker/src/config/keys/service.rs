@@ -55,13 +55,13 @@ keys! { SERVICE
         "Longest wait for the replicas of a committed offset."
     "offsets.commit.required.acks": Short = "-1", any, fixed, acts;
         "Acknowledgements that a committed offset needs."
-    "transactional.id.expiration.ms": Int = "604800000", at_least(1), fixed, no_effect(TXN);
+    "transactional.id.expiration.ms": Int = "604800000", at_least(1), fixed, acts;
         "Idle time after which a transactional id is forgotten."
     "transaction.max.timeout.ms": Int = "900000", at_least(1), fixed, acts;
         "Largest transaction timeout that a producer may ask for."
     "transaction.state.log.min.isr": Int = "2", at_least(1), fixed, acts;
         "min.insync.replicas of __transaction_state."
-    "transaction.state.log.load.buffer.size": Int = "5242880", at_least(1), fixed, no_effect(TXN);
+    "transaction.state.log.load.buffer.size": Int = "5242880", at_least(1), fixed, acts;
         "Bytes read at a time when transactions are loaded."
     "transaction.state.log.replication.factor": Short = "3", at_least(1), fixed, acts;
         "Replicas of __transaction_state; its creation fails while there are fewer brokers."
@@ -69,9 +69,9 @@ keys! { SERVICE
         "Partitions of __transaction_state; not to be changed afterwards."
     "transaction.state.log.segment.bytes": Int = "104857600", at_least(1), fixed, acts;
         "Segment size of __transaction_state."
-    "transaction.abort.timed.out.transaction.cleanup.interval.ms": Int = "10000", at_least(1), fixed, no_effect(TXN);
+    "transaction.abort.timed.out.transaction.cleanup.interval.ms": Int = "10000", at_least(1), fixed, acts;
         "Pause between looks for timed-out transactions."
-    "transaction.remove.expired.transaction.cleanup.interval.ms": Int = "3600000", at_least(1), fixed, no_effect(TXN);
+    "transaction.remove.expired.transaction.cleanup.interval.ms": Int = "3600000", at_least(1), fixed, acts;
         "Pause between looks for expired transactional ids."
     "transaction.partition.verification.enable": Bool = "true", any, dynamic, acts;
         "Whether a partition is checked to be part of a transaction before it is written."
