@@ -95,6 +95,11 @@ impl Naming {
         Naming { now_ms, texts, ..Naming::default() }
     }
 
+    /// Zero is the first id that is given out, and what stands where there is no producer.
+    fn has_producer(&self, id: &Value) -> bool {
+        matches!(id, Value::Int(id) if self.producers.contains(id))
+    }
+
     /// Keeps the ids of topics that a reply names.
     pub fn learn(&mut self, value: &Value) {
         let name = value.get("name").or(value.get("topic")).and_then(Value::str);
@@ -226,6 +231,7 @@ impl Teller<'_> {
 
     fn fields(&mut self, fields: &[Field], value: &Value, depth: usize, out: &mut String) {
         let Value::Struct(values) = value else { return };
+        let has_failed = values.iter().any(|(name, code)| name == "error_code" && *code != Value::Int(0));
         for (name, value) in values {
             if self.redact.contains(name) {
                 continue;
@@ -234,7 +240,7 @@ impl Teller<'_> {
                 let _ = writeln!(out, "{}{name}: {value:?}", "  ".repeat(depth));
                 continue;
             };
-            let is_producer = name == "producer_id" && matches!(value, Value::Int(0..));
+            let is_producer = name == "producer_id" && !has_failed && self.naming.has_producer(value);
             if *value != default_of(field) || is_producer || NUMBERS.contains(&name.as_str()) {
                 self.field(field, value, depth, out);
             }
