@@ -63,8 +63,7 @@ pub async fn settled(
     // Neither a loader that has stopped nor one that takes too long can keep what is known from being told.
     let is_seen = |image: &Arc<MetadataImage>| image.provenance.offset >= offset;
     let _ = tokio::time::timeout(SETTLING, images.wait_for(is_seen)).await;
-    let image = Arc::clone(&images.borrow());
-    image
+    Arc::clone(&images.borrow())
 }
 
 /// Starts to follow the log. On a controller, `controller` hears of commits and leaders in log order, and without
