@@ -21,7 +21,7 @@ fn levels_change_only_where_every_node_can_follow() {
             .with_min_supported_version(1)
             .with_max_supported_version(max);
         ControllerRegistrationRequest::default()
-            .with_controller_id(controller.into())
+            .with_controller_id(controller)
             .with_features(vec![feature])
     };
     let mut log = String::new();
