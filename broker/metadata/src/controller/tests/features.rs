@@ -20,9 +20,7 @@ fn levels_change_only_where_every_node_can_follow() {
             .with_name(text("metadata.version"))
             .with_min_supported_version(1)
             .with_max_supported_version(max);
-        ControllerRegistrationRequest::default()
-            .with_controller_id(controller)
-            .with_features(vec![feature])
+        ControllerRegistrationRequest::default().with_controller_id(controller).with_features(vec![feature])
     };
     let mut log = String::new();
     let mut ask = |cluster: &mut Cluster, what: &str, request: Request| {
