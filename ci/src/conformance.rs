@@ -8,15 +8,21 @@ use std::io::{BufRead as _, BufReader};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
+/// Clusters at a time. A cluster at rest costs next to nothing, and scenarios wait more than they work.
+const JOBS: &str = "3";
+
 /// What containers could change: names, addresses and ports; signals and exit codes; volumes.
 const ON_DOCKER: &[&str] = &[
+    "api-versions-on-the-client-listener",
     "controlled-shutdown-moves-leaders-first",
     "describe-cluster",
     "leader-failover",
     "metadata-shows-the-listener-that-was-asked",
     "produce-codecs",
     "quorum-described",
+    "restart-clean",
     "restart-unclean",
+    "start-refused-by-a-bad-number",
     "topic-create-defaults",
 ];
 
@@ -31,6 +37,11 @@ const ON_REFERENCE: &[&str] = &[
     "produce-sequences",
     "topic-create-refusals",
 ];
+
+/// All scenarios on Jackdaw, as processes.
+pub fn processes() -> Outcome {
+    run("processes", &["--runtime", "process", "--jobs", JOBS], &[])
+}
 
 /// Some on a Docker engine.
 pub fn docker() -> Outcome {

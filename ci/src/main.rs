@@ -67,6 +67,12 @@ const STEPS: &[Step] = &[
         run: conformance::differences,
     },
     Step {
+        name: "conformance",
+        size: Size::Always,
+        why: "every scenario is answered as Apache Kafka 3.7.0 answered it",
+        run: conformance::processes,
+    },
+    Step {
         name: "conformance-docker",
         size: Size::Landing,
         why: "so are some on a Docker engine",
