@@ -317,6 +317,83 @@ async fn transaction_codes(client: &NodeClient, key: ApiKey, version: i16) -> Re
         ApiKey::ListTransactions => {
             vec![ask(client, version, &ListTransactionsRequest::default()).await?.error_code]
         }
+        key => group_codes(client, key, version).await?,
+    })
+}
+
+/// What members of groups ask for; nobody coordinates any here.
+async fn group_codes(client: &NodeClient, key: ApiKey, version: i16) -> Result<Vec<i16>, String> {
+    let (text, group) = (StrBytes::from_static_str, GroupId(StrBytes::from_static_str("g")));
+    Ok(match key {
+        ApiKey::OffsetCommit => {
+            let partition = offset_commit_request::OffsetCommitRequestPartition::default();
+            let topics = ["t", "none"].map(|n| {
+                offset_commit_request::OffsetCommitRequestTopic::default()
+                    .with_name(name(n))
+                    .with_partitions(vec![partition.clone()])
+            });
+            let request = OffsetCommitRequest::default().with_group_id(group).with_topics(topics.to_vec());
+            ask(client, version, &request).await?.topics.iter().map(|t| t.partitions[0].error_code).collect()
+        }
+        ApiKey::TxnOffsetCommit => {
+            let partition = txn_offset_commit_request::TxnOffsetCommitRequestPartition::default();
+            let topics = ["t", "none"].map(|n| {
+                txn_offset_commit_request::TxnOffsetCommitRequestTopic::default()
+                    .with_name(name(n))
+                    .with_partitions(vec![partition.clone()])
+            });
+            let request = TxnOffsetCommitRequest::default().with_group_id(group).with_topics(topics.to_vec());
+            ask(client, version, &request).await?.topics.iter().map(|t| t.partitions[0].error_code).collect()
+        }
+        ApiKey::OffsetFetch if version >= 8 => {
+            let asked = offset_fetch_request::OffsetFetchRequestGroup::default().with_group_id(group);
+            let request = OffsetFetchRequest::default().with_groups(vec![asked]);
+            ask(client, version, &request).await?.groups.iter().map(|g| g.error_code).collect()
+        }
+        ApiKey::OffsetFetch => {
+            let topic = offset_fetch_request::OffsetFetchRequestTopic::default()
+                .with_name(name("t"))
+                .with_partition_indexes(vec![0]);
+            let request = OffsetFetchRequest::default().with_group_id(group).with_topics(Some(vec![topic]));
+            let reply = ask(client, version, &request).await?;
+            let partitions = reply.topics.iter().flat_map(|t| &t.partitions).map(|p| p.error_code);
+            partitions.chain((version >= 2).then_some(reply.error_code)).collect()
+        }
+        ApiKey::JoinGroup => {
+            let request = JoinGroupRequest::default().with_group_id(group);
+            vec![ask(client, version, &request).await?.error_code]
+        }
+        ApiKey::SyncGroup => {
+            let named = |n| (version >= 5).then(|| text(n));
+            let request = SyncGroupRequest::default()
+                .with_group_id(group)
+                .with_protocol_type(named("consumer"))
+                .with_protocol_name(named("range"));
+            vec![ask(client, version, &request).await?.error_code]
+        }
+        ApiKey::Heartbeat => {
+            let request = HeartbeatRequest::default().with_group_id(group);
+            vec![ask(client, version, &request).await?.error_code]
+        }
+        ApiKey::LeaveGroup => {
+            let request = LeaveGroupRequest::default().with_group_id(group);
+            vec![ask(client, version, &request).await?.error_code]
+        }
+        ApiKey::DescribeGroups => {
+            let request = DescribeGroupsRequest::default().with_groups(vec![group]);
+            ask(client, version, &request).await?.groups.iter().map(|g| g.error_code).collect()
+        }
+        ApiKey::ListGroups => {
+            vec![ask(client, version, &ListGroupsRequest::default()).await?.error_code]
+        }
+        ApiKey::DeleteGroups => {
+            let request = DeleteGroupsRequest::default().with_groups_names(vec![group]);
+            ask(client, version, &request).await?.results.iter().map(|r| r.error_code).collect()
+        }
+        ApiKey::OffsetDelete => {
+            let request = OffsetDeleteRequest::default().with_group_id(group);
+            vec![ask(client, version, &request).await?.error_code]
+        }
         other => panic!("{other:?} is advertised and not tried here"),
     })
 }
@@ -361,6 +438,21 @@ async fn every_version_of_every_api_is_answered() {
                 // Its leader is the preferred one.
                 ApiKey::ElectLeaders => &[84, 3],
                 ApiKey::UnregisterBroker => &[102],
+                // What lies in ZooKeeper.
+                ApiKey::OffsetCommit if version == 0 => &[35, 35],
+                ApiKey::OffsetFetch if version == 0 => &[35],
+                // It has no word for it.
+                ApiKey::OffsetFetch if version == 1 => &[],
+                ApiKey::OffsetCommit | ApiKey::TxnOffsetCommit => &[16, 3],
+                ApiKey::ListGroups => &[0],
+                ApiKey::JoinGroup
+                | ApiKey::SyncGroup
+                | ApiKey::Heartbeat
+                | ApiKey::LeaveGroup
+                | ApiKey::OffsetFetch
+                | ApiKey::DescribeGroups
+                | ApiKey::DeleteGroups
+                | ApiKey::OffsetDelete => &[16],
                 _ => &[0, 3],
             };
             if told.as_deref() != Ok(expected) {

@@ -28,6 +28,7 @@ use jackdaw_wire::types::random_uuid;
 use jackdaw_wire::{ErrorCode, TopicPartition};
 
 use super::{Inner, operations};
+use crate::coordinators::NotHere;
 use crate::coordinators::groups::GroupRequest;
 use crate::dispatch::{RequestContext, Response, decode};
 
@@ -245,10 +246,20 @@ impl Inner {
         group: &str,
         request: TxnOffsetCommitRequest,
     ) -> Result<Reply, Response> {
-        let partition = TopicPartition::new(GROUP_METADATA_TOPIC, self.parts.groups.partition_of(group));
+        let index = self.parts.groups.partition_of(group);
+        let here = self.parts.groups.check(index).map_err(NotHere::code);
+        let partition = TopicPartition::new(GROUP_METADATA_TOPIC, index);
         let (id, producer_id) = (&request.transactional_id, *request.producer_id);
-        let verified =
-            self.parts.replicas.verify_transaction(&partition, id, producer_id, request.producer_epoch).await;
+        let verified = match here {
+            // One without a name is refused further on.
+            _ if group.is_empty() => Ok(None),
+            // Nobody is asked about a group that is not coordinated here.
+            Err(error) => Err(error),
+            Ok(()) => {
+                let epoch = request.producer_epoch;
+                self.parts.replicas.verify_transaction(&partition, id, producer_id, epoch).await
+            }
+        };
         let request = Request::TxnCommit(request);
         match verified {
             Ok(guard) => self.ask_group_guarded(group, GroupRequest { request, guard }).await,

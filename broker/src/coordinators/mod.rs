@@ -281,6 +281,11 @@ impl<M: Machine> Coordinators<M> {
         }
     }
 
+    /// Whether a partition's machine takes requests now.
+    pub fn check(&self, partition: i32) -> Result<(), NotHere> {
+        self.enter(partition).map(drop)
+    }
+
     /// Asks a partition's machine. None where the node stops before there is an answer.
     ///
     /// # Errors
