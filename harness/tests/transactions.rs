@@ -120,7 +120,10 @@ fn committed(cluster: &Cluster) -> BTreeMap<usize, usize> {
 fn cluster() -> Cluster {
     let cluster = Cluster::up(&[
         "KAFKA_CFG_TRANSACTION_STATE_LOG_NUM_PARTITIONS=3",
+        "KAFKA_CFG_TRANSACTION_STATE_LOG_REPLICATION_FACTOR=3",
+        "KAFKA_CFG_TRANSACTION_STATE_LOG_MIN_ISR=2",
         "KAFKA_CFG_OFFSETS_TOPIC_NUM_PARTITIONS=3",
+        "KAFKA_CFG_OFFSETS_TOPIC_REPLICATION_FACTOR=3",
         "KAFKA_CFG_MIN_INSYNC_REPLICAS=2",
     ]);
     create_topics(&cluster);
