@@ -6,7 +6,7 @@ use jackdaw_scenario::fixture::{Fixture, REFERENCE};
 use jackdaw_scenario::run::Section;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 /// Scenarios and recordings of a test's own. Whatever a run leaves behind lies in there too.
 struct Rooms(tempfile::TempDir);
@@ -41,25 +41,33 @@ impl Rooms {
         self.write(&format!("fixtures/{name}.snap"), &fixture.to_text(name));
     }
 
-    /// Exit code, and everything that was said.
-    fn run(&self, words: &[&str]) -> (Option<i32>, String) {
-        let output = Command::new(env!("CARGO_BIN_EXE_jackdaw"))
+    fn command(&self, words: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_jackdaw"));
+        command
             .args(["--runtime", "process", "conformance", "--fixtures", "fixtures"])
             .args(words)
             .current_dir(self.0.path())
             .env("TMPDIR", self.0.path())
-            .env("CI", "")
-            .output()
-            .unwrap();
+            .env("CI", "");
+        command
+    }
+
+    /// Exit code, and everything that was said.
+    fn run(&self, words: &[&str]) -> (Option<i32>, String) {
+        let output = self.command(words).output().unwrap();
         let said = [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap()).concat();
         (output.status.code(), said)
     }
 
+    /// Folders of clusters.
+    fn folders(&self) -> Vec<PathBuf> {
+        let entries = fs::read_dir(self.0.path()).unwrap().map(|entry| entry.unwrap().path());
+        entries.filter(|path| path.to_string_lossy().contains("jackdaw-scenario-")).collect()
+    }
+
     /// The one kept folder of a cluster.
     fn kept(&self) -> PathBuf {
-        let entries = fs::read_dir(self.0.path()).unwrap().map(|entry| entry.unwrap().path());
-        let is_kept = |path: &PathBuf| path.to_string_lossy().contains("jackdaw-scenario-");
-        let kept: Vec<PathBuf> = entries.filter(is_kept).collect();
+        let kept = self.folders();
         assert_eq!(kept.len(), 1, "{kept:?}");
         kept.into_iter().next().unwrap()
     }
@@ -133,6 +141,23 @@ fn a_wait_in_vain_names_its_step_and_leaves_only_logs() {
     assert!(log_of(&folder).contains("Kafka Server started"), "{}", log_of(&folder));
     let report = fs::read_to_string(rooms.0.path().join("report.xml")).unwrap();
     assert!(report.contains("failures=\"1\"") && report.contains("not within 1 s"), "{report}");
+    rooms.is_quiet();
+}
+
+#[test]
+fn a_run_that_is_ended_takes_its_clusters_down() {
+    let rooms = Rooms::new();
+    rooms.recorded("long", "", "  - await: topic t is there\n    within: 600\n");
+    let mut run = rooms.command(&["long"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    // Ended while the cluster comes up, or just after.
+    while rooms.folders().is_empty() {
+        assert!(run.try_wait().unwrap().is_none(), "it ended by itself");
+        std::thread::yield_now();
+    }
+    let id = rustix::process::Pid::from_child(&run);
+    rustix::process::kill_process(id, rustix::process::Signal::TERM).unwrap();
+    assert_eq!(run.wait().unwrap().code(), Some(130));
+    assert!(rooms.folders().is_empty(), "{:?}", rooms.folders());
     rooms.is_quiet();
 }
 

@@ -11,7 +11,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
@@ -130,23 +130,66 @@ pub struct Project {
 
 static NUMBER: AtomicU32 = AtomicU32::new(1);
 
-/// Projects that are up, for [`take_all_down`].
-static LIVE: Mutex<Vec<(Means, PathBuf)>> = Mutex::new(Vec::new());
+/// What [`take_all_down`] has to know of the run.
+#[derive(Debug)]
+struct Live {
+    /// Projects that are up, or coming up.
+    projects: Vec<(Means, PathBuf)>,
+    /// Commands of scenarios that are under way.
+    commands: usize,
+    /// Nothing is begun any more, and what is up belongs to whoever ends the run.
+    is_ending: bool,
+}
 
-fn live() -> MutexGuard<'static, Vec<(Means, PathBuf)>> {
+static LIVE: Mutex<Live> = Mutex::new(Live { projects: Vec::new(), commands: 0, is_ending: false });
+static COMMAND_DONE: Condvar = Condvar::new();
+
+fn live() -> MutexGuard<'static, Live> {
     LIVE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Takes down every cluster that is up: for whoever has to end at once.
+const DOWN: [&str; 4] = ["down", "-v", "-t", "1"];
+
+/// Takes down every cluster that is up: for whoever has to end at once. A command that is under way is waited for,
+/// as it may be the one that brings a cluster up; scenarios get no further.
 pub fn take_all_down() {
-    for (means, root) in std::mem::take(&mut *live()) {
+    let mut live = live();
+    live.is_ending = true;
+    while live.commands > 0 {
+        live = COMMAND_DONE.wait(live).unwrap_or_else(PoisonError::into_inner);
+    }
+    let projects = std::mem::take(&mut live.projects);
+    drop(live);
+    for (means, root) in projects {
         // There is nobody left to tell.
-        let _ = output(&means, &root, &["down", "-v", "-t", "1"]);
+        let _ = command(&means, &root, &DOWN);
+        let _ = std::fs::remove_dir_all(&root);
     }
 }
 
-/// Runs the command line in a project's folder.
+/// Returns unless the run is being ended elsewhere, which ends the process.
+pub fn unless_ending() {
+    while live().is_ending {
+        std::thread::park();
+    }
+}
+
+/// Runs the command line in a project's folder, on behalf of a scenario.
 fn output(means: &Means, root: &Path, words: &[&str]) -> Done<Output> {
+    {
+        let mut live = live();
+        if live.is_ending {
+            return Err(Trouble("the run is being ended".into()));
+        }
+        live.commands += 1;
+    }
+    let done = command(means, root, words);
+    live().commands -= 1;
+    COMMAND_DONE.notify_all();
+    done
+}
+
+fn command(means: &Means, root: &Path, words: &[&str]) -> Done<Output> {
     let mut command = Command::new(&means.program);
     if let Some(runtime) = &means.runtime {
         command.args(["--runtime", runtime]);
@@ -168,7 +211,7 @@ impl Project {
     /// What the command line said, and where the logs are kept.
     pub fn up(shape: &Shape, means: &Means) -> Result<Self, (Trouble, String)> {
         let mut project = Self::prepare(shape, means).map_err(|trouble| (trouble, String::new()))?;
-        live().push((project.means.clone(), project.root.clone()));
+        live().projects.push((project.means.clone(), project.root.clone()));
         let mode = if shape.started { ["up", "-d"] } else { ["up", "--no-start"] };
         match project.up_with(&mode) {
             Ok(_) => Ok(project),
@@ -265,10 +308,17 @@ impl Project {
 
 impl Drop for Project {
     fn drop(&mut self) {
-        if let Err(trouble) = self.run(&["down", "-v", "-t", "1"]) {
+        let done = self.run(&DOWN);
+        let mut live = live();
+        if live.is_ending {
+            // `take_all_down` needs the folder, and removes it.
+            self.folder.take().map(TempDir::keep);
+            return;
+        }
+        live.projects.retain(|(_, root)| *root != self.root);
+        if let Err(trouble) = done {
             eprintln!("{trouble}");
         }
-        live().retain(|(_, root)| *root != self.root);
     }
 }
 

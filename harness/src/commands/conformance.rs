@@ -8,7 +8,7 @@ use crate::terminal::{Terminal, result};
 use jackdaw_runtime::clock;
 use jackdaw_runtime::process::reference::Release;
 use jackdaw_runtime::runtime::RuntimeError;
-use jackdaw_scenario::cluster::{self, Means, take_all_down};
+use jackdaw_scenario::cluster::{self, Means, take_all_down, unless_ending};
 use jackdaw_scenario::compare::compare;
 use jackdaw_scenario::fixture::{Fixture, REFERENCE, Unfit};
 use jackdaw_scenario::junit::{Case, Ended, report};
@@ -150,6 +150,7 @@ pub fn run(global: &Global, wanted: &Conformance, terminal: Terminal) -> Result 
         }
         cases.push(Case { name: outcome.name, took: outcome.took, ended: failure.into() });
     });
+    unless_ending();
     let without_run = |(name, why)| Case { name, took: Duration::ZERO, ended: Ended::Skipped(why) };
     cases.extend(skipped.into_iter().map(without_run));
     cases.sort_by(|a, b| a.name.cmp(&b.name));
@@ -226,6 +227,7 @@ pub fn record(global: &Global, wanted: &Record, terminal: Terminal) -> Result {
             trouble.push(outcome.name.clone());
         }
     });
+    unless_ending();
     result(&format!("{} of {} scenarios recorded", scenarios.len() - trouble.len(), scenarios.len()));
     Ok(if trouble.is_empty() { Exit::Done } else { Exit::Failed })
 }
