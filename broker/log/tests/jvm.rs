@@ -142,7 +142,10 @@ fn kafkas_own_tool_reads_what_compaction_left() {
     log.log.close_clean().unwrap();
     let folder = log.folder();
     let (said, complained) = dump(&libs, &files_of(&folder, ".log"), &["--deep-iteration"]);
-    assert_eq!(complained, "");
+    // The tool says so of every log with holes, and holes are what compaction is for.
+    let is_of_holes =
+        |line: &str| line.starts_with("Non-consecutive offsets in ") || line.contains(" is followed by ");
+    assert!(complained.lines().all(is_of_holes), "{complained}");
     assert!(said.contains("isvalid: true") && !said.contains("isvalid: false"), "{said}");
     assert!(said.contains("deleteHorizonMs: OptionalLong["), "{said}");
     let indexes: Vec<PathBuf> =

@@ -3,10 +3,11 @@
 
 use crate::dump;
 use crate::model::{Act, Listener, Provider, Role, Shape};
+use crate::ports::free_ports;
 use serde_json::Value as Json;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -225,7 +226,8 @@ impl Project {
     fn prepare(shape: &Shape, means: &Means) -> Done<Self> {
         let io = |error: std::io::Error| Trouble(format!("a folder for a cluster: {error}"));
         let folder = tempfile::Builder::new().prefix("jackdaw-scenario-").tempdir().map_err(io)?;
-        let ports = free_ports(&shape.nodes.keys().copied().collect::<Vec<_>>()).map_err(io)?;
+        let free = free_ports(shape.nodes.len()).map_err(io)?;
+        let ports: BTreeMap<i32, u16> = shape.nodes.keys().copied().zip(free).collect();
         let root = folder.path().to_owned();
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let name = format!("scenario-{}-{number}", std::process::id());
@@ -448,15 +450,6 @@ impl Cluster for Project {
         };
         dump::read(&self.root.join(format!("data{node}")), both)
     }
-}
-
-/// Ports that were free a moment ago: all are held while the others are chosen.
-fn free_ports(nodes: &[i32]) -> std::io::Result<BTreeMap<i32, u16>> {
-    let held: Vec<(i32, TcpListener)> = nodes
-        .iter()
-        .map(|node| Ok((*node, TcpListener::bind("127.0.0.1:0")?)))
-        .collect::<std::io::Result<_>>()?;
-    held.iter().map(|(node, listener)| Ok((*node, listener.local_addr()?.port()))).collect()
 }
 
 /// A plain `server.properties` of one node, with settings over it.

@@ -13,6 +13,7 @@ pub mod fixture;
 pub mod junit;
 pub mod model;
 mod parse;
+pub mod ports;
 pub mod records;
 pub mod run;
 pub mod schema;

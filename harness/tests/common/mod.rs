@@ -7,7 +7,6 @@
 #![allow(clippy::unwrap_used, reason = "a panic in a test helper is the failure report")]
 
 use std::io::Write as _;
-use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Command, Output};
 use tempfile::TempDir;
@@ -27,7 +26,7 @@ impl Cluster {
 
     /// The same on a runtime of choice.
     pub fn up_on(runtime: &'static str, extra_environment: &[&str]) -> Self {
-        let ports = free_ports(3);
+        let ports = jackdaw_scenario::ports::free_ports(3).unwrap();
         let folder = tempfile::Builder::new().prefix("jackdaw-test-").tempdir().unwrap();
         std::fs::write(folder.path().join("compose.yml"), compose_text(&ports, extra_environment)).unwrap();
         let cluster = Self { folder, ports, runtime };
@@ -101,12 +100,6 @@ pub fn engine_answers(test: &str) -> bool {
         let _ = writeln!(std::io::stderr(), "skipped: {test}: no Docker engine answers");
     }
     answers
-}
-
-/// Ports that were free a moment ago: all are held while the others are chosen.
-pub fn free_ports(count: usize) -> Vec<u16> {
-    let held: Vec<TcpListener> = (0..count).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
-    held.iter().map(|listener| listener.local_addr().unwrap().port()).collect()
 }
 
 fn compose_text(ports: &[u16], extra_environment: &[&str]) -> String {

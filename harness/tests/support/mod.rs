@@ -2,7 +2,6 @@
 
 use serde_json::Value;
 use std::fs;
-use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
@@ -28,17 +27,16 @@ pub struct Project {
     pub ports: [u16; 2],
 }
 
-/// A port that is free now.
-pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+/// Host ports for two services.
+fn free_ports() -> [u16; 2] {
+    jackdaw_scenario::ports::free_ports(2).unwrap().try_into().unwrap()
 }
 
 impl Project {
     /// Two nodes `one` and `two` whose program is a stand-in that only runs.
     pub fn of_stand_ins(name: &str, restart: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let project =
-            Project { folder, name: format!("jd-{name}"), stand_in: true, ports: [free_port(), free_port()] };
+        let project = Project { folder, name: format!("jd-{name}"), stand_in: true, ports: free_ports() };
         let script = project.path("stand-in");
         fs::write(&script, STAND_IN).unwrap();
         fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
@@ -49,7 +47,7 @@ impl Project {
     /// The same two nodes as real brokers.
     pub fn of_brokers(name: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let ports = [free_port(), free_port()];
+        let ports = free_ports();
         let project = Project { folder, name: format!("jd-{name}"), stand_in: false, ports };
         project.write("unless-stopped", "");
         project
