@@ -133,10 +133,13 @@ fn attached_up_shows_logs_and_stops_on_ctrl_c() {
     let project = Project::of_stand_ins("attached", "unless-stopped");
     let mut up =
         project.command("up --no-wait").stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-    let lines = BufReader::new(up.stdout.take().unwrap()).lines().map_while(Result::ok);
-    let shown: Vec<String> = lines.take_while(|line| !line.contains("two-1  | standing in")).collect();
+    let mut lines = BufReader::new(up.stdout.take().unwrap()).lines().map_while(Result::ok);
+    let shown: Vec<String> =
+        lines.by_ref().take_while(|line| !line.contains("two-1  | standing in")).collect();
     assert!(shown.iter().all(|line| !line.contains('\u{1b}')), "no colours in a pipe: {shown:?}");
     signal(i32::try_from(up.id()).unwrap(), Signal::INT);
+    // Read to its end: who prints into a closed pipe ends at once.
+    lines.for_each(drop);
     assert_eq!(up.wait().unwrap().code(), Some(130));
     for service in ["one", "two"] {
         assert_eq!(project.instance(service)["State"], "exited", "stopped by hand, so it stays down");
