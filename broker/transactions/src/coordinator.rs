@@ -206,6 +206,7 @@ impl Coordinator {
             State::PrepareAbort | State::PrepareCommit => Err(ErrorCode::ConcurrentTransactions),
             // The producer that has it is shut out, and whoever asks comes again.
             State::Ongoing => return self.fence(now, token, &id),
+            state if !state.may_be_written() => Err(ErrorCode::UnknownServerError),
             _ => {
                 let epoch = transaction.producer_epoch;
                 if is_exhausted(epoch) && expected.is_none_or(|(_, expected)| expected == epoch) {
@@ -244,6 +245,9 @@ impl Coordinator {
         };
         if transaction.pending.is_some() || transaction.state.is_prepared() {
             return self.fail(token, ErrorCode::ConcurrentTransactions);
+        }
+        if !transaction.state.may_be_written() {
+            return self.fail(token, ErrorCode::UnknownServerError);
         }
         if transaction.state == State::Ongoing && partitions.is_subset(&transaction.partitions) {
             return self.reply(token, Reply::Done);

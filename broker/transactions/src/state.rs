@@ -65,6 +65,12 @@ impl State {
         Self::ALL.into_iter().find(|state| state.name() == name)
     }
 
+    /// Whether a log may tell of it. One that tells of another was written by no Kafka, whose coordinator then fails
+    /// with an exception at each request for the id.
+    pub(crate) fn may_be_written(self) -> bool {
+        !matches!(self, State::Dead | State::PrepareEpochFence)
+    }
+
     /// Whether an id may expire in it.
     pub(crate) fn may_expire(self) -> bool {
         matches!(self, State::Empty | State::CompleteCommit | State::CompleteAbort)

@@ -32,7 +32,7 @@ impl Coordinator {
         let is_late = |transaction: &crate::transaction::Transaction| {
             transaction.pending.is_none()
                 && transaction.state == State::Ongoing
-                && transaction.start_ms + i64::from(transaction.timeout_ms) < now.wall_ms
+                && transaction.start_ms.saturating_add(i64::from(transaction.timeout_ms)) < now.wall_ms
         };
         let late: Vec<String> =
             self.transactions.iter().filter(|(_, t)| is_late(t)).map(|(id, _)| id.clone()).collect();

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use jackdaw_transactions::{
     AppendFailure, Coordinator, Effect, MarkerOutcome, Markers, Now, Reply, Request, Settings, State,
 };
+use jackdaw_wire::transaction_record::{TransactionLogKey, TransactionLogValue};
 use jackdaw_wire::{ErrorCode, TopicPartition};
 
 const SETTINGS: Settings = Settings {
@@ -412,6 +413,61 @@ fn what_cannot_be_is_refused() {
     assert_eq!(b.add((1, 0), &[0]), refused(ErrorCode::InvalidProducerIdMapping));
     b.coordinator.resign();
     assert_eq!(b.ask(init(ID, 1)), refused(ErrorCode::NotCoordinator));
+}
+
+/// A value of `__transaction_state` as a damaged log might have it.
+fn stored(state: State, start_ms: i64) -> Bytes {
+    let value = TransactionLogValue {
+        producer_id: 1,
+        transaction_timeout_ms: i32::MAX,
+        transaction_status: state.id(),
+        transaction_partitions: Some(Vec::new()),
+        transaction_last_update_timestamp_ms: i64::MIN,
+        transaction_start_timestamp_ms: start_ms,
+        ..TransactionLogValue::default()
+    };
+    value.encode().unwrap()
+}
+
+#[test]
+fn a_log_that_no_coordinator_wrote_costs_its_own_id_only() {
+    let key = TransactionLogKey { transactional_id: ID.into(), ..TransactionLogKey::default() };
+    let load = |value: Bytes| {
+        let mut b = Bench::new();
+        b.coordinator.load(Some(key.encode().unwrap()), Some(value)).unwrap();
+        b
+    };
+    for state in [State::Dead, State::PrepareEpochFence] {
+        let mut b = load(stored(state, 0));
+        // `validate` is for states that the coordinator itself came to.
+        for (token, request) in [
+            (
+                1,
+                Request::InitProducerId {
+                    transactional_id: ID.into(),
+                    timeout_ms: 1,
+                    expected: None,
+                    fresh_id: Some(2),
+                },
+            ),
+            (
+                2,
+                Request::AddPartitions {
+                    transactional_id: ID.into(),
+                    producer_id: 1,
+                    producer_epoch: 0,
+                    partitions: tps(&[0]),
+                },
+            ),
+        ] {
+            b.coordinator.handle(b.now, token, request);
+            let reply = refused(ErrorCode::UnknownServerError);
+            assert_eq!(b.coordinator.take_effects(), [Effect::Reply { token, reply }], "{state:?}");
+        }
+    }
+    let mut b = load(stored(State::Ongoing, i64::MAX));
+    b.pass(SETTINGS.abort_interval_ms);
+    assert_eq!(b.state(), Some(State::Ongoing), "its time is not up, ever");
 }
 
 #[test]
