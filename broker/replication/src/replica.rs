@@ -196,7 +196,11 @@ impl Replica {
     }
 
     /// Leads from `log_end` on (`Partition.makeLeader`). Called again for each change of the registration while it
-    /// leads: an image of the same partition epoch settles what was pending.
+    /// leads.
+    ///
+    /// An image of the partition epoch that the controller's answer told already says nothing of what was proposed on
+    /// top of it: that stays pending. Kafka 3.7 forgets it, and with it the replica that is about to join, which may be
+    /// in the controller's ISR by then and is not waited for.
     pub fn become_leader(
         &mut self,
         registration: &Registration,
@@ -209,8 +213,14 @@ impl Replica {
         }
         let was_leader = self.as_leader().is_some();
         let new_epoch = registration.leader_epoch > self.leader_epoch || !was_leader;
+        // Images come gathered: another may have led in an epoch that was never heard of here, and followers may have
+        // truncated what they had told of. Kafka 3.7 goes on with what it knew of them.
+        let was_continuous = was_leader && registration.leader_epoch <= self.leader_epoch.saturating_add(1);
+        let is_news = new_epoch || registration.partition_epoch > self.partition_epoch();
         let mut leader = self.take_leader(registration, log_end);
-        leader.isr = Isr::committed(registration.isr.clone());
+        if is_news {
+            leader.isr = Isr::committed(registration.isr.clone());
+        }
         leader.partition_epoch = registration.partition_epoch;
         leader.replication_factor = registration.replicas.len() - registration.adding.len();
         leader.remotes.retain(|r| registration.replicas.contains(&r.broker));
@@ -224,7 +234,7 @@ impl Replica {
             leader.epoch_start = log_end;
             for remote in &mut leader.remotes {
                 let in_sync = registration.isr.contains(&remote.broker);
-                remote.reset(now_ms, log_end, !was_leader, in_sync);
+                remote.reset(now_ms, log_end, !was_continuous, in_sync);
             }
         }
         self.leader = self.local;

@@ -378,3 +378,41 @@ fn a_new_epoch_starts_at_the_log_end_and_forgets_what_followers_had() {
          fetch 2 12      | advanced to 12 hw 12",
     );
 }
+
+#[test]
+fn an_image_of_what_is_known_already_leaves_a_joining_replica_pending() {
+    // The controller may have let broker 3 in by the time that the image of the change before arrives.
+    check(
+        2,
+        "lead 1 1 1,2,3  | epoch 1 from 0 hw 0
+         append 4        | hw 0
+         wait 30001      | hw 0
+         fetch 2 4       | hw 0
+         check           | propose 1@-1,2@102 at 1 hw 0
+         commit 2 1,2    | committed advanced to 4 hw 4
+         fetch 3 4       | propose 1@-1,2@102,3@103 at 2 hw 4
+         append 9        | hw 4
+         wait 30001      | hw 4
+         lead 1 2 1,2    | hw 4
+         fetch 2 9       | hw 4
+         commit 3 1,2,3  | committed hw 4
+         fetch 3 9       | advanced to 9 hw 9",
+    );
+}
+
+#[test]
+fn epochs_that_were_never_heard_of_forget_what_followers_had() {
+    // Another led in epoch 2, and broker 2 truncated to what that one had.
+    check(
+        2,
+        "lead 1 1 1,2,3  | epoch 1 from 0 hw 0
+         append 10       | hw 0
+         fetch 2 10      | hw 0
+         lead 3 3 1,2    | epoch 3 from 10 hw 0
+         fetch 2 8       | advanced to 8 hw 8
+         append 12       | hw 8
+         fetch 2 12      | advanced to 12 hw 12
+         lead 4 4 1,2    | epoch 4 from 12 hw 12
+         append 14       | hw 12",
+    );
+}
