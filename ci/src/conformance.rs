@@ -101,7 +101,7 @@ pub fn differences() -> Outcome {
 }
 
 /// The program as it stands.
-fn program() -> anyhow::Result<PathBuf> {
+pub fn program() -> anyhow::Result<PathBuf> {
     cargo(&["build", "--quiet", "--locked", "-p", "harness"])?;
     Ok(target().join("debug").join("jackdaw"))
 }

@@ -1,13 +1,14 @@
 //! The gate: every check that lands or refuses a change, in one program.
 //!
 //! `cargo run -p ci` runs the steps of [`STEPS`] in order and ends with one summary; `-- full` runs the long ones
-//! in place of their short forms and keeps the result in `fixtures/results`. The same program runs at a desk and in
-//! CI; under `CI=true` a part that the machine lacks (a Docker engine, a JVM) is a failure and not a skip. It starts
-//! nothing that it does not end.
+//! in place of their short forms and keeps the result in `fixtures/results`; `-- suites` has other people's tests judge,
+//! apart from the gate. The same program runs at a desk and in CI; under `CI=true` a part that the machine lacks (a
+//! Docker engine, a JVM) is a failure and not a skip. It starts nothing that it does not end.
 
 mod conformance;
 mod dependencies;
 mod results;
+mod suites;
 mod tidy;
 
 use std::process::{Command, ExitCode};
@@ -117,11 +118,12 @@ fn main() -> ExitCode {
             list();
             ExitCode::SUCCESS
         }
+        ["suites", words @ ..] => suites::main(words),
         names if names.iter().all(|name| STEPS.iter().any(|step| step.name == *name)) => {
             closed(&gate(|step| names.contains(&step.name)))
         }
         _ => {
-            eprintln!("usage: cargo run -p ci [-- list | full | STEP …]; the steps are:");
+            eprintln!("usage: cargo run -p ci [-- list | full | STEP … | suites …]; the steps are:");
             list();
             ExitCode::from(2)
         }
@@ -137,6 +139,10 @@ fn list() {
         };
         println!("{:23} {}{when}", step.name, step.why);
     }
+    println!(
+        "and, apart from the gate, `suites [NAME …]`: other people's tests on Apache Kafka and on Jackdaw"
+    );
+    suites::list();
 }
 
 fn gate(chosen: impl Fn(&Step) -> bool) -> Vec<Done> {

@@ -37,7 +37,7 @@ fn text(date: &str, commit: &str, done: &[Done]) -> String {
 }
 
 /// YYYY-MM-DD (UTC) of a moment in seconds since the epoch.
-fn date(seconds: u64) -> String {
+pub fn date(seconds: u64) -> String {
     // Days are counted from the first of March of year 0, so that the leap day is a year's last.
     let days = seconds / 86_400 + 719_468;
     let (era, of_era) = (days / 146_097, days % 146_097);

@@ -1,0 +1,269 @@
+//! Other people's test suites as judges: each is taken by name and version from its registry, run against Apache Kafka
+//! and against Jackdaw on one shape of cluster, and its table of results kept in `fixtures/suites`.
+//!
+//! No text of a suite enters the repository: sources and builds lie in a cache outside of it.
+
+mod cluster;
+mod franz_go;
+mod kafka_python;
+mod table;
+mod verifiable;
+
+use crate::{results, tidy};
+use anyhow::Context as _;
+use cluster::Cluster;
+use std::fmt;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use table::{Column, Results, Table};
+
+/// Who is judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Side {
+    Reference,
+    Jackdaw,
+}
+
+impl fmt::Display for Side {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Side::Reference => "Apache Kafka 3.7.0",
+            Side::Jackdaw => "Jackdaw",
+        })
+    }
+}
+
+/// A program that a suite needs.
+struct Need {
+    program: &'static str,
+    /// A word that it ends well with.
+    asks: &'static str,
+    /// How to get it.
+    remedy: &'static str,
+}
+
+const JAVA: Need = Need { program: "java", asks: "-version", remedy: "Debian: openjdk-17-jre-headless" };
+const MAVEN: Need = Need { program: "mvn", asks: "--version", remedy: "Debian: maven" };
+const GO: Need = Need { program: "go", asks: "version", remedy: "Go 1.26 or later, from go.dev" };
+const PYTHON: Need = Need { program: "python3", asks: "--version", remedy: "Debian: python3 python3-venv" };
+
+/// One suite.
+struct Suite {
+    name: &'static str,
+    what: &'static str,
+    /// Its registry and its name there.
+    package: &'static str,
+    version: &'static str,
+    /// Beside Java and Maven, for the reference.
+    needs: &'static [Need],
+    /// Fetches and builds what is not in the cache yet.
+    prepare: fn(&Room) -> anyhow::Result<()>,
+    /// Runs it against the cluster, its words into the log.
+    run: fn(&Room, &Cluster, log: &Path) -> anyhow::Result<Results>,
+    /// Tests that do not pass on either side, each with its reason; here, the API that is not built.
+    why_not: &'static [(&'static str, &'static str)],
+}
+
+const SUITES: &[Suite] = &[
+    Suite {
+        name: "verifiable",
+        what: "Kafka's own verifiable clients",
+        package: "Maven Central: org.apache.kafka:kafka-tools",
+        version: "3.7.0",
+        needs: &[],
+        prepare: verifiable::prepare,
+        run: verifiable::run,
+        why_not: &[],
+    },
+    Suite {
+        name: "kafka-python",
+        what: "the integration tests of kafka-python",
+        package: "PyPI: kafka-python",
+        version: "3.0.12",
+        needs: &[PYTHON],
+        prepare: kafka_python::prepare,
+        run: kafka_python::run,
+        why_not: &[
+            (
+                "test_create_describe_delete_acls",
+                "it asks one broker for an ACL that another has just made; CreateAcls is not built",
+            ),
+            ("test_describe_configs_broker_resource_returns_configs", "it wants advertised.listeners unset"),
+            (
+                "test_alter_replica_log_dirs",
+                "it wants the only replica of a topic on the first broker; AlterReplicaLogDirs is not built",
+            ),
+        ],
+    },
+    Suite {
+        name: "franz-go",
+        what: "the tests of franz-go's client package",
+        package: "Go modules: github.com/twmb/franz-go",
+        version: "v1.22.3",
+        needs: &[GO],
+        prepare: franz_go::prepare,
+        run: franz_go::run,
+        why_not: &[],
+    },
+];
+
+impl Suite {
+    /// Its name in its registry.
+    fn package_name(&self) -> &'static str {
+        self.package.rsplit(": ").next().unwrap_or_default()
+    }
+
+    fn why_not(&self, test: &str) -> Option<&'static str> {
+        self.why_not.iter().find(|(name, _)| *name == test).map(|(_, why)| *why)
+    }
+}
+
+/// A suite's place in the cache.
+struct Room {
+    suite: &'static Suite,
+    folder: PathBuf,
+}
+
+const USAGE: &str = "usage: cargo run -p ci -- suites [--only reference|jackdaw] [NAME …]; the suites are:";
+
+/// `suites [--only SIDE] [NAME…]`. Exit codes as the product's: 0 all as it must be, 1 not so, 2 bad input,
+/// 3 a program is missing.
+pub fn main(words: &[&str]) -> ExitCode {
+    let (sides, names): (&[Side], &[&str]) = match words {
+        ["--only", "reference", names @ ..] => (&[Side::Reference], names),
+        ["--only", "jackdaw", names @ ..] => (&[Side::Jackdaw], names),
+        names => (&[Side::Reference, Side::Jackdaw], names),
+    };
+    if let Some(unknown) = names.iter().find(|name| SUITES.iter().all(|suite| suite.name != **name)) {
+        eprintln!("no suite is called `{unknown}`\n{USAGE}");
+        list();
+        return ExitCode::from(2);
+    }
+    let chosen = || SUITES.iter().filter(|suite| names.is_empty() || names.contains(&suite.name));
+    let missing: Vec<String> = chosen().flat_map(missing).collect();
+    if !missing.is_empty() {
+        missing.iter().for_each(|missing| eprintln!("{missing}"));
+        return ExitCode::from(3);
+    }
+    let mut held = true;
+    for suite in chosen() {
+        let findings = judged(suite, sides).unwrap_or_else(|error| vec![format!("{error:#}")]);
+        findings.iter().for_each(|finding| eprintln!("   {}: {finding}", suite.name));
+        held &= findings.is_empty();
+    }
+    if held { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// The suites, a line each.
+pub fn list() {
+    for suite in SUITES {
+        println!("{:23} {}: {} {}", suite.name, suite.what, suite.package, suite.version);
+    }
+}
+
+/// What a suite lacks on this machine, each with its remedy.
+fn missing(suite: &Suite) -> Vec<String> {
+    let lacks = |need: &&Need| {
+        let asked =
+            Command::new(need.program).arg(need.asks).stdout(Stdio::null()).stderr(Stdio::null()).status();
+        !asked.is_ok_and(|status| status.success())
+    };
+    let all = suite.needs.iter().chain(&[JAVA, MAVEN]).filter(lacks);
+    all.map(|need| format!("{} needs `{}` on PATH: install it ({})", suite.name, need.program, need.remedy))
+        .collect()
+}
+
+/// Runs a suite on these sides, keeps the table, and says what must not be.
+fn judged(suite: &'static Suite, sides: &[Side]) -> anyhow::Result<Vec<String>> {
+    let room = Room { suite, folder: cache()?.join(format!("{}-{}", suite.name, suite.version)) };
+    fs::create_dir_all(&room.folder)?;
+    eprintln!("── {}: {} {}", suite.name, suite.package, suite.version);
+    (suite.prepare)(&room)?;
+    let file = tidy::root().join("fixtures/suites").join(format!("{}.md", suite.name));
+    let mut table = fs::read_to_string(&file).map(|text| Table::parse(&text)).unwrap_or_default();
+    for side in sides {
+        table.set(*side, ran(&room, *side)?);
+        eprintln!("   {side}: {}", table.sum(*side));
+    }
+    fs::create_dir_all(file.parent().context("it has a folder")?)?;
+    fs::write(&file, table.text(suite))?;
+    Ok(table.findings(suite))
+}
+
+/// One run, on a cluster of its own.
+fn ran(room: &Room, side: Side) -> anyhow::Result<Column> {
+    let log = |what: &str| room.folder.join(format!("{what}-{}.log", format!("{side:?}").to_lowercase()));
+    let cluster = Cluster::up(side, &log("cluster"))?;
+    let (began, words) = (Instant::now(), log("suite"));
+    File::create(&words)?;
+    eprintln!("   on {side}; its words go to {}", words.display());
+    let results = (room.suite.run)(room, &cluster, &words)?;
+    anyhow::ensure!(!results.is_empty(), "no test ran; see {}", words.display());
+    let date = results::date(SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs());
+    Ok(Column { when: format!("{date}, {} s", began.elapsed().as_secs()), results })
+}
+
+/// Where suites lie between runs.
+fn cache() -> anyhow::Result<PathBuf> {
+    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let cache = set("XDG_CACHE_HOME").or_else(|| set("HOME").map(|home| home.join(".cache")));
+    Ok(cache.context("no folder for a cache: set HOME")?.join("jackdaw/suites"))
+}
+
+/// What a program printed that has to end well.
+fn output(command: &mut Command) -> anyhow::Result<String> {
+    let output = command.output().with_context(|| format!("{command:?}"))?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    let last: Vec<&str> = said.lines().rev().take(5).collect();
+    let last = last.into_iter().rev().collect::<Vec<_>>().join("\n");
+    anyhow::ensure!(output.status.success(), "{command:?} ended with {}:\n{last}", output.status);
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// What a program of a suite printed, which the log keeps; however it ended.
+fn text_of(command: &mut Command, log: &Path) -> anyhow::Result<String> {
+    let file = File::options().create(true).append(true).open(log)?;
+    let before = usize::try_from(file.metadata()?.len())?;
+    let status = command.stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file).status();
+    status.with_context(|| format!("{command:?}"))?;
+    Ok(String::from_utf8_lossy(&fs::read(log)?[before..]).into_owned())
+}
+
+/// For tests of what becomes of results.
+#[cfg(test)]
+const BLANK: Suite = Suite {
+    name: "blank",
+    what: "nothing",
+    package: "none: blank",
+    version: "0",
+    needs: &[],
+    prepare: verifiable::prepare,
+    run: verifiable::run,
+    why_not: &[],
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_program_is_named_with_its_remedy() {
+        let need = Need { program: "no-such-program", asks: "--version", remedy: "Debian: nowhere" };
+        let needs: &'static [Need] = Box::leak(Box::new([need]));
+        let missing = missing(&Suite { needs, ..BLANK });
+        assert_eq!(missing[0], "blank needs `no-such-program` on PATH: install it (Debian: nowhere)");
+    }
+
+    #[test]
+    fn the_kept_tables_are_as_they_must_be() {
+        for suite in SUITES {
+            let file = tidy::root().join("fixtures/suites").join(format!("{}.md", suite.name));
+            let text = fs::read_to_string(&file).unwrap();
+            let table = Table::parse(&text);
+            assert_eq!(table.text(suite), text, "{}", suite.name);
+            assert_eq!(table.findings(suite), [""; 0], "{}", suite.name);
+        }
+    }
+}
