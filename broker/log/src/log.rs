@@ -302,6 +302,12 @@ impl Log {
         self.producers.start_verification(producer_id, sequence, epoch, now_ms)
     }
 
+    /// `producer.id.expiration.ms` and `transaction.partition.verification.enable`, from here on.
+    pub fn set_producer_rules(&mut self, expiration_ms: i64, verify_transactions: bool) {
+        self.producer_expiration_ms = expiration_ms;
+        self.verify_transactions = verify_transactions;
+    }
+
     /// Forgets producers that were silent for long (`producer.id.expiration.ms`).
     pub fn remove_expired_producers(&mut self, now_ms: i64) {
         self.producers.remove_expired(now_ms, self.producer_expiration_ms);

@@ -11,7 +11,7 @@ use jackdaw_wire::messages::*;
 use jackdaw_wire::protocol::{Decodable, Encodable};
 
 use super::{Inner, forward};
-use crate::config::dynamic::{self, Level};
+use crate::config::dynamic::{self, Alteration, Level};
 use crate::config::keys::{self, Kind};
 use crate::config::schema::Dynamic;
 use crate::config::values::split_list;
@@ -184,9 +184,11 @@ impl Inner {
         let set = |resource: &ConfigResource| -> Dynamic {
             image.config(resource).map(|set| BTreeMap::clone(set)).unwrap_or_default()
         };
-        let before = if asked.is_incremental { set(&of_level) } else { Dynamic::new() };
-        let after = altered(before, &asked.changes)?;
-        dynamic::check(config, level, &after, &set(&of_other)).map_err(invalid)
+        let before = set(&of_level);
+        let kept = if asked.is_incremental { before.clone() } else { Dynamic::new() };
+        let after = altered(kept, &asked.changes)?;
+        let alteration = Alteration { level, before: &before, after: &after, other: &set(&of_other) };
+        dynamic::check(config, &alteration).map_err(invalid)
     }
 }
 

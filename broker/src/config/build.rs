@@ -12,8 +12,8 @@ use jackdaw_wire::compression::Compression;
 use super::values::{Problem, Values, split_csv};
 use super::{
     CleanerConfig, Config, GroupsConfig, LifecycleConfig, Listener, MetadataLogConfig, NetworkConfig,
-    QuorumConfig, ReplicationConfig, Roles, StorageConfig, TopicsConfig, TransactionsConfig, listeners,
-    properties, validate, versions,
+    ProducersConfig, QuorumConfig, ReplicationConfig, Roles, StorageConfig, TopicsConfig, TransactionsConfig,
+    listeners, properties, validate, versions,
 };
 
 impl Config {
@@ -114,14 +114,16 @@ fn build(values: &mut Values) -> Option<Config> {
         groups: groups(values),
         transactions: TransactionsConfig {
             max_timeout_ms: values.number("transaction.max.timeout.ms"),
-            partition_verification_enable: values.is_true("transaction.partition.verification.enable"),
             id_expiration_ms: values.number("transactional.id.expiration.ms"),
             load_buffer_bytes: values.number("transaction.state.log.load.buffer.size"),
             abort_interval_ms: values.number("transaction.abort.timed.out.transaction.cleanup.interval.ms"),
             expire_interval_ms: values.number("transaction.remove.expired.transaction.cleanup.interval.ms"),
         },
-        producer_id_expiration_ms: values.number("producer.id.expiration.ms"),
-        producer_id_expiration_check_interval_ms: values.number("producer.id.expiration.check.interval.ms"),
+        producers: ProducersConfig {
+            id_expiration_ms: values.number("producer.id.expiration.ms"),
+            id_expiration_check_interval_ms: values.number("producer.id.expiration.check.interval.ms"),
+            verify_transactions: values.is_true("transaction.partition.verification.enable"),
+        },
         topic_defaults,
         topic_overrides,
         bootstrap_metadata_version: bootstrap_metadata_version(values),

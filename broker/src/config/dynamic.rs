@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::keys::{self, Honour};
 use super::schema::Dynamic;
 use super::values::parse;
-use super::{Config, NetworkConfig};
+use super::{CleanerConfig, Config, NetworkConfig, ProducersConfig, validate};
 
 /// Whose settings are changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,8 +18,18 @@ pub enum Level {
     AllBrokers,
 }
 
-/// Whether a broker can run with `set` at the level and `other` at the other one; the error is Kafka's own text.
-pub fn check(config: &Config, level: Level, set: &Dynamic, other: &Dynamic) -> Result<(), String> {
+/// What somebody wants to make of the settings of a level.
+pub struct Alteration<'a> {
+    pub level: Level,
+    pub before: &'a Dynamic,
+    pub after: &'a Dynamic,
+    /// What the other level has, and keeps.
+    pub other: &'a Dynamic,
+}
+
+/// Whether a broker can run with what an alteration leaves; the error is Kafka's own text.
+pub fn check(config: &Config, alteration: &Alteration<'_>) -> Result<(), String> {
+    let Alteration { level, before, after: set, other } = *alteration;
     // The kinds of sets are Scala's.
     let refuse_as = |kind: &str, why: &str, names: Vec<&String>| match names.as_slice() {
         [] => Ok(()),
@@ -43,12 +53,40 @@ pub fn check(config: &Config, level: Level, set: &Dynamic, other: &Dynamic) -> R
         let why = "Cannot update these configs at default cluster level, broker id must be specified";
         refuse(why, with(&is_of_one_broker))?;
     }
-    let (broker, cluster) = match level {
-        Level::Broker => (set, other),
-        Level::AllBrokers => (other, set),
+    let with = |set| match level {
+        Level::Broker => config.with_dynamic(set, other),
+        Level::AllBrokers => config.with_dynamic(other, set),
     };
     // Rules between settings are `require`d by Kafka, and Scala says so.
-    config.with_dynamic(broker, cluster).map(drop).map_err(|why| format!("requirement failed: {why}"))
+    let after = with(set).map_err(|why| match why.as_str() {
+        // Which Kafka does not look for: it divides by their number.
+        validate::NO_CLEANERS => "/ by zero".to_owned(),
+        _ => format!("requirement failed: {why}"),
+    })?;
+    let cleaner = with(before).map_or_else(|_| config.storage.cleaner.clone(), |c| c.storage.cleaner);
+    check_cleaner(&cleaner, &after.storage.cleaner).map_err(|why| {
+        format!("Invalid value {CONFIG_EXCEPTION}: {why} for configuration Invalid dynamic configuration")
+    })
+}
+
+/// Kafka wraps the refusals of its parts as values of a setting of that name.
+const CONFIG_EXCEPTION: &str = "org.apache.kafka.common.config.ConfigException";
+
+/// `LogCleaner.validateReconfiguration`: threads come and go by halves and doubles.
+fn check_cleaner(now: &CleanerConfig, wanted: &CleanerConfig) -> Result<(), String> {
+    let threads = now.threads;
+    if !now.enable || now == wanted {
+        return Ok(());
+    }
+    match wanted.threads {
+        fewer if fewer < threads / 2 => Err(format!(
+            "Log cleaner threads cannot be reduced to less than half the current value {threads}"
+        )),
+        more if i64::from(more) > i64::from(threads) * 2 => Err(format!(
+            "Log cleaner threads cannot be increased to more than double the current value {threads}"
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// A listener's own setting goes by the rules of the general one.
@@ -96,6 +134,8 @@ impl Config {
 pub struct Current {
     pub topic_defaults: jackdaw_log::TopicConfigs,
     pub network: NetworkConfig,
+    pub cleaner: CleanerConfig,
+    pub producers: ProducersConfig,
 }
 
 impl Current {
@@ -116,9 +156,14 @@ impl Current {
             }
         }
         let [cluster, broker] = &kept;
-        let network =
-            config.with_dynamic(broker, cluster).map_or_else(|_| config.network.clone(), |c| c.network);
-        Self { topic_defaults: super::schema::with_dynamic(config, broker, cluster), network }
+        let whole = config.with_dynamic(broker, cluster);
+        let whole = whole.as_ref().unwrap_or(config);
+        Self {
+            topic_defaults: super::schema::with_dynamic(config, broker, cluster),
+            network: whole.network.clone(),
+            cleaner: whole.storage.cleaner.clone(),
+            producers: whole.producers,
+        }
     }
 }
 
@@ -139,10 +184,22 @@ pub fn without_effect(set: &Dynamic) -> Vec<(Arc<str>, &'static str)> {
 }
 
 fn acts_while_running(name: &str) -> bool {
-    const NETWORK: [&str; 2] = ["max.connections.per.ip", "max.connections.per.ip.overrides"];
+    /// Of the network (`SocketServer`), the cleaner (`LogCleaner`) and producers (`ProducerStateManagerConfig`).
+    const OF_PARTS: [&str; 10] = [
+        "max.connections.per.ip",
+        "max.connections.per.ip.overrides",
+        "log.cleaner.threads",
+        "log.cleaner.dedupe.buffer.size",
+        "log.cleaner.io.buffer.load.factor",
+        "log.cleaner.io.buffer.size",
+        "log.cleaner.io.max.bytes.per.second",
+        "log.cleaner.backoff.ms",
+        "producer.id.expiration.ms",
+        "transaction.partition.verification.enable",
+    ];
     let of_topics =
         || jackdaw_log::TOPIC_CONFIGS.iter().any(|def| def.synonyms.iter().any(|s| s.name == name));
-    NETWORK.contains(&name) || of_topics()
+    OF_PARTS.contains(&name) || of_topics()
 }
 
 #[cfg(test)]
@@ -156,7 +213,7 @@ mod tests {
     fn config() -> Config {
         let text = "process.roles=broker\nnode.id=1\ncontroller.quorum.voters=2@k:1\n\
                     controller.listener.names=C\nlog.retention.ms=5\nmax.connections.per.ip=0\n\
-                    max.connections.per.ip.overrides=127.0.0.1:7\n";
+                    max.connections.per.ip.overrides=127.0.0.1:7\nlog.cleaner.threads=4\n";
         Config::parse("s", text.as_bytes(), &[]).unwrap().0
     }
 
@@ -174,11 +231,16 @@ mod tests {
             (Level::Broker, ("max.connections.per.ip.overrides", "")),
             (Level::AllBrokers, ("log.retention.ms", "7")),
             (Level::Broker, ("a.key.of.nobody", "7")),
+            (Level::Broker, ("log.cleaner.threads", "0")),
+            (Level::Broker, ("log.cleaner.threads", "1")),
+            (Level::AllBrokers, ("log.cleaner.threads", "9")),
+            (Level::AllBrokers, ("log.cleaner.threads", "8")),
         ];
         let told: String = rows
             .iter()
             .map(|(level, pair)| {
-                let outcome = check(&config(), *level, &dynamic(&[*pair]), &none);
+                let (level, after) = (*level, &dynamic(&[*pair]));
+                let outcome = check(&config(), &Alteration { level, before: &none, after, other: &none });
                 format!("{level:?} {}={}: {}\n", pair.0, pair.1, outcome.err().unwrap_or("may be".into()))
             })
             .collect();
@@ -192,6 +254,10 @@ mod tests {
     Broker max.connections.per.ip.overrides=: requirement failed: max.connections.per.ip can be set to zero only if max.connections.per.ip.overrides property is set.
     AllBrokers log.retention.ms=7: may be
     Broker a.key.of.nobody=7: may be
+    Broker log.cleaner.threads=0: / by zero
+    Broker log.cleaner.threads=1: Invalid value org.apache.kafka.common.config.ConfigException: Log cleaner threads cannot be reduced to less than half the current value 4 for configuration Invalid dynamic configuration
+    AllBrokers log.cleaner.threads=9: Invalid value org.apache.kafka.common.config.ConfigException: Log cleaner threads cannot be increased to more than double the current value 4 for configuration Invalid dynamic configuration
+    AllBrokers log.cleaner.threads=8: may be
     ");
     }
 

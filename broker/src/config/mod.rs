@@ -49,8 +49,7 @@ pub struct Config {
     pub topics: TopicsConfig,
     pub groups: GroupsConfig,
     pub transactions: TransactionsConfig,
-    pub producer_id_expiration_ms: i32,
-    pub producer_id_expiration_check_interval_ms: i32,
+    pub producers: ProducersConfig,
     /// The broker's values of all topic-level settings, under their topic-level names.
     pub topic_defaults: TopicConfigs,
     /// Of these, what the file sets.
@@ -167,7 +166,7 @@ pub struct StorageConfig {
 }
 
 /// `log.cleaner.*`, without the defaults of topics among them.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct CleanerConfig {
     pub enable: bool,
     pub threads: i32,
@@ -211,11 +210,19 @@ pub struct GroupsConfig {
     pub commit_required_acks: i16,
 }
 
+/// What logs know of producers (`ProducerStateManagerConfig`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProducersConfig {
+    pub id_expiration_ms: i32,
+    pub id_expiration_check_interval_ms: i32,
+    /// `transaction.partition.verification.enable`
+    pub verify_transactions: bool,
+}
+
 /// `transaction.*`
 #[derive(Clone, Debug)]
 pub struct TransactionsConfig {
     pub max_timeout_ms: i32,
-    pub partition_verification_enable: bool,
     pub id_expiration_ms: i32,
     pub load_buffer_bytes: i32,
     pub abort_interval_ms: i32,

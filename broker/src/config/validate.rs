@@ -18,6 +18,9 @@ pub struct Parts<'a> {
     pub inter_broker: Option<&'a str>,
 }
 
+/// What no cleaner thread at all is refused with.
+pub const NO_CLEANERS: &str = "log.cleaner.threads must be at least 1";
+
 pub fn validate(values: &mut Values, parts: &Parts<'_>) {
     storage(values);
     replication(values);
@@ -60,6 +63,7 @@ fn storage(values: &mut Values) {
     });
     let cleaners: i64 = values.number("log.cleaner.threads");
     let buffer: i64 = values.number("log.cleaner.dedupe.buffer.size");
+    values.require(cleaners > 0, "log.cleaner.threads", || NO_CLEANERS.to_owned());
     values.require(
         cleaners == 0 || buffer / cleaners > 1024 * 1024,
         "log.cleaner.dedupe.buffer.size",

@@ -138,7 +138,7 @@ impl ToReplicas {
         }
         let current = dynamic::Current::of(&self.config, &broker, &cluster);
         self.limits.set(&current.network);
-        self.replicas.set_defaults(image, current.topic_defaults);
+        self.replicas.reconfigure(image, &current);
     }
 
     fn assign(&self, image: &MetadataImage, delta: &MetadataDelta) {
@@ -453,8 +453,7 @@ impl Opening<'_> {
             replication: config.replication.clone(),
             storage: config.storage.clone(),
             topic_defaults: config.topic_defaults.clone(),
-            producer_id_expiration_ms: i64::from(config.producer_id_expiration_ms),
-            verify_transactions: config.transactions.partition_verification_enable,
+            producers: config.producers,
             request_timeout: Duration::from_millis(
                 u64::try_from(config.network.request_timeout_ms).unwrap_or_default(),
             ),

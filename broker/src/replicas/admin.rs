@@ -19,10 +19,13 @@ use jackdaw_wire::messages::{
 use jackdaw_wire::protocol::StrBytes;
 use jackdaw_wire::{ErrorCode, TopicPartition};
 
+use super::cleaner;
 use super::dirs::Dir;
 use super::interest::Change;
 use super::partition::{Partition, Writer};
 use super::shared::{Shared, TopicRef};
+use crate::config::ProducersConfig;
+use crate::config::dynamic::Current;
 
 /// `DeleteRecordsRequest.HIGH_WATERMARK`
 const HIGH_WATERMARK: i64 = -1;
@@ -33,12 +36,13 @@ const INVALID_LOW_WATERMARK: i64 = -1;
 pub(super) struct Defaults {
     pub topic: TopicConfigs,
     pub log: Arc<LogConfig>,
+    pub producers: ProducersConfig,
 }
 
 impl Defaults {
-    pub fn new(topic: TopicConfigs) -> Arc<Self> {
+    pub fn new(topic: TopicConfigs, producers: ProducersConfig) -> Arc<Self> {
         let log = Arc::new(topic.to_log_config());
-        Arc::new(Self { topic, log })
+        Arc::new(Self { topic, log, producers })
     }
 }
 
@@ -48,12 +52,36 @@ impl Shared {
     }
 
     /// From here on these are the broker's values, for the logs that are open as well.
-    pub fn set_defaults(self: &Arc<Self>, image: &MetadataImage, topic: TopicConfigs) {
-        *self.defaults.write().unwrap_or_else(PoisonError::into_inner) = Defaults::new(topic);
+    pub fn reconfigure(self: &Arc<Self>, image: &MetadataImage, current: &Current) {
+        let (before, producers) = (self.defaults().producers, current.producers);
+        if before.verify_transactions && !producers.verify_transactions {
+            // First the logs: whoever verifies no more must find none that wants to be shown a guard.
+            self.set_producers(producers);
+        }
+        *self.defaults.write().unwrap_or_else(PoisonError::into_inner) =
+            Defaults::new(current.topic_defaults.clone(), producers);
+        if before != producers {
+            self.set_producers(producers);
+        }
         for partition in self.online() {
             let config = self.config_of(image, &partition.tp.topic);
             partition.write(move |writer, partition| partition.set_config(writer, config));
         }
+        cleaner::reconfigure(self, &current.cleaner);
+    }
+
+    fn set_producers(&self, producers: ProducersConfig) {
+        let expiration_ms = i64::from(producers.id_expiration_ms);
+        for partition in self.online() {
+            partition.write(move |writer, _| {
+                writer.log.set_producer_rules(expiration_ms, producers.verify_transactions);
+            });
+        }
+    }
+
+    /// `transaction.partition.verification.enable`, as it is now.
+    pub fn verifies_transactions(&self) -> bool {
+        self.defaults().producers.verify_transactions
     }
 
     /// Moves log starts forward, and waits until every live replica has followed (`DelayedDeleteRecords`).

@@ -2,12 +2,12 @@
 //! `LogCleanerManager`). What compaction is, is `jackdaw-log`'s; which log, when and how fast is decided here.
 
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use jackdaw_log::{Checkpoint, CleanError, CleanOptions, CleanStats, Cleanable, MapBudget, ReadError};
 use jackdaw_wire::Uuid;
+use tokio::sync::watch;
 
 use super::partition::Partition;
 use super::shared::Shared;
@@ -17,10 +17,19 @@ use crate::config::CleanerConfig;
 const NAP: Duration = Duration::from_millis(100);
 
 /// What the threads know of each other.
-#[derive(Default)]
 pub(super) struct CleaningState {
     busy: Mutex<Busy>,
-    stopped: AtomicBool,
+    /// The orders of the threads there are; others make other threads. None where nobody compacts, or no more.
+    orders: watch::Sender<Option<Orders>>,
+}
+
+/// Threads of different orders are told apart by the place in memory.
+type Orders = Arc<CleanerConfig>;
+
+impl Default for CleaningState {
+    fn default() -> Self {
+        Self { busy: Mutex::default(), orders: watch::Sender::new(None) }
+    }
 }
 
 #[derive(Default)]
@@ -37,48 +46,77 @@ impl CleaningState {
 
     /// Whoever compacts gives up at the next batch.
     pub fn stop(&self) {
-        self.stopped.store(true, Ordering::Release);
+        self.orders.send_replace(None);
     }
 
-    fn is_stopped(&self) -> bool {
-        self.stopped.load(Ordering::Acquire)
+    #[cfg(test)]
+    pub fn is_busy(&self) -> bool {
+        !self.busy().cleaning.is_empty()
+    }
+
+    fn are_over(&self, orders: &Orders) -> bool {
+        self.orders.borrow().as_ref().is_none_or(|now| !Arc::ptr_eq(now, orders))
     }
 }
 
 /// Starts `log.cleaner.threads` threads.
-pub(super) fn start(shared: &Arc<Shared>) {
-    let config = &shared.options.storage.cleaner;
+pub(super) fn start(shared: &Arc<Shared>, config: &CleanerConfig) {
     if !config.enable {
         return;
     }
-    for number in 0..config.threads {
-        tokio::spawn(run(Arc::downgrade(shared), number, config.clone()));
+    let orders = Arc::new(config.clone());
+    shared.cleaning.orders.send_replace(Some(Arc::clone(&orders)));
+    shared.start_cleaners(&orders);
+}
+
+/// Other threads take over from those there are, which give up at the next batch (`LogCleaner.reconfigure`). Nothing
+/// happens where nobody compacts.
+pub(super) fn reconfigure(shared: &Arc<Shared>, config: &CleanerConfig) {
+    let wanted = Arc::new(config.clone());
+    let is_news = shared.cleaning.orders.send_if_modified(|orders| match orders {
+        Some(now) if **now != *wanted => {
+            *now = Arc::clone(&wanted);
+            true
+        }
+        _ => false,
+    });
+    if is_news {
+        shared.start_cleaners(&wanted);
     }
 }
 
-async fn run(shared: Weak<Shared>, number: i32, config: CleanerConfig) {
-    let backoff = Duration::from_millis(u64::try_from(config.backoff_ms).unwrap_or(0).max(1));
+async fn run(shared: Weak<Shared>, number: i32, orders: Orders) {
+    let backoff = Duration::from_millis(u64::try_from(orders.backoff_ms).unwrap_or(0).max(1));
+    let Some(mut changed) = shared.upgrade().map(|shared| shared.cleaning.orders.subscribe()) else { return };
     loop {
-        let Some(shared) = shared.upgrade().filter(|shared| !shared.cleaning.is_stopped()) else { return };
-        let due = shared.grab_filthiest();
-        let cleaned = match due {
+        let work = {
+            let Some(shared) = shared.upgrade().filter(|shared| !shared.cleaning.are_over(&orders)) else {
+                return;
+            };
+            shared.grab_filthiest().map(|(partition, cleanable)| {
+                let (runtime, orders) = (shared.context.runtime.clone(), Arc::clone(&orders));
+                runtime.spawn_blocking(move || shared.clean(&partition, &cleanable, number, &orders))
+            })
+        };
+        let cleaned = match work {
             None => false,
-            Some((partition, cleanable)) => {
-                let (runtime, config) = (shared.context.runtime.clone(), config.clone());
-                let work = runtime.spawn_blocking(move || {
-                    shared.clean(&partition, &cleanable, number, &config);
-                });
-                // A panic is reported where it happens; the log stays marked as busy, and is left alone.
-                work.await.is_ok()
-            }
+            // A panic is reported where it happens; the log stays marked as busy, and is left alone.
+            Some(work) => work.await.is_ok(),
         };
         if !cleaned {
-            tokio::time::sleep(backoff).await;
+            // Other orders, or the end, wake whoever sleeps.
+            drop(tokio::time::timeout(backoff, changed.changed()).await);
         }
     }
 }
 
 impl Shared {
+    fn start_cleaners(self: &Arc<Self>, orders: &Orders) {
+        for number in 0..orders.threads {
+            self.context.runtime.spawn(run(Arc::downgrade(self), number, Arc::clone(orders)));
+        }
+    }
+
     /// The log of which the largest part is dirty, if it is time for any. It counts as busy from here on.
     fn grab_filthiest(&self) -> Option<(Arc<Partition>, Cleanable)> {
         let now_ms = super::now_ms();
@@ -114,10 +152,10 @@ impl Shared {
         filthiest
     }
 
-    fn clean(&self, partition: &Arc<Partition>, cleanable: &Cleanable, thread: i32, config: &CleanerConfig) {
+    fn clean(&self, partition: &Arc<Partition>, cleanable: &Cleanable, thread: i32, orders: &Orders) {
         let key = (partition.topic_id, partition.tp.partition);
         let begun = Instant::now();
-        match self.clean_log(partition, cleanable, config) {
+        match self.clean_log(partition, cleanable, orders) {
             Ok(Some((end, stats))) => {
                 partition.dir.set_cleaned(&partition.tp, end);
                 self.write_or_fail(partition, Checkpoint::Cleaner);
@@ -157,7 +195,7 @@ impl Shared {
         &self,
         partition: &Arc<Partition>,
         cleanable: &Cleanable,
-        config: &CleanerConfig,
+        orders: &Orders,
     ) -> Result<Option<(i64, CleanStats)>, CleanError> {
         // What is compacted is never recovered by scanning: gaps would look like losses.
         let flushed = partition.flush_and_wait().blocking_recv().is_ok();
@@ -165,14 +203,14 @@ impl Shared {
         {
             return Ok(None);
         }
-        let (options, cleanable) = (clean_options(config), *cleanable);
+        let (options, cleanable) = (clean_options(orders), *cleanable);
         let begun = partition.write_for(move |writer, _| {
             (!writer.closed).then(|| writer.log.begin_cleaning(&cleanable, options))
         });
         let Ok(Some(mut cleaning)) = begun.blocking_recv() else { return Ok(None) };
-        let mut throttle = Throttle::new(config);
+        let mut throttle = Throttle::new(orders);
         let mut leave =
-            |bytes| throttle.wait_for(bytes, || self.cleaning.is_stopped() || partition.is_gone());
+            |bytes| throttle.wait_for(bytes, || self.cleaning.are_over(orders) || partition.is_gone());
         let end = cleaning.index(&mut leave)?;
         while let Some(group) = cleaning.next_group(&mut leave)? {
             let swapped = partition.write_for(move |writer, _| match writer.closed {

@@ -50,7 +50,8 @@ use self::dirs::Dir;
 use self::partition::Context;
 use self::session::SessionCache;
 use self::shared::Shared;
-use crate::config::{ReplicationConfig, StorageConfig};
+use crate::config::dynamic::Current;
+use crate::config::{ProducersConfig, ReplicationConfig, StorageConfig};
 use crate::dispatch::{RequestContext, Response};
 use crate::net::{Peers, Resolver};
 pub use markers::MarkerResults;
@@ -64,10 +65,7 @@ pub struct ReplicaOptions {
     pub storage: StorageConfig,
     /// The broker's values of the topic-level settings, which topics override.
     pub topic_defaults: TopicConfigs,
-    /// `producer.id.expiration.ms`
-    pub producer_id_expiration_ms: i64,
-    /// `transaction.partition.verification.enable`
-    pub verify_transactions: bool,
+    pub producers: ProducersConfig,
     /// `request.timeout.ms`: how long other brokers are waited for.
     pub request_timeout: Duration,
     /// The log directories, locked and formatted, each with its `directory.id`.
@@ -151,12 +149,12 @@ impl ReplicaManager {
             ),
             upkeep: upkeep::Upkeep::default(),
             cleaning: cleaner::CleaningState::default(),
-            defaults: RwLock::new(admin::Defaults::new(options.topic_defaults.clone())),
+            defaults: RwLock::new(admin::Defaults::new(options.topic_defaults.clone(), options.producers)),
             has_image: AtomicBool::new(false),
             options,
         });
         tokio::spawn(upkeep::run(Arc::downgrade(&shared)));
-        cleaner::start(&shared);
+        cleaner::start(&shared, &shared.options.storage.cleaner);
         tokio::spawn(watch_failures(Arc::downgrade(&shared), failed));
         Ok(Self { shared, previous_broker_epoch: agreed.unwrap_or(-1), directories_changed })
     }
@@ -233,10 +231,10 @@ impl ReplicaManager {
         self.shared.offset_for_leader_epoch(request)
     }
 
-    /// The broker's values of the topic-level settings changed. Called between two calls of
-    /// [`ReplicaManager::apply`], with the image that says so.
-    pub fn set_defaults(&self, image: &MetadataImage, defaults: TopicConfigs) {
-        self.shared.set_defaults(image, defaults);
+    /// The broker's own settings changed while it runs. Called between two calls of [`ReplicaManager::apply`], with
+    /// the image that says so.
+    pub fn reconfigure(&self, image: &MetadataImage, current: &Current) {
+        self.shared.reconfigure(image, current);
     }
 
     /// Deletes records by moving log starts; the reply comes when the live replicas have followed.

@@ -148,7 +148,7 @@ impl Shared {
         }
         let append = Append { parts, acks: request.acks, pending: Arc::clone(&asked.pending) };
         match request.transactional_id {
-            Some(id) if self.options.verify_transactions && append.is_transactional() => {
+            Some(id) if append.is_transactional() && self.verifies_transactions() => {
                 self.verify_and_submit(id, append);
             }
             _ => append.submit(),

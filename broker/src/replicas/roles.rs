@@ -287,9 +287,10 @@ impl Shared {
     }
 
     fn expiring(&self, state: OpenState) -> OpenState {
+        let producers = self.defaults().producers;
         OpenState {
-            producer_expiration_ms: self.options.producer_id_expiration_ms,
-            verify_transactions: self.options.verify_transactions,
+            producer_expiration_ms: i64::from(producers.id_expiration_ms),
+            verify_transactions: producers.verify_transactions,
             ..state
         }
     }

@@ -15,8 +15,6 @@ use super::shared::Shared;
 
 /// `log.retention.check.interval.ms` begins that long after the start (`LogManager.InitialTaskDelayMs`).
 const INITIAL_DELAY: Duration = Duration::from_secs(30);
-/// `producer.id.expiration.check.interval.ms`
-const PRODUCER_EXPIRATION_CHECK: Duration = Duration::from_secs(600);
 /// How often files and folders whose delay has passed are looked for.
 const DELETION_CHECK: Duration = Duration::from_secs(10);
 
@@ -77,17 +75,14 @@ fn timers(shared: &Shared) -> Vec<Timer> {
     let high_watermarks = millis(replication.high_watermark_checkpoint_interval_ms);
     let retention = millis(storage.retention_check_interval_ms);
     let check_isr = millis(replication.lag_time_max_ms / 2);
+    let producers = millis(i64::from(shared.options.producers.id_expiration_check_interval_ms));
     let mut timers = vec![
         Timer { task: Task::CheckIsr, every: check_isr, next: now + check_isr },
         Timer { task: Task::HighWatermarks, every: high_watermarks, next: now + high_watermarks },
         Timer { task: Task::RecoveryPoints, every: recovery_points, next: now + recovery_points },
         Timer { task: Task::LogStarts, every: log_starts, next: now + log_starts },
         Timer { task: Task::Retention, every: retention, next: now + INITIAL_DELAY.min(retention) },
-        Timer {
-            task: Task::ExpireProducers,
-            every: PRODUCER_EXPIRATION_CHECK,
-            next: now + PRODUCER_EXPIRATION_CHECK,
-        },
+        Timer { task: Task::ExpireProducers, every: producers, next: now + producers },
         Timer { task: Task::Deletions, every: DELETION_CHECK, next: now + DELETION_CHECK },
     ];
     // `log.flush.scheduler.interval.ms` is practically never by default.

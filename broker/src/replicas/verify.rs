@@ -111,7 +111,7 @@ impl Shared {
         id: &TransactionalId,
         (producer_id, producer_epoch): (i64, i16),
     ) -> Result<Option<VerificationGuard>, ErrorCode> {
-        if !self.options.verify_transactions {
+        if !self.verifies_transactions() {
             return Ok(None);
         }
         let partition = self.locate(&self.image(), TopicRef::Name(&tp.topic), tp.partition)?;

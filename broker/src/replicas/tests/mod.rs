@@ -26,7 +26,7 @@ use jackdaw_wire::segment::Segment;
 use jackdaw_wire::{Decodable, ErrorCode, StrBytes, Uuid};
 
 use super::*;
-use crate::config::{CleanerConfig, ReplicationConfig, StorageConfig};
+use crate::config::{CleanerConfig, ProducersConfig, ReplicationConfig, StorageConfig};
 use crate::dispatch::Scope;
 
 const TOPIC: &str = "orders";
@@ -162,8 +162,11 @@ fn options(node_id: i32, folder: &Path, sink: Arc<Sink>, settings: &[(&str, &str
         replication: replication_config(),
         storage: storage_config(),
         topic_defaults: TopicConfigs::default().with(settings.iter().copied()).unwrap(),
-        producer_id_expiration_ms: 86_400_000,
-        verify_transactions: true,
+        producers: ProducersConfig {
+            id_expiration_ms: 86_400_000,
+            id_expiration_check_interval_ms: 600_000,
+            verify_transactions: true,
+        },
         request_timeout: Duration::from_secs(30),
         log_dirs: vec![(log_dir, Uuid::from_u128(500 + node_id as u128))],
         inter_broker_listener: Arc::from("INTERNAL"),

@@ -6,11 +6,14 @@ use jackdaw_wire::messages::{DescribeProducersRequest, TransactionalId};
 
 use super::single::{Single, with_options};
 use super::*;
+use crate::config::Config;
+use crate::config::dynamic::Current;
+use crate::config::schema::Dynamic;
 
 const PRODUCER: i64 = 42;
 
 async fn unverified() -> Single {
-    with_options(&[], &[1], &[1], |options| options.verify_transactions = false).await
+    with_options(&[], &[1], &[1], |options| options.producers.verify_transactions = false).await
 }
 
 fn transactional(sequence: i32, values: &[&str]) -> Bytes {
@@ -114,31 +117,97 @@ async fn a_transaction_that_no_coordinator_confirms_writes_nothing() {
     assert_eq!(told(&Fetch::default().of(&s.manager, &[(0, 0)]).await), ["0:[]hw0"]);
 }
 
+/// A manager's settings: those of a file, and those that were made while it runs.
+fn current(set: &[(&str, &str)]) -> Current {
+    let file = "process.roles=broker\nnode.id=1\ncontroller.quorum.voters=2@k:1\ncontroller.listener.names=C\n\
+                log.cleaner.dedupe.buffer.size=2097152\nlog.cleanup.policy=compact\nlog.segment.bytes=200\n";
+    let config = Config::parse("s", file.as_bytes(), &[]).unwrap().0;
+    let set = set.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    Current::of(&config, &set, &Dynamic::new())
+}
+
 #[tokio::test]
-async fn the_cleaner_compacts_and_remembers_where_it_was() {
-    let settings = [("cleanup.policy", "compact"), ("segment.bytes", "200")];
-    let s = with_options(&settings, &[1], &[1], |_| {}).await;
+async fn verification_is_switched_off_and_on_while_the_broker_runs() {
+    let s = with_options(&[], &[1], &[1], |_| {}).await;
+    let image = s.manager.image();
+    let plain = ("log.cleanup.policy", "delete");
+    let refused = Some(ErrorCode::NotEnoughReplicas);
+    let first = produce_in_transaction(&s.manager, transactional(0, &["a"])).await;
+    assert_eq!(error_of(first.error_code), refused, "no coordinator confirms it");
+    let off = ("transaction.partition.verification.enable", "false");
+    s.manager.reconfigure(&image, &current(&[plain, off]));
+    let second = produce_in_transaction(&s.manager, transactional(0, &["a"])).await;
+    assert_eq!(error_of(second.error_code), None);
+    assert_eq!(end(&s.manager, marker(0, true, &[0])).await, [None]);
+    s.manager.reconfigure(&image, &current(&[plain]));
+    let third = produce_in_transaction(&s.manager, transactional(1, &["b"])).await;
+    assert_eq!(error_of(third.error_code), refused);
+    assert_eq!(stable(&s.manager, 0).await, (2, vec![]));
+}
+
+/// Writes one key twenty times, each into a segment of its own.
+async fn write_one_key(s: &Single) {
     for number in 0..20 {
         let mut builder = BatchBuilder::new(0, -1);
         builder.append(now_ms(), Some(b"key"), Some(format!("value-{number}").as_bytes()));
         assert_eq!(produce(&s.manager, -1, 0, builder.build()).await.error_code, 0);
     }
-    let checkpoint = s.folder.path().join("data/cleaner-offset-checkpoint");
-    let cleaned = async {
-        while !std::fs::read_to_string(&checkpoint).is_ok_and(|text| text.contains("orders 0 ")) {
+}
+
+async fn until(what: &str, is_so: impl Fn() -> bool) {
+    let waiting = async {
+        while !is_so() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        let mut values = Vec::new();
-        let mut offset = 0;
-        while offset < 20 {
-            let fetched = Fetch::default().of(&s.manager, &[(0, offset)]).await;
-            let records = fetched.responses[0].partitions[0].records.clone().unwrap_or_default();
-            values.extend(super::values(&records));
-            let last = jackdaw_wire::batch::batches(&records).last().unwrap().unwrap();
-            offset = last.header.next_offset();
-        }
-        values
     };
-    let values = tokio::time::timeout(Duration::from_secs(60), cleaned).await.unwrap();
-    assert!(values.len() < 6 && values.last().is_some_and(|last| last == "value-19"), "{values:?}");
+    tokio::time::timeout(Duration::from_secs(60), waiting).await.expect(what);
+}
+
+/// What is left of the values once the cleaner has noted that it was there.
+async fn compacted(s: &Single) -> Vec<String> {
+    let checkpoint = s.folder.path().join("data/cleaner-offset-checkpoint");
+    let is_noted = || std::fs::read_to_string(&checkpoint).is_ok_and(|text| text.contains("orders 0 "));
+    until("the cleaner's checkpoint", is_noted).await;
+    let mut values = Vec::new();
+    let mut offset = 0;
+    while offset < 20 {
+        let fetched = Fetch::default().of(&s.manager, &[(0, offset)]).await;
+        let records = fetched.responses[0].partitions[0].records.clone().unwrap_or_default();
+        values.extend(super::values(&records));
+        let last = jackdaw_wire::batch::batches(&records).last().unwrap().unwrap();
+        offset = last.header.next_offset();
+    }
+    values
+}
+
+fn is_short(values: &[String]) -> bool {
+    values.len() < 6 && values.last().is_some_and(|last| last == "value-19")
+}
+
+#[tokio::test]
+async fn the_cleaner_compacts_and_remembers_where_it_was() {
+    let settings = [("cleanup.policy", "compact"), ("segment.bytes", "200")];
+    let s = with_options(&settings, &[1], &[1], |_| {}).await;
+    write_one_key(&s).await;
+    let values = compacted(&s).await;
+    assert!(is_short(&values), "{values:?}");
+}
+
+#[tokio::test]
+async fn the_cleaner_takes_orders_while_it_waits_and_while_it_works() {
+    const HOUR_MS: i64 = 3_600_000;
+    let settings = [("cleanup.policy", "compact"), ("segment.bytes", "200")];
+    let s = with_options(&settings, &[1], &[1], |o| o.storage.cleaner.backoff_ms = HOUR_MS).await;
+    let image = s.manager.image();
+    // Its first look is over once other orders have come, and they let it wait as long.
+    s.manager.reconfigure(&image, &current(&[("log.cleaner.backoff.ms", "3600001")]));
+    tokio::task::yield_now().await;
+    write_one_key(&s).await;
+    let slow = [("log.cleaner.backoff.ms", "10"), ("log.cleaner.io.max.bytes.per.second", "1")];
+    s.manager.reconfigure(&image, &current(&slow));
+    until("a cleaner at work", || s.manager.shared.cleaning.is_busy()).await;
+    // At a byte a second it would work for minutes.
+    s.manager.reconfigure(&image, &current(&[("log.cleaner.backoff.ms", "10")]));
+    let values = compacted(&s).await;
+    assert!(is_short(&values), "{values:?}");
 }
