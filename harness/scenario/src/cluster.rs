@@ -92,7 +92,7 @@ pub trait Cluster {
     ///
     /// # Errors
     /// When the tool cannot be run.
-    fn dump(&mut self, node: i32) -> Done<String>;
+    fn dump(&mut self, node: i32, contents: &[String]) -> Done<String>;
 }
 
 /// How clusters are started.
@@ -437,7 +437,7 @@ impl Cluster for Project {
         self.up_with(&["up", "-d", "--no-wait", "--no-deps", &format!("kafka{node}")]).map(drop)
     }
 
-    fn dump(&mut self, node: i32) -> Done<String> {
+    fn dump(&mut self, node: i32, contents: &[String]) -> Done<String> {
         let both = |words: &[&str]| {
             let output = self.output(words)?;
             // The tool's own failure is what it has to tell; without a tool there is none.
@@ -448,7 +448,8 @@ impl Cluster for Project {
                 .map(|text| String::from_utf8_lossy(&text).into_owned())
                 .concat())
         };
-        dump::read(&self.root.join(format!("data{node}")), both)
+        let data = self.root.join(format!("data{node}"));
+        Ok(dump::read(&data, both)? + &dump::contents(&data, contents, both)?)
     }
 }
 

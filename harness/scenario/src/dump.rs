@@ -50,6 +50,48 @@ pub fn read(data: &Path, run: impl Fn(&[&str]) -> Done<String>) -> Done<String> 
     Ok(told(&words.concat(), folders.keys()))
 }
 
+/// Topics of Kafka's own whose records the tool decodes, each with the flag that asks for it.
+pub const DECODED: [(&str, &str); 2] =
+    [("__consumer_offsets", "--offsets-decoder"), ("__transaction_state", "--transaction-log-decoder")];
+
+/// The records of these topics, as the tool decodes them: offset, key and value.
+///
+/// # Errors
+/// When a folder cannot be listed, or the tool cannot be run.
+pub fn contents(data: &Path, topics: &[String], run: impl Fn(&[&str]) -> Done<String>) -> Done<String> {
+    let mut folders = BTreeMap::new();
+    partitions(data, &mut folders).map_err(|error| Trouble(format!("{}: {error}", data.display())))?;
+    let mut out = String::new();
+    for (name, mut files) in folders {
+        let topic = name.rsplit_once('-').map_or("", |(topic, _)| topic);
+        let Some((_, flag)) = DECODED.into_iter().find(|(known, _)| *known == topic) else { continue };
+        if !topics.iter().any(|wanted| wanted == topic) {
+            continue;
+        }
+        files.retain(|file| file.extension().is_some_and(|extension| extension == "log"));
+        files.sort();
+        let files = files.iter().map(|file| file.display().to_string()).collect::<Vec<_>>().join(",");
+        let words = run(&TOOL.iter().copied().chain([files.as_str(), flag]).collect::<Vec<_>>())?;
+        let _ = writeln!(out, "{name} holds:");
+        words.lines().filter_map(record).for_each(|record| {
+            let _ = writeln!(out, "  {record}");
+        });
+    }
+    Ok(out)
+}
+
+/// A record, a marker or a complaint.
+fn record(line: &str) -> Option<String> {
+    const WORDS: [&str; 2] = [" key: ", " endTxnMarker: "];
+    let Some(rest) = line.strip_prefix("| offset: ") else {
+        let is_complaint = COMPLAINTS.iter().any(|complaint| line.contains(complaint)) || !is_known(line);
+        return is_complaint.then(|| format!("complaint: {line}"));
+    };
+    let offset = rest.split(' ').next().unwrap_or_default();
+    let told = WORDS.iter().find_map(|word| rest.split_once(word)).map_or("nothing", |(_, told)| told);
+    Some(format!("{offset} {}", told.replacen(" payload: ", " = ", 1)))
+}
+
 /// The files of each partition, by the name of its folder.
 fn partitions(folder: &Path, found: &mut BTreeMap<String, Vec<PathBuf>>) -> io::Result<()> {
     for entry in fs::read_dir(folder)? {
@@ -150,6 +192,39 @@ mod tests {
             let all = told(&format!("{SOUND}{complaint}\n"), folders.iter());
             assert_eq!(all, format!("{sound}complaint: {complaint}\n"));
         }
+    }
+
+    #[test]
+    fn records_are_told_as_the_tool_decodes_them() {
+        let folder = tempfile::tempdir().unwrap();
+        for file in [
+            "__transaction_state-3/1.log",
+            "__transaction_state-3/0.log",
+            "__transaction_state-3/0.index",
+            "t-0/0.log",
+        ] {
+            let path = folder.path().join(file);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, "").unwrap();
+        }
+        let shown = folder.path().display().to_string();
+        let run = |words: &[&str]| {
+            let files = words[3..].join(" ").replace(&shown, "");
+            assert_eq!(
+                files,
+                "/__transaction_state-3/0.log,/__transaction_state-3/1.log --transaction-log-decoder"
+            );
+            Ok("Dumping 0.log\nLog starting offset: 0\nbaseOffset: 7 lastOffset: 7 count: 1 isvalid: true\n\
+                | offset: 7 CreateTime: 5 keySize: 5 headerKeys: [] key: x::y=z payload: a: b\n\
+                | offset: 8 CreateTime: 5 headerKeys: [] endTxnMarker: ABORT coordinatorEpoch: 4\nKafkaException: no\n"
+                .to_owned())
+        };
+        let topics = [DECODED[1].0.to_owned()];
+        let told = contents(folder.path(), &topics, run).unwrap();
+        let due = "__transaction_state-3 holds:\n  7 x::y=z = a: b\n  8 ABORT coordinatorEpoch: 4\n  \
+                   complaint: KafkaException: no\n";
+        assert_eq!(told, due);
+        assert_eq!(contents(folder.path(), &[], |_| Err(Trouble("it ran".into()))).unwrap(), "");
     }
 
     #[test]

@@ -31,7 +31,8 @@ pub struct Scenario {
 impl Scenario {
     /// Whether it needs Apache Kafka, whoever is under test.
     pub fn needs_reference(&self) -> bool {
-        let needs = |step: &Step| matches!(step.verb, Verb::Provider(Provider::Reference, _) | Verb::Dump(_));
+        let needs =
+            |step: &Step| matches!(step.verb, Verb::Provider(Provider::Reference, _) | Verb::Dump(..));
         !self.shape.by_reference.is_empty() || self.steps.iter().any(needs)
     }
 }
@@ -166,8 +167,8 @@ pub enum Verb {
     RefusedFile(BTreeMap<String, Option<String>>, Vec<String>),
     /// Starts nodes with this provider from now on, on the data that they have.
     Provider(Provider, Vec<Who>),
-    /// Has Kafka's own tool read the data of stopped nodes.
-    Dump(Vec<Who>),
+    /// Has Kafka's own tool read the data of stopped nodes, and decode the records of these topics.
+    Dump(Vec<Who>, Vec<String>),
 }
 
 /// `create`

@@ -2,6 +2,7 @@
 //! told with its place; a scenario with a finding is not run.
 
 use crate::body::{self, Built, Known, hex, mapping, unknown, wrong};
+use crate::dump;
 use crate::model::*;
 use crate::schema::{Api, api, apis};
 use crate::transcript;
@@ -25,7 +26,7 @@ const VERBS: [&str; 16] = [
 const PROVIDERS: [(&str, Provider); 2] =
     [("under test", Provider::UnderTest), ("apache-kafka", Provider::Reference)];
 /// What else a step can say.
-const MODIFIERS: [&str; 18] = [
+const MODIFIERS: [&str; 19] = [
     "name",
     "redact",
     "save",
@@ -44,6 +45,7 @@ const MODIFIERS: [&str; 18] = [
     "node",
     "requests",
     "with",
+    "contents",
 ];
 
 /// Reads a scenario; `name` is its folder's, `file` what findings show.
@@ -258,7 +260,17 @@ impl Parser {
                     step.get("node").ok_or_else(|| wrong(&value.span, "`node` says whose provider"))?;
                 Verb::Provider(provider(value)?, nodes(node, shape)?)
             }
-            "dump" => Verb::Dump(nodes(value, shape)?),
+            "dump" => {
+                let contents = step.get("contents");
+                let topics = words(contents)?;
+                let known = || dump::DECODED.into_iter().map(|(topic, _)| topic);
+                if let (Some(node), Some(topic)) =
+                    (contents, topics.iter().find(|t| known().all(|k| k != *t)))
+                {
+                    return Err(unknown("topic that Kafka's tool decodes", topic, &node.span, known()));
+                }
+                Verb::Dump(nodes(value, shape)?, topics)
+            }
             act => {
                 let act = [Act::Kill, Act::Stop, Act::Start, Act::Pause, Act::Resume]
                     .into_iter()
@@ -316,7 +328,7 @@ fn title(verb: &Verb) -> String {
         Verb::Refused(node, _) => format!("node {node} refuses to run"),
         Verb::RefusedFile(..) => "a node refuses its file".into(),
         Verb::Provider(provider, whom) => format!("{} run by {provider}", listed(whom)),
-        Verb::Dump(whom) => format!("dump {}", listed(whom)),
+        Verb::Dump(whom, _) => format!("dump {}", listed(whom)),
     }
 }
 

@@ -184,7 +184,7 @@ impl<'a> Runner<'a> {
                 Ok(ending_words(code, &log, words))
             }
             Verb::Provider(provider, whom) => self.provide(*provider, whom).map(|()| String::new()),
-            Verb::Dump(whom) => self.dump(whom),
+            Verb::Dump(whom, contents) => self.dump(whom, contents),
         }
     }
 
@@ -629,13 +629,13 @@ impl<'a> Runner<'a> {
         Ok(())
     }
 
-    fn dump(&mut self, whom: &[Who]) -> Outcome<String> {
+    fn dump(&mut self, whom: &[Who], contents: &[String]) -> Outcome<String> {
         let mut out = String::new();
         for who in whom {
             let node = self.who(who)?;
             let _ = writeln!(out, "node {node}:");
-            self.cluster.dump(node).map_err(text)?.lines().for_each(|line| {
-                let _ = writeln!(out, "  {line}");
+            self.cluster.dump(node, contents).map_err(text)?.lines().for_each(|line| {
+                let _ = writeln!(out, "  {}", self.naming.line(line));
             });
         }
         Ok(out)

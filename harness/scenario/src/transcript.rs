@@ -133,6 +133,18 @@ impl Naming {
         if text.is_empty() { "\"\"".into() } else { text }
     }
 
+    /// A line in Kafka's own words, with the names of this run.
+    pub fn line(&mut self, line: &str) -> String {
+        const PRODUCER: &str = "producerId:";
+        let line = self.text(line);
+        let Some((before, rest)) = line.split_once(PRODUCER) else { return line };
+        let digits = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+        match rest[..digits].parse() {
+            Ok(id) => format!("{before}{PRODUCER}{}{}", self.producer(id), &rest[digits..]),
+            Err(_) => line,
+        }
+    }
+
     /// A text with the names that are given so far.
     fn known(&self, text: &str) -> String {
         let named = |text: String, (found, name): &(String, String)| text.replace(found.as_str(), name);

@@ -94,7 +94,7 @@ impl Cluster for StandIn {
     fn provide(&mut self, _: i32, _: Provider) -> Done {
         Ok(())
     }
-    fn dump(&mut self, _: i32) -> Done<String> {
+    fn dump(&mut self, _: i32, _: &[String]) -> Done<String> {
         Ok("t-0: 2 records\n".into())
     }
 }
