@@ -47,6 +47,13 @@ impl Response {
     }
 }
 
+/// A body that is encoded already.
+impl From<Bytes> for Response {
+    fn from(body: Bytes) -> Self {
+        Self::Body(vec![Segment::Bytes(body)])
+    }
+}
+
 /// Reads a request's body in its version; what cannot be read closes the connection, as in Kafka.
 pub fn decode<R: Request>(context: &RequestContext, mut body: Bytes) -> Result<R, Response> {
     frame::decode_request(context.api_version, &mut body).map_err(|e| {

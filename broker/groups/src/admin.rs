@@ -17,38 +17,48 @@ use crate::group::{Group, GroupState};
 use crate::machine::Groups;
 use crate::member::Member;
 use crate::offsets::TopicPartition;
+use crate::subscription::CONSUMER;
 
 impl Groups {
     pub(crate) fn describe(&mut self, token: u64, id: GroupId) {
-        let described = match self.groups.get(&id.0) {
+        let described = match self.groups.get(&id.0).filter(|group| group.consumer.is_none()) {
             Some(group) => group.described(),
-            // As is told of groups that never were.
+            // As is told of groups that never were, and of those of the consumer protocol.
             None => DescribedGroup::default().with_group_state(StrBytes::from_static_str("Dead")),
         };
         self.reply(token, Reply::Describe(described.with_group_id(id)));
     }
 
-    pub(crate) fn list(&mut self, token: u64, states: &[StrBytes]) {
-        let is_asked =
-            |group: &&Group| states.is_empty() || states.iter().any(|state| &**state == group.state.name());
+    pub(crate) fn list(&mut self, token: u64, states: &[StrBytes], types: &[StrBytes]) {
+        // From 4.1 on case does not matter.
+        let lenient = self.config.consumer.enabled;
+        let has = |all: &[StrBytes], name: &str| {
+            let is =
+                |asked: &StrBytes| **asked == *name || (lenient && asked.trim().eq_ignore_ascii_case(name));
+            all.is_empty() || all.iter().any(is)
+        };
+        let is_asked = |group: &&Group| {
+            group.is_told() && has(states, group.state_name()) && has(types, group.type_name())
+        };
         let listed = |group: &Group| {
             ListedGroup::default()
                 .with_group_id(GroupId(group.id.clone()))
-                .with_protocol_type(group.protocol_type.clone().unwrap_or_default())
-                .with_group_state(StrBytes::from_static_str(group.state.name()))
+                .with_protocol_type(group.told_protocol_type())
+                .with_group_state(StrBytes::from_static_str(group.state_name()))
+                .with_group_type(StrBytes::from_static_str(group.type_name()))
         };
         let all = self.groups.values().filter(is_asked).map(listed).collect();
         self.reply(token, Reply::List(all));
     }
 
     pub(crate) fn delete(&mut self, now: Now, token: u64, id: GroupId) {
-        let error = match self.groups.get(&id.0).map(|group| group.state) {
+        let error = match self.groups.get(&id.0).map(Group::is_empty) {
             None => Some(ErrorCode::GroupIdNotFound),
-            Some(GroupState::Empty) => {
+            Some(true) => {
                 self.clean(now, &id.0, true, |group| group.offsets.remove_all());
                 None
             }
-            Some(_) => Some(ErrorCode::NonEmptyGroup),
+            Some(false) => Some(ErrorCode::NonEmptyGroup),
         };
         let result = DeletableGroupResult::default().with_group_id(id).with_error_code(code(error));
         self.reply(token, Reply::Delete(result));
@@ -58,7 +68,7 @@ impl Groups {
         let id = &request.group_id.0;
         let error = match self.groups.get(id) {
             None => Some(ErrorCode::GroupIdNotFound),
-            Some(group) if group.state == GroupState::Empty || group.is_consumer_group() => None,
+            Some(group) if group.is_empty() || group.consumer.is_some() || group.is_consumer_group() => None,
             Some(_) => Some(ErrorCode::NonEmptyGroup),
         };
         let (mut topics, mut deleted) = (BTreeMap::new(), Vec::new());
@@ -66,7 +76,7 @@ impl Groups {
             && let Some(group) = self.groups.get(id)
         {
             for topic in &request.topics {
-                let is_used = group.state != GroupState::Empty && group.is_subscribed(&topic.name.0);
+                let is_used = !group.is_empty() && group.is_subscribed(&topic.name.0);
                 let error = is_used.then_some(ErrorCode::GroupSubscribedToTopic);
                 let told: &mut Vec<OffsetDeleteResponsePartition> =
                     topics.entry(topic.name.0.clone()).or_default();
@@ -102,6 +112,23 @@ impl Groups {
 }
 
 impl Group {
+    /// Whether it is there for whoever asks: one that is being made is not yet.
+    fn is_told(&self) -> bool {
+        !(self.is_writing && self.consumer.is_none() && self.generation == 0 && self.offsets.is_empty())
+    }
+
+    /// As ListGroups says it (`Group.GroupType`).
+    fn type_name(&self) -> &'static str {
+        if self.consumer.is_some() { "Consumer" } else { "Classic" }
+    }
+
+    fn told_protocol_type(&self) -> StrBytes {
+        match self.consumer {
+            Some(_) => StrBytes::from_static_str(CONSUMER),
+            None => self.protocol_type.clone().unwrap_or_default(),
+        }
+    }
+
     fn described(&self) -> DescribedGroup {
         let protocol = match self.state {
             GroupState::Stable => self.protocol.clone(),

@@ -4,6 +4,9 @@
 //! out. A refusal has the shape of its request, and this is the one place that knows them.
 
 use jackdaw_wire::compression::Compression;
+use jackdaw_wire::consumer_group::{
+    ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse, DescribedConsumerGroup,
+};
 use jackdaw_wire::messages::delete_groups_response::DeletableGroupResult;
 use jackdaw_wire::messages::describe_groups_response::DescribedGroup;
 use jackdaw_wire::messages::list_groups_response::ListedGroup;
@@ -22,6 +25,7 @@ use jackdaw_wire::messages::{
 };
 use jackdaw_wire::{Bytes, ErrorCode, StrBytes, Uuid};
 
+use crate::consumer::ConsumerConfig;
 use crate::offsets::TopicPartition;
 
 /// The settings that act on groups (`GroupConfig`, `OffsetConfig`).
@@ -43,6 +47,8 @@ pub struct Config {
     pub retention_check_interval_ms: i64,
     /// `offsets.topic.compression.codec`
     pub compression: Compression,
+    /// The settings of the consumer protocol.
+    pub consumer: ConsumerConfig,
 }
 
 /// Who asks to join, and in which version.
@@ -67,18 +73,31 @@ pub enum Request {
     Heartbeat(HeartbeatRequest),
     /// Members in `members`, whatever the version.
     Leave(LeaveGroupRequest),
-    /// Partitions that exist.
-    Commit(OffsetCommitRequest),
+    /// Partitions that exist, in this version.
+    Commit {
+        version: i16,
+        request: OffsetCommitRequest,
+    },
     TxnCommit(TxnOffsetCommitRequest),
     Fetch {
         group: OffsetFetchRequestGroup,
         require_stable: bool,
     },
     Describe(GroupId),
-    /// Groups in these states; empty: all.
-    List(Vec<StrBytes>),
+    /// Groups in these states and of these types; empty: all.
+    List {
+        states: Vec<StrBytes>,
+        types: Vec<StrBytes>,
+    },
     Delete(GroupId),
     DeleteOffsets(OffsetDeleteRequest),
+    /// `unique` makes the member's id, should it not bring one.
+    ConsumerHeartbeat {
+        caller: Caller,
+        unique: Uuid,
+        request: ConsumerGroupHeartbeatRequest,
+    },
+    ConsumerDescribe(GroupId),
     /// A transaction's marker is in the log (no reply).
     TransactionEnded {
         producer_id: i64,
@@ -103,6 +122,20 @@ pub enum Reply {
     List(Vec<ListedGroup>),
     Delete(DeletableGroupResult),
     DeleteOffsets(OffsetDeleteResponse),
+    ConsumerHeartbeat(ConsumerGroupHeartbeatResponse),
+    ConsumerDescribe(Box<DescribedConsumerGroup>),
+}
+
+impl Reply {
+    /// With the reason in words, where the reply has room for it.
+    pub(crate) fn with_message(mut self, message: Option<String>) -> Self {
+        match &mut self {
+            Self::ConsumerHeartbeat(reply) => reply.error_message = message,
+            Self::ConsumerDescribe(reply) => reply.error_message = message,
+            _ => {}
+        }
+        self
+    }
 }
 
 /// What the machine wants done, in this order.
@@ -127,6 +160,29 @@ pub(crate) fn code(error: Option<ErrorCode>) -> i16 {
 }
 
 impl Request {
+    /// The one group whose records it must wait for while they are on their way; none where it must not. A commit in a
+    /// transaction is verified for the call that brings it, and whoever reads it waits for the transaction anyway.
+    pub(crate) fn group(&self) -> Option<StrBytes> {
+        let id = match self {
+            Self::Join { request, .. } => &request.group_id,
+            Self::Sync(request) => &request.group_id,
+            Self::Heartbeat(request) => &request.group_id,
+            Self::Leave(request) => &request.group_id,
+            Self::Commit { request, .. } => &request.group_id,
+            Self::Fetch { group, .. } => &group.group_id,
+            Self::Describe(id) | Self::Delete(id) | Self::ConsumerDescribe(id) => id,
+            Self::DeleteOffsets(request) => &request.group_id,
+            Self::ConsumerHeartbeat { request, .. } => {
+                return Some(StrBytes::from(request.group_id.clone()));
+            }
+            Self::TxnCommit(_)
+            | Self::List { .. }
+            | Self::TransactionEnded { .. }
+            | Self::PartitionsDeleted(_) => return None,
+        };
+        Some(id.0.clone())
+    }
+
     /// Whether the group id may be asked about (`GroupCoordinator.isValidGroupId`): those that only keep offsets may
     /// have an empty name.
     pub fn check(&self) -> Result<(), ErrorCode> {
@@ -137,6 +193,7 @@ impl Request {
             Self::Leave(request) => &request.group_id,
             Self::TxnCommit(request) => &request.group_id,
             Self::DeleteOffsets(request) => &request.group_id,
+            Self::ConsumerDescribe(id) => id,
             _ => return Ok(()),
         };
         if id.is_empty() { Err(ErrorCode::InvalidGroupId) } else { Ok(()) }
@@ -154,7 +211,7 @@ impl Request {
             Self::Heartbeat(_) if loading => Reply::Heartbeat(HeartbeatResponse::default()),
             Self::Heartbeat(_) => Reply::Heartbeat(HeartbeatResponse::default().with_error_code(code)),
             Self::Leave(_) => Reply::Leave(LeaveGroupResponse::default().with_error_code(code)),
-            Self::Commit(request) => Reply::Commit(commit_refusal(request, error)),
+            Self::Commit { request, .. } => Reply::Commit(commit_refusal(request, error)),
             Self::TxnCommit(request) => Reply::TxnCommit(txn_commit_refusal(request, error)),
             Self::Fetch { group, .. } => {
                 let id = group.group_id.clone();
@@ -163,13 +220,22 @@ impl Request {
             Self::Describe(id) => {
                 Reply::Describe(DescribedGroup::default().with_group_id(id.clone()).with_error_code(code))
             }
-            Self::List(_) => Reply::List(Vec::new()),
+            Self::List { .. } => Reply::List(Vec::new()),
             Self::Delete(id) => {
                 Reply::Delete(DeletableGroupResult::default().with_group_id(id.clone()).with_error_code(code))
             }
             Self::DeleteOffsets(_) => {
                 Reply::DeleteOffsets(OffsetDeleteResponse::default().with_error_code(code))
             }
+            Self::ConsumerHeartbeat { .. } => Reply::ConsumerHeartbeat(ConsumerGroupHeartbeatResponse {
+                error_code: code,
+                ..Default::default()
+            }),
+            Self::ConsumerDescribe(id) => Reply::ConsumerDescribe(Box::new(DescribedConsumerGroup {
+                error_code: code,
+                group_id: id.to_string(),
+                ..Default::default()
+            })),
             Self::TransactionEnded { .. } | Self::PartitionsDeleted(_) => return None,
         })
     }

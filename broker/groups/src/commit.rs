@@ -19,6 +19,7 @@ use jackdaw_wire::types::Now;
 use jackdaw_wire::{ErrorCode, StrBytes};
 
 use crate::api::{Reply, Request, code};
+use crate::consumer::CommitKind;
 use crate::group::{Group, GroupState};
 use crate::machine::{Context, Groups, Write, of_offset_write};
 use crate::offsets::{CommittedOffset, TopicPartition};
@@ -43,15 +44,25 @@ struct Committing {
     generation: i32,
     offsets: BTreeMap<TopicPartition, CommittedOffset>,
     producer: Option<Producer>,
+    /// Of OffsetCommit.
+    version: i16,
 }
 
+/// From this version of OffsetCommit on it is said of a group that is gone that it is, where the consumer protocol is
+/// served.
+const GROUP_NOT_FOUND_FROM: i16 = 9;
+
 impl Groups {
-    pub(crate) fn commit(&mut self, now: Now, token: u64, request: OffsetCommitRequest) {
+    pub(crate) fn commit(&mut self, now: Now, token: u64, version: i16, request: OffsetCommitRequest) {
         let id = request.group_id.0.clone();
         if !self.groups.contains_key(&id) {
             if request.generation_id_or_member_epoch >= 0 {
                 // Of a group that is gone.
-                return self.refuse(token, &Request::Commit(request), ErrorCode::IllegalGeneration);
+                let error = match self.config.consumer.enabled && version >= GROUP_NOT_FOUND_FROM {
+                    true => ErrorCode::GroupIdNotFound,
+                    false => ErrorCode::IllegalGeneration,
+                };
+                return self.refuse(token, &Request::Commit { version, request }, error);
             }
             // Somebody who keeps offsets here and is in no group.
             self.new_group(id.clone(), now.wall_ms);
@@ -82,10 +93,11 @@ impl Groups {
             generation: request.generation_id_or_member_epoch,
             offsets,
             producer: None,
+            version,
         };
         let done = self.with(now, &id, |group, context| group.commit(context, committing));
         if let Some(Err(error)) = done {
-            self.refuse(token, &Request::Commit(request), error);
+            self.refuse(token, &Request::Commit { version, request }, error);
         }
     }
 
@@ -115,6 +127,7 @@ impl Groups {
             generation: request.generation_id,
             offsets,
             producer: Some(producer),
+            version: 0,
         };
         match self.with(now, &id, |group, context| group.commit(context, committing)) {
             Some(Err(error)) => self.refuse(token, &Request::TxnCommit(request), error),
@@ -144,6 +157,12 @@ impl Groups {
 
     pub(crate) fn fetch(&mut self, token: u64, asked: &OffsetFetchRequestGroup, require_stable: bool) {
         let group = self.groups.get(&asked.group_id.0);
+        if let Some(consumer) = group.and_then(|group| group.consumer.as_ref())
+            && let Err(error) = consumer.check_fetch(asked.member_id.as_ref(), asked.member_epoch)
+        {
+            let request = Request::Fetch { group: asked.clone(), require_stable };
+            return self.refuse(token, &request, error);
+        }
         let mut topics: BTreeMap<StrBytes, BTreeMap<i32, OffsetFetchResponsePartitions>> = BTreeMap::new();
         let mut add = |partition: &TopicPartition| {
             let told = offset_of(group, partition, require_stable).with_partition_index(partition.1);
@@ -194,7 +213,11 @@ fn offset_of(
 impl Group {
     /// `validateOffsetCommit`
     fn check_commit(&self, committing: &Committing) -> Result<(), ErrorCode> {
-        let Committing { member_id, instance_id, generation, producer, .. } = committing;
+        let Committing { member_id, instance_id, generation, producer, version, .. } = committing;
+        if let Some(consumer) = &self.consumer {
+            let kind = producer.map_or(CommitKind::Plain(*version), |_| CommitKind::Transactional);
+            return consumer.check_commit(kind, member_id, instance_id.as_ref(), *generation);
+        }
         if *generation < 0 && self.state == GroupState::Empty {
             return Ok(());
         }

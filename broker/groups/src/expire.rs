@@ -8,7 +8,7 @@ use jackdaw_wire::types::Now;
 use crate::group::{Group, GroupState};
 use crate::machine::{Context, Groups};
 use crate::offsets::TopicPartition;
-use crate::record;
+use crate::record::{self, Ends};
 
 impl Groups {
     /// Forgets offsets by their age (`cleanupGroupMetadata`).
@@ -31,14 +31,19 @@ impl Groups {
     ) {
         let Some(group) = self.groups.get_mut(id) else { return };
         let removed = remove(group);
-        let is_over = ends_group || (group.state == GroupState::Empty && group.offsets.is_empty());
-        // Without a generation the group was never written.
-        let was_written = group.generation > 0;
+        let is_over = ends_group || (group.is_empty() && !group.is_writing && group.offsets.is_empty());
+        let ends = match &group.consumer {
+            _ if !is_over => Ends::Nothing,
+            Some(consumer) => Ends::Consumer(consumer.tombstones()),
+            // Without a generation the group was never written.
+            None if group.generation > 0 => Ends::Classic,
+            None => Ends::Nothing,
+        };
         if is_over {
             self.forget(id);
         }
         let compression = self.config.compression;
-        let tombstones = record::tombstones(id, &removed, is_over && was_written, now.wall_ms, compression);
+        let tombstones = record::tombstones(id, &removed, &ends, now.wall_ms, compression);
         if let Some(batch) = tombstones {
             Context { now, config: &self.config, out: &mut self.out }.write_unasked(batch);
         }
@@ -51,6 +56,11 @@ impl Group {
     fn expire_offsets(&mut self, wall_ms: i64, retention_ms: i64) -> Vec<TopicPartition> {
         let none = BTreeSet::new();
         let since_ms = self.state_since_ms;
+        if let Some(consumer) = &self.consumer {
+            let subscribed: BTreeSet<StrBytes> = consumer.subscribed_topics().into_iter().cloned().collect();
+            let since = |offset: &crate::CommittedOffset| offset.commit_timestamp_ms;
+            return self.offsets.expire(wall_ms, retention_ms, &subscribed, since);
+        }
         match (&self.protocol_type, self.state, &self.subscribed) {
             (Some(_), GroupState::Empty, _) => {
                 let since = |offset: &crate::CommittedOffset| since_ms.unwrap_or(offset.commit_timestamp_ms);

@@ -1,12 +1,17 @@
 //! A group: its state, its members, and what can be asked of the two (`GroupMetadata`). Nothing here replies, writes
 //! or sets a timer.
+//!
+//! Offsets are the same whatever the protocol. A group of the consumer protocol has its state in `consumer`, and is empty
+//! in the eyes of the classic one.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use jackdaw_wire::messages::join_group_response::JoinGroupResponseMember;
 use jackdaw_wire::types::Now;
 use jackdaw_wire::{Bytes, ErrorCode, StrBytes};
 
+use crate::api::Request;
+use crate::consumer::{ConsumerGroup, ConsumerWrite, Timers};
 use crate::member::Member;
 use crate::offsets::Offsets;
 use crate::subscription::{self, CONSUMER};
@@ -52,7 +57,7 @@ impl JoinTimer {
     }
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct Group {
     pub id: StrBytes,
     /// Tells it from an earlier group of the same name.
@@ -78,6 +83,17 @@ pub(crate) struct Group {
     /// What its consumers subscribe to; none where that is not known.
     pub subscribed: Option<BTreeSet<StrBytes>>,
     pub offsets: Offsets,
+    /// It is of the consumer protocol, and this is what the log holds of it.
+    pub consumer: Option<Box<ConsumerGroup>>,
+    pub timers: Timers,
+    /// The version of the topics that were last looked at.
+    pub topics_seen: Option<i64>,
+    /// Records of the consumer protocol are on their way to the log.
+    pub is_writing: bool,
+    /// Records of which nobody knows whether they are in the log, and when they are written again.
+    pub unsure: Option<(i64, Box<ConsumerWrite>)>,
+    /// Whoever asks while records are on their way waits for them.
+    pub waiting: VecDeque<(u64, Request)>,
 }
 
 impl Group {
@@ -100,6 +116,12 @@ impl Group {
             new_member_added: false,
             subscribed: None,
             offsets: Offsets::default(),
+            consumer: None,
+            timers: Timers::default(),
+            topics_seen: None,
+            is_writing: false,
+            unsure: None,
+            waiting: VecDeque::new(),
         }
     }
 
@@ -182,11 +204,18 @@ impl Group {
             && protocols.any(|protocol| self.members.values().all(|m| m.supports(protocol)))
     }
 
-    /// The protocol that most members like best among those that all can do; None without members.
     pub fn select_protocol(&self) -> Option<StrBytes> {
-        let all_can = |name: &StrBytes| self.members.values().all(|m| m.supports(name));
+        Self::protocol_of(self.members.values())
+    }
+
+    /// The protocol that most members like best among those that all can do; None without members.
+    pub fn protocol_of<'a>(
+        members: impl IntoIterator<Item = &'a Member, IntoIter: Clone>,
+    ) -> Option<StrBytes> {
+        let members = members.into_iter();
+        let all_can = |name: &StrBytes| members.clone().all(|m| m.supports(name));
         let mut votes: Vec<(StrBytes, usize)> = Vec::new();
-        for member in self.members.values() {
+        for member in members.clone() {
             let (vote, _) = member.protocols.iter().find(|(name, _)| all_can(name))?;
             match votes.iter_mut().find(|(name, _)| name == vote) {
                 Some((_, count)) => *count += 1,
@@ -227,6 +256,9 @@ impl Group {
     }
 
     pub fn is_subscribed(&self, topic: &StrBytes) -> bool {
+        if let Some(consumer) = &self.consumer {
+            return consumer.subscribed_topics().contains(topic);
+        }
         self.subscribed.as_ref().is_none_or(|topics| topics.contains(topic))
     }
 
@@ -276,10 +308,29 @@ impl Group {
 
     /// When the next of its timers is due.
     pub fn next_deadline(&self) -> Option<i64> {
+        if self.is_writing {
+            return self.unsure.as_ref().map(|(again_ms, _)| *again_ms);
+        }
+        if self.consumer.is_some() {
+            return self.timers.next();
+        }
         let members = self.members.values().filter_map(|m| m.deadline_ms);
         let pending = self.pending_members.values().copied();
         let join = self.join_timer.map(JoinTimer::deadline_ms);
         members.chain(pending).chain(join).chain(self.sync_deadline_ms).min()
+    }
+
+    /// Whether nobody is in it, whatever its protocol.
+    pub fn is_empty(&self) -> bool {
+        match &self.consumer {
+            Some(consumer) => consumer.members.is_empty(),
+            None => self.state == GroupState::Empty,
+        }
+    }
+
+    /// As DescribeGroups and ListGroups say it.
+    pub fn state_name(&self) -> &'static str {
+        self.consumer.as_ref().map_or(self.state.name(), |consumer| consumer.state().name())
     }
 
     /// What must hold between any two calls.

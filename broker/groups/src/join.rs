@@ -14,7 +14,7 @@ use crate::record;
 /// answer, and it may never hear of it (`NewMemberJoinTimeoutMs`).
 const NEW_MEMBER_JOIN_TIMEOUT_MS: i64 = 5 * 60 * 1000;
 /// From this version on a member must come with the id that it was given (KIP-394).
-const MEMBER_ID_REQUIRED_FROM: i16 = 4;
+pub(crate) const MEMBER_ID_REQUIRED_FROM: i16 = 4;
 /// From this version on a leader is told when nobody needs its assignment (KIP-814).
 const SKIPS_ASSIGNMENT_FROM: i16 = 9;
 

@@ -1,5 +1,6 @@
-//! Consumer groups of the classic protocol, as Kafka 3.7's `GroupCoordinator` has them: one [`Groups`] coordinates
-//! the groups of one partition of `__consumer_offsets`.
+//! Consumer groups: of the classic protocol, as Kafka 3.7's `GroupCoordinator` has them, and of the consumer protocol
+//! ([`consumer`]), as Kafka 4.1's has them. One [`Groups`] coordinates the groups of one partition of
+//! `__consumer_offsets`.
 //!
 //! No clock, no randomness, no I/O: requests with tokens, append outcomes, loaded records and the time go in;
 //! [`Effect`]s come out. What must be durable first is promised only after its append is known to be committed.
@@ -8,6 +9,7 @@
 mod admin;
 mod api;
 mod commit;
+mod consumer;
 mod expire;
 mod group;
 mod join;
@@ -20,9 +22,12 @@ mod rebalance;
 mod record;
 mod subscription;
 mod sync;
+mod topics;
 
 pub use api::{Append, Caller, Config, Effect, Reply, Request};
+pub use consumer::{Assignor, ConsumerConfig, MigrationPolicy};
 pub use group::GroupState;
 pub use load::{LoadError, RecordPlace};
 pub use machine::{Groups, of_offset_write};
 pub use offsets::{CommittedOffset, TopicPartition};
+pub use topics::{Topic, Topics};

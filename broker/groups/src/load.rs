@@ -8,6 +8,7 @@ use jackdaw_wire::record_codec::RecordError;
 use jackdaw_wire::types::Now;
 use jackdaw_wire::{Bytes, StrBytes};
 
+use crate::consumer::{self, Change, ConsumerGroup, MemberState, TimerChange};
 use crate::group::{Group, GroupState};
 use crate::machine::{Context, Groups};
 use crate::member::Member;
@@ -39,6 +40,8 @@ type GroupPartition = (StrBytes, TopicPartition);
 #[derive(Debug, Default)]
 pub(crate) struct Loading {
     groups: BTreeMap<StrBytes, (GroupMetadataValue, i16)>,
+    /// Of the consumer protocol. What was written last says which protocol a group is of.
+    consumers: BTreeMap<StrBytes, ConsumerGroup>,
     offsets: BTreeMap<GroupPartition, Stored>,
     in_transactions: BTreeMap<i64, BTreeMap<GroupPartition, Stored>>,
 }
@@ -63,9 +66,20 @@ impl Groups {
                     None => drop(loading.groups.remove(&id)),
                     Some(value) => {
                         let group = group_record::decode(value).map_err(LoadError::Value)?;
+                        loading.consumers.remove(&id);
                         loading.groups.insert(id, group);
                     }
                 }
+                Ok(())
+            }
+            GroupKey::Consumer(key_type, key) => {
+                let change = consumer::load_of_group(key_type, value).map_err(LoadError::Value)?;
+                loading.consumer(key.group.into(), &change);
+                Ok(())
+            }
+            GroupKey::ConsumerPart(key_type, key) => {
+                let change = consumer::load_of_part(key_type, key.part, value).map_err(LoadError::Value)?;
+                loading.consumer(key.group.into(), &change);
                 Ok(())
             }
             GroupKey::Unknown(version) => {
@@ -90,7 +104,9 @@ impl Groups {
 
     /// The log has no more: groups begin to live.
     pub fn loaded(&mut self, now: Now) {
-        let Some(Loading { groups, offsets, in_transactions }) = self.loading.take() else { return };
+        let Some(Loading { groups, consumers, offsets, in_transactions }) = self.loading.take() else {
+            return;
+        };
         let mut of_groups: BTreeMap<StrBytes, Offsets> = BTreeMap::new();
         let mut by_group: BTreeMap<StrBytes, (BTreeMap<_, _>, BTreeMap<i64, BTreeMap<_, _>>)> =
             BTreeMap::new();
@@ -113,6 +129,14 @@ impl Groups {
             group.offsets = offsets;
             self.with(now, &id, Group::begin_loaded);
         }
+        for (id, consumer) in consumers {
+            let offsets = of_groups.remove(&id).unwrap_or_default();
+            let group = self.new_group(id.clone(), now.wall_ms);
+            group.consumer = Some(Box::new(consumer));
+            group.offsets = offsets;
+            let session_ms = i64::from(self.config.consumer.session_timeout_ms);
+            self.with(now, &id, |group, context| group.begin_loaded_consumer(context, session_ms));
+        }
         // Offsets of no group, or of one that was deleted after they were committed in a transaction.
         for (id, offsets) in of_groups {
             self.new_group(id, now.wall_ms).offsets = offsets;
@@ -122,6 +146,20 @@ impl Groups {
 }
 
 impl Loading {
+    /// A tombstone makes no group; the one of the group itself ends it.
+    fn consumer(&mut self, id: StrBytes, change: &Change) {
+        if *change == Change::Group(None) {
+            self.consumers.remove(&id);
+        } else if change.is_tombstone() {
+            if let Some(group) = self.consumers.get_mut(&id) {
+                group.apply(change);
+            }
+        } else {
+            self.groups.remove(&id);
+            self.consumers.entry(id).or_default().apply(change);
+        }
+    }
+
     fn offset(
         &mut self,
         place: RecordPlace,
@@ -163,6 +201,18 @@ impl Group {
         }
         self.protocol = protocol;
         self.subscribed = self.subscribed_topics();
+    }
+
+    /// `GroupMetadataManager.onLoaded`
+    fn begin_loaded_consumer(&mut self, context: &mut Context<'_>, session_ms: i64) {
+        let now_ms = context.now.steady_ms;
+        for (id, member) in self.consumer.iter().flat_map(|group| &group.members) {
+            self.timers.change(TimerChange::Session(id.clone(), session_ms), now_ms);
+            if member.current.state == MemberState::Unrevoked {
+                let timer = Some((i64::from(member.about.rebalance_timeout_ms), member.current.epoch));
+                self.timers.change(TimerChange::Rebalance(id.clone(), timer), now_ms);
+            }
+        }
     }
 
     /// `onGroupLoaded`

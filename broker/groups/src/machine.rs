@@ -1,6 +1,7 @@
 //! The groups of one partition: where requests, outcomes, records and the time come in.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 
 use jackdaw_wire::messages::{JoinGroupResponse, SyncGroupResponse};
 use jackdaw_wire::record_codec::RecordError;
@@ -9,9 +10,11 @@ use jackdaw_wire::{Bytes, ErrorCode, StrBytes};
 
 use crate::api::{Append, Config, Effect, Reply, Request, join_refusal, sync_refusal};
 use crate::commit::OffsetWrite;
+use crate::consumer::ConsumerWrite;
 use crate::group::Group;
 use crate::join::StaticReplacement;
 use crate::load::Loading;
+use crate::topics::Topics;
 
 /// What an append was for.
 #[derive(Debug)]
@@ -33,6 +36,8 @@ pub(crate) enum Write {
     /// The group without members.
     Emptied,
     Offsets(OffsetWrite),
+    /// A step of a group of the consumer protocol.
+    Consumer(Box<ConsumerWrite>),
 }
 
 /// What leaves the machine, and what it waits for.
@@ -43,6 +48,12 @@ pub(crate) struct Outbox {
     next_ticket: u64,
     /// Appends that failed before they began.
     failed: VecDeque<(u64, ErrorCode)>,
+}
+
+impl Outbox {
+    pub fn answer(&mut self, token: u64, reply: Option<Reply>) {
+        self.effects.extend(reply.map(|reply| Effect::Reply { token, reply }));
+    }
 }
 
 /// What a step of a group has at hand.
@@ -93,6 +104,7 @@ impl Context<'_> {
 #[derive(Debug)]
 pub struct Groups {
     pub(crate) config: Config,
+    pub(crate) topics: Arc<Topics>,
     pub(crate) groups: BTreeMap<StrBytes, Group>,
     /// Groups with offsets in open transactions, by producer id.
     producers: BTreeMap<i64, BTreeSet<StrBytes>>,
@@ -110,6 +122,7 @@ impl Groups {
     pub fn new(config: Config) -> Self {
         Self {
             config,
+            topics: Arc::default(),
             groups: BTreeMap::new(),
             producers: BTreeMap::new(),
             out: Outbox::default(),
@@ -125,6 +138,12 @@ impl Groups {
     /// What the calls so far want done, in order.
     pub fn take_effects(&mut self) -> Vec<Effect> {
         std::mem::take(&mut self.out.effects)
+    }
+
+    /// The cluster's topics look like this from here on. Groups of the consumer protocol that read them are rebalanced when
+    /// one of their members is next heard of.
+    pub fn set_topics(&mut self, topics: Arc<Topics>) {
+        self.topics = topics;
     }
 
     /// When [`Groups::tick`] is due, in `steady_ms`.
@@ -197,16 +216,29 @@ impl Groups {
         if self.has_resigned {
             return self.refuse(token, &request, ErrorCode::NotCoordinator);
         }
+        match request.group().and_then(|id| self.groups.get_mut(&id)) {
+            Some(group) if group.is_writing => group.waiting.push_back((token, request)),
+            _ => self.serve(now, token, request),
+        }
+        self.settle_failed(now);
+    }
+
+    pub(crate) fn serve(&mut self, now: Now, token: u64, request: Request) {
+        if let Some(id) = self.of_consumer_group(now, &request) {
+            return self.ask_as_classic(now, token, &id, request);
+        }
         match request {
+            Request::ConsumerHeartbeat { .. } => self.consumer_heartbeat(now, token, request),
+            Request::ConsumerDescribe(id) => self.describe_consumer(token, &id.0),
             Request::Join { caller, unique, request } => self.join(now, token, &caller, unique, request),
             Request::Sync(request) => self.sync(now, token, request),
             Request::Heartbeat(request) => self.heartbeat(now, token, &request),
             Request::Leave(request) => self.leave(now, token, request),
-            Request::Commit(request) => self.commit(now, token, request),
+            Request::Commit { version, request } => self.commit(now, token, version, request),
             Request::TxnCommit(request) => self.txn_commit(now, token, request),
             Request::Fetch { group, require_stable } => self.fetch(token, &group, require_stable),
             Request::Describe(id) => self.describe(token, id),
-            Request::List(states) => self.list(token, &states),
+            Request::List { states, types } => self.list(token, &states, &types),
             Request::Delete(id) => self.delete(now, token, id),
             Request::DeleteOffsets(request) => self.delete_offsets(now, token, &request),
             Request::TransactionEnded { producer_id, is_commit } => {
@@ -218,7 +250,29 @@ impl Groups {
             }
             Request::PartitionsDeleted(partitions) => self.partitions_deleted(now, &partitions),
         }
-        self.settle_failed(now);
+    }
+
+    /// Whether a classic request is to a group of the consumer protocol. One without members becomes what whoever joins
+    /// it wants (`maybeDeleteEmptyConsumerGroup`).
+    fn of_consumer_group(&mut self, now: Now, request: &Request) -> Option<StrBytes> {
+        let id = match request {
+            Request::Join { request, .. } => &request.group_id.0,
+            Request::Sync(request) => &request.group_id.0,
+            Request::Heartbeat(request) => &request.group_id.0,
+            Request::Leave(request) => &request.group_id.0,
+            _ => return None,
+        };
+        let group = self.groups.get_mut(id)?;
+        let consumer = group.consumer.as_ref()?;
+        if !consumer.members.is_empty() || !matches!(request, Request::Join { .. }) {
+            return Some(id.clone());
+        }
+        let tombstones = consumer.tombstones();
+        group.consumer = None;
+        let (id, wall_ms, compression) = (id.clone(), now.wall_ms, self.config.compression);
+        let batch = crate::consumer::encode(&id, &tombstones, wall_ms, compression);
+        self.with(now, &id, |_, context| context.write_unasked(batch));
+        None
     }
 
     pub(crate) fn reply(&mut self, token: u64, reply: Reply) {
@@ -249,7 +303,7 @@ impl Groups {
         let lives = self.groups.get(&id).is_some_and(|group| group.incarnation == incarnation);
         match what {
             // Whoever waited was answered when the group went away.
-            _ if !lives && !matches!(what, Write::Offsets(_)) => {}
+            _ if !lives && !matches!(what, Write::Offsets(_) | Write::Consumer(_)) => {}
             Write::Assignment { generation, assignment } => {
                 self.with(now, &id, |group, context| {
                     group.assigned(context, generation, assignment, outcome.err());
@@ -269,6 +323,7 @@ impl Groups {
                 }
             }
             Write::Offsets(write) => self.offsets_written(&id, lives, write, outcome),
+            Write::Consumer(write) => self.consumer_written(now, &id, lives, *write, outcome),
         }
     }
 
@@ -278,7 +333,10 @@ impl Groups {
             if deadline_ms > now.steady_ms {
                 break;
             }
-            self.with(now, &id, |group, context| group.tick(context));
+            match self.groups.get(&id).is_some_and(|group| group.is_writing || group.consumer.is_some()) {
+                true => self.consumer_tick(now, &id),
+                false => drop(self.with(now, &id, |group, context| group.tick(context))),
+            }
         }
         if self.expire_at_ms.is_some_and(|due_ms| due_ms <= now.steady_ms) {
             self.expire_at_ms = Some(now.steady_ms.saturating_add(self.config.retention_check_interval_ms));
@@ -295,6 +353,9 @@ impl Groups {
         self.expire_at_ms = None;
         let error = ErrorCode::NotCoordinator;
         for group in self.groups.values_mut() {
+            for (token, request) in std::mem::take(&mut group.waiting) {
+                self.out.answer(token, request.refusal(error));
+            }
             for member in group.members.values_mut() {
                 if let Some(token) = member.joining.take() {
                     let reply = Reply::Join(join_refusal(&member.id, error));

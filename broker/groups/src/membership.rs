@@ -74,6 +74,18 @@ impl Group {
         Ok(())
     }
 
+    /// Whoever waits is to ask again: the group is about to be one of the consumer protocol.
+    pub(crate) fn interrupt(&mut self, context: &mut Context<'_>) {
+        for member in self.members.values_mut() {
+            if let Some(token) = member.joining.take() {
+                context.reply_join(token, join_refusal(&member.id, ErrorCode::RebalanceInProgress));
+            }
+            if let Some(token) = member.syncing.take() {
+                context.reply_sync(token, sync_refusal(ErrorCode::RebalanceInProgress));
+            }
+        }
+    }
+
     /// Takes a member out; whoever waits for its reply hears that there is none of this name.
     pub(crate) fn remove(&mut self, context: &mut Context<'_>, member_id: &StrBytes) {
         let Some(member) = self.take(member_id) else { return };

@@ -11,6 +11,7 @@ use jackdaw_wire::group_record::{
 use jackdaw_wire::record_codec::RecordError;
 use jackdaw_wire::{Bytes, StrBytes};
 
+use crate::consumer::{self, Change};
 use crate::group::Group;
 use crate::machine::Context;
 use crate::member::Member;
@@ -21,8 +22,8 @@ const OFFSET_KEY_VERSION: i16 = 1;
 const OFFSET_VALUE_VERSION: i16 = 3;
 /// The only version with an expiry of its own.
 const EXPIRING_OFFSET_VALUE_VERSION: i16 = 1;
-const GROUP_KEY_VERSION: i16 = 2;
-const GROUP_VALUE_VERSION: i16 = 3;
+pub(crate) const GROUP_KEY_VERSION: i16 = 2;
+pub(crate) const GROUP_VALUE_VERSION: i16 = 3;
 
 /// A transaction's producer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,15 +94,24 @@ pub(crate) fn offsets(
     build(batch, context.config.compression)
 }
 
+/// What else goes with a group's offsets.
+pub(crate) enum Ends {
+    Nothing,
+    /// The group of the classic protocol.
+    Classic,
+    /// Everything that says there was a group of the consumer protocol.
+    Consumer(Vec<Change>),
+}
+
 /// Offsets are gone, and perhaps the group. None where there is nothing to say.
 pub(crate) fn tombstones(
     group: &StrBytes,
     offsets: &[TopicPartition],
-    ends_group: bool,
+    ends: &Ends,
     wall_ms: i64,
     compression: Compression,
 ) -> Option<Result<Bytes, RecordError>> {
-    if offsets.is_empty() && !ends_group {
+    if offsets.is_empty() && matches!(ends, Ends::Nothing) {
         return None;
     }
     let mut batch = BatchBuilder::new(0, -1);
@@ -109,8 +119,10 @@ pub(crate) fn tombstones(
         for partition in offsets {
             batch.append(wall_ms, Some(&offset_key(group, partition)?), None);
         }
-        if ends_group {
-            batch.append(wall_ms, Some(&group_key(group)?), None);
+        match ends {
+            Ends::Nothing => {}
+            Ends::Classic => batch.append(wall_ms, Some(&group_key(group)?), None),
+            Ends::Consumer(changes) => consumer::append(&mut batch, group, changes, wall_ms)?,
         }
         Ok(())
     };
@@ -132,7 +144,7 @@ fn group_key(group: &StrBytes) -> Result<Bytes, RecordError> {
     group_record::encode(&key, GROUP_KEY_VERSION)
 }
 
-fn build(batch: BatchBuilder, compression: Compression) -> Result<Bytes, RecordError> {
+pub(crate) fn build(batch: BatchBuilder, compression: Compression) -> Result<Bytes, RecordError> {
     match compression {
         Compression::None => Ok(batch.build()),
         // Only writing to memory can fail, and does not.

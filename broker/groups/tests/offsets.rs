@@ -169,7 +169,7 @@ fn what_cannot_be_read_is_named() {
     let table = [
         load(None, None),
         load(Some(b"\0"), None),
-        load(Some(b"\0\x07"), Some(b"of a later Kafka")),
+        load(Some(b"\0\x63"), Some(b"of a later Kafka")),
         load(Some(b"\0\x02\0\x01g"), None),
         load(Some(b"\0\x02\0\x01g"), Some(b"\0\x09")),
         load(Some(b"\0\x01\0\x01g\0\x01t\0\0\0\0"), Some(b"\0\x03\0")),

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use jackdaw_metadata::{MetadataImage, features};
 use jackdaw_wire::ErrorCode;
-use jackdaw_wire::api;
+use jackdaw_wire::api::{self, Extras};
 use jackdaw_wire::messages::api_versions_response::{ApiVersion, FinalizedFeatureKey, SupportedFeatureKey};
 use jackdaw_wire::messages::{ApiKey, ApiVersionsRequest, ApiVersionsResponse};
 use jackdaw_wire::protocol::StrBytes;
@@ -12,7 +12,7 @@ use crate::dispatch::{RequestContext, Response, Scope, decode};
 
 /// Answers in the asked version, or, where that is unknown, in version 0 with an error and the versions of this very
 /// API.
-pub fn answer(context: &RequestContext, body: Bytes, image: &MetadataImage) -> Response {
+pub fn answer(context: &RequestContext, extras: Extras, body: Bytes, image: &MetadataImage) -> Response {
     let known = api::of(ApiKey::ApiVersions).is_some_and(|row| row.has_version(context.api_version));
     if !known {
         let context = RequestContext { api_version: 0, ..context.clone() };
@@ -28,25 +28,25 @@ pub fn answer(context: &RequestContext, body: Bytes, image: &MetadataImage) -> R
         let refusal = ApiVersionsResponse::default().with_error_code(ErrorCode::InvalidRequest.code());
         return Response::encode(context, &refusal);
     }
-    Response::encode(context, &table(context.scope, image))
+    Response::encode(context, &table(context.scope, extras, image))
 }
 
-fn version(row: &api::Api) -> ApiVersion {
+fn version((row, max_version): (&api::Api, i16)) -> ApiVersion {
     ApiVersion::default()
         .with_api_key(row.key as i16)
         .with_min_version(row.min_version)
-        .with_max_version(row.max_version)
+        .with_max_version(max_version)
 }
 
 fn unsupported() -> ApiVersionsResponse {
-    let own = api::of(ApiKey::ApiVersions).map(version);
+    let own = api::of(ApiKey::ApiVersions).map(|row| version((row, row.max_version)));
     ApiVersionsResponse::default()
         .with_error_code(ErrorCode::UnsupportedVersion.code())
         .with_api_keys(own.into_iter().collect())
 }
 
 /// The whole table of a listener. Features are told from version 3 on; the encoder leaves them out before.
-pub fn table(scope: Scope, image: &MetadataImage) -> ApiVersionsResponse {
+pub fn table(scope: Scope, extras: Extras, image: &MetadataImage) -> ApiVersionsResponse {
     let supported = SupportedFeatureKey::default()
         .with_name(StrBytes::from_static_str(features::METADATA_VERSION))
         .with_min_version(features::MINIMUM)
@@ -62,7 +62,7 @@ pub fn table(scope: Scope, image: &MetadataImage) -> ApiVersionsResponse {
             .with_min_version_level(level)
     });
     ApiVersionsResponse::default()
-        .with_api_keys(api::advertised(scope).map(version).collect())
+        .with_api_keys(extras.advertised(scope).map(version).collect())
         .with_supported_features(vec![supported])
         .with_finalized_features_epoch(image.provenance.offset)
         .with_finalized_features(finalized.collect())

@@ -12,6 +12,10 @@ use futures_util::future::join_all;
 use jackdaw_groups::{Caller, Reply, Request, of_offset_write};
 use jackdaw_metadata::MetadataImage;
 use jackdaw_metadata::topic_name::GROUP_METADATA_TOPIC;
+use jackdaw_wire::consumer_group::{
+    self, ConsumerGroupDescribeRequest, ConsumerGroupDescribeResponse, ConsumerGroupHeartbeatRequest,
+};
+use jackdaw_wire::frame::FrameError;
 use jackdaw_wire::messages::offset_commit_response::{
     OffsetCommitResponsePartition, OffsetCommitResponseTopic,
 };
@@ -22,7 +26,13 @@ use jackdaw_wire::messages::offset_fetch_request::{OffsetFetchRequestGroup, Offs
 use jackdaw_wire::messages::offset_fetch_response::{
     OffsetFetchResponseGroup, OffsetFetchResponsePartition, OffsetFetchResponseTopic,
 };
-use jackdaw_wire::messages::*;
+use jackdaw_wire::messages::{
+    ApiKey, DeleteGroupsRequest, DeleteGroupsResponse, DescribeGroupsRequest, DescribeGroupsResponse,
+    GroupId, JoinGroupRequest, LeaveGroupRequest, ListGroupsRequest, ListGroupsResponse, OffsetCommitRequest,
+    OffsetCommitResponse, OffsetDeleteRequest, OffsetFetchRequest, OffsetFetchResponse, SyncGroupRequest,
+    SyncGroupResponse, TopicName, TxnOffsetCommitRequest, TxnOffsetCommitResponse, leave_group_request,
+    offset_fetch_request, offset_fetch_response, txn_offset_commit_response,
+};
 use jackdaw_wire::protocol::StrBytes;
 use jackdaw_wire::types::random_uuid;
 use jackdaw_wire::{ErrorCode, TopicPartition};
@@ -66,6 +76,8 @@ impl Inner {
             ApiKey::ListGroups => self.list_groups(context, decode(context, body)?).await?,
             ApiKey::DeleteGroups => self.delete_groups(context, decode(context, body)?).await?,
             ApiKey::OffsetDelete => self.offset_delete(context, image, decode(context, body)?).await?,
+            ApiKey::ConsumerGroupHeartbeat => self.consumer_group_heartbeat(context, body).await?,
+            ApiKey::ConsumerGroupDescribe => self.consumer_group_describe(context, body).await?,
             other => Response::Close(format!("{other:?} is not about groups")),
         })
     }
@@ -102,16 +114,65 @@ impl Inner {
         })
     }
 
+    fn caller(context: &RequestContext) -> Caller {
+        Caller {
+            version: context.api_version,
+            client_id: context.client_id.clone().unwrap_or_default(),
+            client_host: StrBytes::from_string(java_address(context.peer.ip())),
+        }
+    }
+
+    async fn consumer_group_heartbeat(
+        &self,
+        context: &RequestContext,
+        mut body: Bytes,
+    ) -> Result<Response, Response> {
+        let version = context.api_version;
+        let request: ConsumerGroupHeartbeatRequest =
+            consumer_group::decode(version, &mut body).map_err(close)?;
+        let group = request.group_id.clone();
+        let (caller, unique) = (Self::caller(context), random_uuid(rand::random));
+        match self.ask_group(&group, Request::ConsumerHeartbeat { caller, unique, request }).await? {
+            Reply::ConsumerHeartbeat(reply) => {
+                consumer_group::encode(version, &reply).map(Response::from).map_err(close)
+            }
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    async fn consumer_group_describe(
+        &self,
+        context: &RequestContext,
+        mut body: Bytes,
+    ) -> Result<Response, Response> {
+        let version = context.api_version;
+        let request: ConsumerGroupDescribeRequest =
+            consumer_group::decode(version, &mut body).map_err(close)?;
+        let is_told = request.include_authorized_operations;
+        let described = join_all(request.group_ids.into_iter().map(|id| async move {
+            let group_id = GroupId(StrBytes::from_string(id.clone()));
+            match self.ask_group(&id, Request::ConsumerDescribe(group_id)).await? {
+                Reply::ConsumerDescribe(mut group) => {
+                    if is_told && group.error_code == 0 {
+                        group.authorized_operations = operations::GROUP;
+                    }
+                    Ok(*group)
+                }
+                other => Err(unexpected(&other)),
+            }
+        }))
+        .await;
+        let groups = described.into_iter().collect::<Result<_, Response>>()?;
+        let reply = ConsumerGroupDescribeResponse { groups, ..Default::default() };
+        consumer_group::encode(version, &reply).map(Response::from).map_err(close)
+    }
+
     async fn join_group(
         &self,
         context: &RequestContext,
         request: JoinGroupRequest,
     ) -> Result<Response, Response> {
-        let caller = Caller {
-            version: context.api_version,
-            client_id: context.client_id.clone().unwrap_or_default(),
-            client_host: StrBytes::from_string(java_address(context.peer.ip())),
-        };
+        let caller = Self::caller(context);
         let group = request.group_id.clone();
         let request = Request::Join { caller, unique: random_uuid(rand::random), request };
         let Reply::Join(mut reply) = self.ask_group(&group, request).await? else {
@@ -166,7 +227,8 @@ impl Inner {
         mut request: OffsetCommitRequest,
     ) -> Result<Response, Response> {
         if context.api_version < OFFSETS_IN_KAFKA_FROM {
-            let unsupported = Request::Commit(request).refusal(ErrorCode::UnsupportedVersion);
+            let request = Request::Commit { version: context.api_version, request };
+            let unsupported = request.refusal(ErrorCode::UnsupportedVersion);
             let Some(Reply::Commit(reply)) = unsupported else { return Err(closed()) };
             return Ok(Response::encode(context, &reply));
         }
@@ -179,7 +241,8 @@ impl Inner {
         let mut reply = OffsetCommitResponse::default();
         if !request.topics.is_empty() {
             let group = request.group_id.clone();
-            let Reply::Commit(told) = self.ask_group(&group, Request::Commit(request)).await? else {
+            let request = Request::Commit { version: context.api_version, request };
+            let Reply::Commit(told) = self.ask_group(&group, request).await? else {
                 return Err(closed());
             };
             reply = told;
@@ -340,7 +403,8 @@ impl Inner {
         let is_loading = coordinators.is_loading();
         let mut groups = Vec::new();
         for partition in coordinators.led() {
-            let asked = Request::List(request.states_filter.clone());
+            let (states, types) = (request.states_filter.clone(), request.types_filter.clone());
+            let asked = Request::List { states, types };
             match coordinators.ask(partition, asked.into()).await {
                 Ok(Some(Reply::List(listed))) => groups.extend(listed),
                 Ok(Some(other)) => return Err(unexpected(&other)),
@@ -403,6 +467,10 @@ impl Inner {
         }
         Ok(Response::encode(context, &reply))
     }
+}
+
+fn close(error: FrameError) -> Response {
+    Response::Close(error.to_string())
 }
 
 fn closed() -> Response {

@@ -21,7 +21,7 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use jackdaw_metadata::MetadataImage;
-use jackdaw_wire::api;
+use jackdaw_wire::api::{self, Extras};
 use jackdaw_wire::messages::*;
 use tokio::sync::watch;
 
@@ -98,6 +98,10 @@ impl Handler for BrokerApis {
         let inner = Arc::clone(&self.inner);
         async move { inner.answer(context, body).await.unwrap_or_else(|close| close) }.boxed()
     }
+
+    fn extras(&self) -> Extras {
+        self.inner.parts.config.groups.extras()
+    }
 }
 
 impl BrokerApis {
@@ -135,7 +139,7 @@ impl Inner {
             return Err(Response::Close(format!("Unknown API key {}", context.api_key)));
         };
         Ok(match key {
-            ApiKey::ApiVersions => api_versions::answer(&context, body, &image),
+            ApiKey::ApiVersions => api_versions::answer(&context, config.groups.extras(), body, &image),
             ApiKey::Metadata => {
                 let request = decode(&context, body)?;
                 let image = loader::settled(&self.parts.image, &self.parts.given).await;
@@ -173,7 +177,9 @@ impl Inner {
             | ApiKey::DescribeGroups
             | ApiKey::ListGroups
             | ApiKey::DeleteGroups
-            | ApiKey::OffsetDelete => self.group_api(key, &context, &image, body).await?,
+            | ApiKey::OffsetDelete
+            | ApiKey::ConsumerGroupHeartbeat
+            | ApiKey::ConsumerGroupDescribe => self.group_api(key, &context, &image, body).await?,
             ApiKey::AlterConfigs => self.alter_configs(&context, body).await?,
             ApiKey::IncrementalAlterConfigs => self.incremental_alter_configs(&context, body).await?,
             ApiKey::DescribeLogDirs => {

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use jackdaw_groups::{Assignor, ConsumerConfig, MigrationPolicy};
 use jackdaw_log::{TOPIC_CONFIGS, TopicConfigs};
 use jackdaw_wire::compression::Compression;
 
@@ -388,6 +389,31 @@ fn groups(values: &mut Values) -> GroupsConfig {
         retention_check_interval_ms: values.number("offsets.retention.check.interval.ms"),
         commit_timeout_ms: values.number("offsets.commit.timeout.ms"),
         commit_required_acks: values.number("offsets.commit.required.acks"),
+        consumer: consumer_groups(values),
+    }
+}
+
+/// Naming the protocol is enough to have it served: 3.7 switches its newer coordinator on by that, too
+/// (`KafkaConfig.isNewGroupCoordinatorEnabled`).
+fn consumer_groups(values: &mut Values) -> ConsumerConfig {
+    const ASSIGNORS: &str = "group.consumer.assignors";
+    let mut assignors = Vec::new();
+    for word in values.list(ASSIGNORS) {
+        match Assignor::parse(&word) {
+            Some(assignor) => assignors.push(assignor),
+            None => values
+                .error(ASSIGNORS, format!("{word} is no assignor that is built in: uniform and range are")),
+        }
+    }
+    let policy = MigrationPolicy::parse(values.text("group.consumer.migration.policy"));
+    ConsumerConfig {
+        enabled: values.list("group.coordinator.rebalance.protocols").iter().any(|word| word == "consumer"),
+        session_timeout_ms: values.number("group.consumer.session.timeout.ms"),
+        heartbeat_interval_ms: values.number("group.consumer.heartbeat.interval.ms"),
+        max_size: usize::try_from(values.number::<i32>("group.consumer.max.size")).unwrap_or(usize::MAX),
+        assignors,
+        migration: policy.unwrap_or(MigrationPolicy::Disabled),
+        regex_refresh_interval_ms: values.number("group.consumer.regex.refresh.interval.ms"),
     }
 }
 

@@ -16,7 +16,9 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use jackdaw_groups::ConsumerConfig;
 use jackdaw_log::TopicConfigs;
+use jackdaw_wire::api::Extras;
 use jackdaw_wire::compression::Compression;
 
 use crate::net::HostPort;
@@ -208,6 +210,15 @@ pub struct GroupsConfig {
     pub retention_check_interval_ms: i64,
     pub commit_timeout_ms: i32,
     pub commit_required_acks: i16,
+    /// Groups of the consumer protocol (KIP-848).
+    pub consumer: ConsumerConfig,
+}
+
+impl GroupsConfig {
+    /// What is served beyond 3.7.0's APIs on their account.
+    pub fn extras(&self) -> Extras {
+        Extras { consumer_groups: self.consumer.enabled }
+    }
 }
 
 /// What logs know of producers (`ProducerStateManagerConfig`).

@@ -6,12 +6,14 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use jackdaw_groups::{Groups, RecordPlace, Reply, Request, TopicPartition};
+use jackdaw_groups::{Groups, RecordPlace, Reply, Request, TopicPartition, Topics};
 use jackdaw_log::VerificationGuard;
 use jackdaw_metadata::MetadataDelta;
 use jackdaw_metadata::topic_name::GROUP_METADATA_TOPIC;
 use jackdaw_wire::{ErrorCode, StrBytes};
+use tokio::sync::watch;
 
+use super::topics_feed::TopicsFeed;
 use super::{Append, CoordinatorOptions, Coordinators, Effect, LoadError, LoadedMarker, Machine, Now, Place};
 use crate::config::Config;
 use crate::replicas::ReplicaManager;
@@ -35,6 +37,8 @@ impl From<Request> for GroupRequest {
 /// One partition's groups.
 pub struct HostedGroups {
     groups: Groups,
+    /// Only groups of the consumer protocol look at them.
+    topics: Option<watch::Receiver<Arc<Topics>>>,
     /// Of the request being handled.
     guard: Option<VerificationGuard>,
     acks: i16,
@@ -42,7 +46,11 @@ pub struct HostedGroups {
 }
 
 /// Coordinators with the broker's settings.
-pub fn coordinators(config: &Config, replicas: Arc<ReplicaManager>) -> GroupCoordinators {
+pub fn coordinators(
+    config: &Config,
+    replicas: Arc<ReplicaManager>,
+    topics: Arc<TopicsFeed>,
+) -> GroupCoordinators {
     let size = |value: i32| usize::try_from(value).unwrap_or(0);
     let groups = &config.groups;
     let settings = jackdaw_groups::Config {
@@ -54,6 +62,7 @@ pub fn coordinators(config: &Config, replicas: Arc<ReplicaManager>) -> GroupCoor
         retention_ms: i64::from(groups.retention_minutes).saturating_mul(60_000),
         retention_check_interval_ms: groups.retention_check_interval_ms,
         compression: groups.compression,
+        consumer: groups.consumer.clone(),
     };
     let acks = groups.commit_required_acks;
     let timeout_ms = u64::try_from(groups.commit_timeout_ms).unwrap_or(0);
@@ -64,6 +73,7 @@ pub fn coordinators(config: &Config, replicas: Arc<ReplicaManager>) -> GroupCoor
         default_partitions: config.topics.offsets_topic_partitions,
         make: Box::new(move |_| HostedGroups {
             groups: Groups::new(settings.clone()),
+            topics: topics.subscribe(),
             guard: None,
             acks,
             timeout_ms,
@@ -95,6 +105,16 @@ impl GroupCoordinators {
     }
 }
 
+impl HostedGroups {
+    fn look_at_topics(&mut self) {
+        // Without a sender the node stops, and what is known will do.
+        if let Some(topics) = self.topics.as_mut().filter(|topics| topics.has_changed().unwrap_or(false)) {
+            let topics = Arc::clone(&topics.borrow_and_update());
+            self.groups.set_topics(topics);
+        }
+    }
+}
+
 impl Machine for HostedGroups {
     type Request = GroupRequest;
     type Reply = Reply;
@@ -114,10 +134,15 @@ impl Machine for HostedGroups {
     }
 
     fn loaded(&mut self, now: Now) {
+        if let Some(topics) = &mut self.topics {
+            let topics = Arc::clone(&topics.borrow_and_update());
+            self.groups.set_topics(topics);
+        }
         self.groups.loaded(now);
     }
 
     fn handle(&mut self, now: Now, token: u64, request: GroupRequest) {
+        self.look_at_topics();
         self.guard = request.guard;
         self.groups.handle(now, token, request.request);
     }
@@ -127,6 +152,7 @@ impl Machine for HostedGroups {
     }
 
     fn tick(&mut self, now: Now) {
+        self.look_at_topics();
         self.groups.tick(now);
     }
 

@@ -17,6 +17,7 @@
 pub mod groups;
 mod place;
 mod task;
+pub mod topics_feed;
 pub mod transactions;
 
 use std::collections::BTreeMap;

@@ -12,7 +12,7 @@ use std::time::Duration;
 use bytes::{Buf, Bytes, BytesMut};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesOrdered;
-use jackdaw_wire::api::{self, Scope};
+use jackdaw_wire::api::{self, Extras, Scope};
 use jackdaw_wire::frame::decode_request_header;
 use jackdaw_wire::messages::{ApiKey, ResponseHeader};
 use jackdaw_wire::protocol::Encodable;
@@ -120,7 +120,7 @@ pub async fn run(
             }
             frame = frames.next(limits), if may_read => {
                 let Some((frame, admitted)) = frame? else { return Ok(()) };
-                next = Some(parse(&origin, frame, admitted)?);
+                next = Some(parse(&origin, handler.extras(), frame, admitted)?);
                 last_used = Instant::now();
             }
             () = stopped(&mut stop), if answers.is_empty() => return Ok(()),
@@ -147,15 +147,20 @@ async fn stopped(stop: &mut watch::Receiver<bool>) {
 }
 
 /// The header of a request, checked against what this listener serves.
-fn parse(origin: &Origin, frame: Bytes, admitted: Option<OwnedSemaphorePermit>) -> Result<Request, Ended> {
+fn parse(
+    origin: &Origin,
+    extras: Extras,
+    frame: Bytes,
+    admitted: Option<OwnedSemaphorePermit>,
+) -> Result<Request, Ended> {
     let mut body = frame;
     let mut start = body.get(..4).ok_or_else(|| Ended::Header("fewer than 4 bytes".to_owned()))?;
     let (api_key, api_version) = (start.get_i16(), start.get_i16());
     let row = api::find(api_key).ok_or(Ended::UnknownApi(api_key))?;
-    if !row.built.has(origin.scope) {
+    if extras.max_version(origin.scope, row).is_none() {
         return Err(Ended::NotHere { name: row.name });
     }
-    if !api::is_enabled(origin.scope, api_key, api_version) {
+    if !extras.is_enabled(origin.scope, row, api_version) {
         return Err(Ended::UnknownVersion { key: api_key, name: row.name, version: api_version });
     }
     let header = decode_request_header(&mut body).map_err(|e| Ended::Header(e.to_string()))?;

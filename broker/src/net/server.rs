@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use jackdaw_wire::api::Scope;
+use jackdaw_wire::api::{Extras, Scope};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
@@ -32,6 +32,11 @@ pub trait Handler: Send + Sync + 'static {
     /// What must happen in the order of arrival happens in this call; the future is polled beside those of other
     /// requests of the same connection only for Produce.
     fn handle(&self, context: RequestContext, body: Bytes) -> BoxFuture<'static, Response>;
+
+    /// What is served beyond 3.7.0's APIs.
+    fn extras(&self) -> Extras {
+        Extras::default()
+    }
 }
 
 /// Limits that all listeners of a node share.

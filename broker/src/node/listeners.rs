@@ -7,6 +7,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use jackdaw_metadata::MetadataImage;
 use jackdaw_wire::ErrorCode;
+use jackdaw_wire::api::Extras;
 use jackdaw_wire::messages::{ApiKey, ControlledShutdownRequest, ControlledShutdownResponse};
 use tokio::sync::watch;
 
@@ -97,7 +98,7 @@ impl Inner {
         }
         let image = Arc::clone(&self.images.borrow());
         Ok(match ApiKey::try_from(context.api_key) {
-            Ok(ApiKey::ApiVersions) => api_versions::answer(&context, body, &image),
+            Ok(ApiKey::ApiVersions) => api_versions::answer(&context, Extras::default(), body, &image),
             Ok(ApiKey::DescribeCluster) => {
                 let leader = self.raft.leader().borrow().leader;
                 let request = decode(&context, body)?;

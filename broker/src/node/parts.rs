@@ -24,6 +24,7 @@ use crate::controller::{
     TopicSchema,
 };
 use crate::coordinators::groups::{self, GroupCoordinators};
+use crate::coordinators::topics_feed::TopicsFeed;
 use crate::coordinators::transactions::{self, MarkerWriter, TransactionCoordinators};
 use crate::dispatch::Scope;
 use crate::lifecycle::{Lifecycle, LifecycleError, LifecycleOptions, register_controller};
@@ -93,6 +94,7 @@ struct Broker {
 /// Feeds images to the coordinators, after the replica manager has taken its roles from them.
 #[derive(Clone)]
 struct BrokerCoordinators {
+    topics: Arc<TopicsFeed>,
     groups: Arc<GroupCoordinators>,
     transactions: Arc<TransactionCoordinators>,
     markers: Arc<MarkerWriter>,
@@ -101,6 +103,7 @@ struct BrokerCoordinators {
 impl Publisher for BrokerCoordinators {
     fn publish<'a>(&'a self, image: &'a Arc<MetadataImage>, delta: &'a MetadataDelta) -> BoxFuture<'a, ()> {
         async move {
+            self.topics.apply(image, delta);
             self.groups.apply(image);
             self.groups.forget_deleted(delta);
             self.transactions.apply(image);
@@ -468,7 +471,8 @@ impl Opening<'_> {
     }
 
     fn coordinators(&self, replicas: &Arc<ReplicaManager>) -> BrokerCoordinators {
-        let groups = Arc::new(groups::coordinators(self.config, Arc::clone(replicas)));
+        let topics = Arc::new(TopicsFeed::new(self.config.groups.consumer.enabled));
+        let groups = Arc::new(groups::coordinators(self.config, Arc::clone(replicas), Arc::clone(&topics)));
         let markers = Arc::new(MarkerWriter { replicas: Arc::clone(replicas), groups: Arc::clone(&groups) });
         let transactions = transactions::coordinators(
             self.config,
@@ -476,7 +480,7 @@ impl Opening<'_> {
             Arc::clone(replicas),
             Arc::clone(&markers),
         );
-        BrokerCoordinators { groups, transactions, markers }
+        BrokerCoordinators { topics, groups, transactions, markers }
     }
 
     fn publisher(&self, replicas: &Arc<ReplicaManager>, limits: &Arc<Limits>) -> Arc<dyn Publisher> {

@@ -1,7 +1,8 @@
 //! The APIs of Apache Kafka 3.7.0: one table of keys, version ranges, listeners and what of them is built here.
 //!
 //! Ranges and listeners are those of 3.7.0's own message definitions (`validVersions`, `listeners`), the
-//! `forwarded` mark is `ApiKeys.forwardable`. Nothing else in the project may know a version range.
+//! `forwarded` mark is `ApiKeys.forwardable`. What is served beyond 3.7.0 where a setting asks for it is in a table of
+//! its own ([`Extras`]). Nothing else in the project may know a version range.
 
 use kafka_protocol::messages::ApiKey;
 
@@ -194,17 +195,46 @@ pub fn of(key: ApiKey) -> Option<&'static Api> {
     find(key as i16)
 }
 
-/// What an ApiVersions reply lists on this kind of listener: all of 3.7.0's range, or nothing at all.
+/// What an ApiVersions reply lists on this kind of listener without further settings: all of 3.7.0's range, or nothing
+/// at all.
 pub fn advertised(scope: Scope) -> impl Iterator<Item = &'static Api> {
     APIS.iter().filter(move |api| api.built.has(scope))
 }
 
-/// Whether a request may be served here: on this kind of listener, in this version. ApiVersions is let through in
-/// any version, as its handler answers UNSUPPORTED_VERSION in version 0 (`ApiKeys.isVersionEnabled`).
-pub fn is_enabled(scope: Scope, key: i16, version: i16) -> bool {
-    find(key).is_some_and(|api| {
-        api.built.has(scope) && (matches!(api.key, ApiKey::ApiVersions) || api.has_version(version))
-    })
+/// What a broker serves beyond 3.7.0, because its settings say so.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Extras {
+    /// Groups of the consumer protocol (KIP-848), as 4.1.0 has them.
+    pub consumer_groups: bool,
+}
+
+/// With groups of the consumer protocol: the last version of each API that speaks of them. Offsets have in 3.7.0
+/// already what such members need.
+const WITH_CONSUMER_GROUPS: &[(ApiKey, i16)] =
+    &[(ApiKey::ListGroups, 5), (ApiKey::ConsumerGroupHeartbeat, 1), (ApiKey::ConsumerGroupDescribe, 1)];
+
+impl Extras {
+    /// The last version that is served of an API here; none where it is not.
+    pub fn max_version(self, scope: Scope, api: &Api) -> Option<i16> {
+        let extra = WITH_CONSUMER_GROUPS.iter().find(|(key, _)| *key as i16 == api.key as i16);
+        match extra {
+            Some((_, max_version)) if self.consumer_groups && scope == Scope::Broker => Some(*max_version),
+            _ => api.built.has(scope).then_some(api.max_version),
+        }
+    }
+
+    /// What an ApiVersions reply lists on this kind of listener, each with its last version.
+    pub fn advertised(self, scope: Scope) -> impl Iterator<Item = (&'static Api, i16)> {
+        APIS.iter().filter_map(move |api| Some((api, self.max_version(scope, api)?)))
+    }
+
+    /// Whether a request may be served here: on this kind of listener, in this version. ApiVersions is let through in
+    /// any version, as its handler answers UNSUPPORTED_VERSION in version 0 (`ApiKeys.isVersionEnabled`).
+    pub fn is_enabled(self, scope: Scope, api: &Api, version: i16) -> bool {
+        self.max_version(scope, api).is_some_and(|max_version| {
+            matches!(api.key, ApiKey::ApiVersions) || (api.min_version..=max_version).contains(&version)
+        })
+    }
 }
 
 #[cfg(test)]
@@ -249,10 +279,32 @@ mod tests {
 
     #[test]
     fn api_versions_is_answered_in_any_version_and_others_in_theirs() {
-        assert!(is_enabled(Scope::Broker, ApiKey::ApiVersions as i16, 99));
-        assert!(is_enabled(Scope::Broker, ApiKey::Produce as i16, 0));
-        assert!(!is_enabled(Scope::Broker, ApiKey::Produce as i16, 11));
-        assert!(!is_enabled(Scope::Controller, ApiKey::Produce as i16, 3));
-        assert!(!is_enabled(Scope::Broker, ApiKey::Vote as i16, 0));
+        let is_enabled = |scope, key, version| Extras::default().is_enabled(scope, of(key).unwrap(), version);
+        assert!(is_enabled(Scope::Broker, ApiKey::ApiVersions, 99));
+        assert!(is_enabled(Scope::Broker, ApiKey::Produce, 0));
+        assert!(!is_enabled(Scope::Broker, ApiKey::Produce, 11));
+        assert!(!is_enabled(Scope::Controller, ApiKey::Produce, 3));
+        assert!(!is_enabled(Scope::Broker, ApiKey::Vote, 0));
+    }
+
+    #[test]
+    fn groups_of_the_consumer_protocol_are_advertised_only_where_they_are_served() {
+        let plain: Vec<_> =
+            Extras::default().advertised(Scope::Broker).map(|(api, max)| (api.name, max)).collect();
+        let table: Vec<_> = advertised(Scope::Broker).map(|api| (api.name, api.max_version)).collect();
+        assert_eq!(plain, table);
+        let extras = Extras { consumer_groups: true };
+        let more: Vec<_> = extras
+            .advertised(Scope::Broker)
+            .map(|(api, max)| (api.name, max))
+            .filter(|one| !plain.contains(one))
+            .collect();
+        assert_eq!(more, [("ListGroups", 5), ("ConsumerGroupHeartbeat", 1), ("ConsumerGroupDescribe", 1)]);
+        assert!(
+            extras
+                .advertised(Scope::Controller)
+                .map(|(api, _)| api.name)
+                .eq(advertised(Scope::Controller).map(|api| api.name))
+        );
     }
 }

@@ -1,11 +1,14 @@
 //! The records of `__consumer_offsets`: keys and values with their version in front, of which a table tells the fields.
 //!
-//! The facts are those of Kafka 3.7's record definitions (`OffsetCommitKey`, `GroupMetadataValue`, …). What a record
-//! does to a group is the business of `jackdaw-groups`.
+//! The facts are those of Kafka's record definitions (`OffsetCommitKey`, `GroupMetadataValue`, …): of 3.7 for offsets and
+//! classic groups, of 4.1 for groups of the consumer protocol (KIP-848), which older coordinators pass over. What a
+//! record does to a group is the business of `jackdaw-groups`.
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
+use uuid::Uuid;
 
-use crate::record_codec::{RecordError, Versioned, record_structs};
+use crate::record_codec::{Codec, RecordError, Shape, Versioned, WithLength, read_uvarint, record_structs};
+use crate::varint;
 
 record_structs! {
     /// Whose offset, and of what.
@@ -47,6 +50,101 @@ record_structs! {
         subscription: Bytes, since 0;
         assignment: Bytes, since 0;
     }
+
+    /// The key of what is kept once for a group of the consumer protocol: its epoch, the epoch of its target.
+    ConsumerGroupKey 0..=0 flexible 32767 {
+        group: String, since 0;
+    }
+
+    /// The key of what is kept for each of its members, or of its regular expressions.
+    ConsumerGroupPartKey 0..=0 flexible 32767 {
+        group: String, since 0;
+        /// A member's id, or the expression.
+        part: String, since 0;
+    }
+
+    ConsumerGroupMetadataValue 0..=0 flexible 0 {
+        epoch: i32, since 0;
+        /// Of the topics that it subscribes to (KIP-1101).
+        metadata_hash: i64 = 0, since 0 tag 0;
+    }
+
+    ConsumerGroupMemberMetadataValue 0..=0 flexible 0 {
+        instance_id: Option<String>, since 0;
+        rack_id: Option<String>, since 0;
+        client_id: String, since 0;
+        client_host: String, since 0;
+        subscribed_topic_names: Vec<String>, since 0;
+        subscribed_topic_regex: Option<String>, since 0;
+        rebalance_timeout_ms: i32 = -1, since 0;
+        server_assignor: Option<String>, since 0;
+        /// Null for members of the consumer protocol, which is written; left out is not null (the default of
+        /// Kafka's generated class).
+        classic_member_metadata: Option<ClassicMemberMetadata> = Some(ClassicMemberMetadata::default()), since 0 tag 0;
+    }
+
+    ClassicMemberMetadata {
+        session_timeout_ms: i32, since 0;
+        supported_protocols: Vec<ClassicProtocol>, since 0;
+    }
+
+    ClassicProtocol {
+        name: String, since 0;
+        metadata: Bytes, since 0;
+    }
+
+    ConsumerGroupTargetAssignmentMetadataValue 0..=0 flexible 0 {
+        assignment_epoch: i32, since 0;
+    }
+
+    ConsumerGroupTargetAssignmentMemberValue 0..=0 flexible 0 {
+        topic_partitions: Vec<AssignedTopic>, since 0;
+    }
+
+    ConsumerGroupCurrentMemberAssignmentValue 0..=0 flexible 0 {
+        member_epoch: i32, since 0;
+        previous_member_epoch: i32, since 0;
+        state: i8, since 0;
+        assigned_partitions: Vec<AssignedTopic>, since 0;
+        partitions_pending_revocation: Vec<AssignedTopic>, since 0;
+    }
+
+    AssignedTopic {
+        topic_id: Uuid, since 0;
+        partitions: Vec<i32>, since 0;
+    }
+
+    ConsumerGroupRegularExpressionValue 0..=0 flexible 0 {
+        topics: Vec<String>, since 0;
+        version: i64, since 0;
+        timestamp: i64, since 0;
+    }
+}
+
+/// In a tagged field a nullable struct is marked by a varint.
+impl WithLength for ClassicMemberMetadata {
+    fn write_nullable(value: Option<&Self>, out: &mut BytesMut, shape: Shape) -> Result<(), RecordError> {
+        varint::put_u32(out, u32::from(value.is_some()));
+        value.map_or(Ok(()), |value| value.write(out, shape))
+    }
+    fn read_nullable(input: &mut Bytes, shape: Shape) -> Result<Option<Self>, RecordError> {
+        match read_uvarint(input)? {
+            0 => Ok(None),
+            _ => Self::read(input, shape).map(Some),
+        }
+    }
+}
+
+/// The types of keys, which stand where a version would.
+pub mod key_type {
+    pub const CONSUMER_GROUP: i16 = 3;
+    /// Written by 4.0 and before, deleted by 4.1.
+    pub const CONSUMER_PARTITION_METADATA: i16 = 4;
+    pub const CONSUMER_MEMBER: i16 = 5;
+    pub const CONSUMER_TARGET: i16 = 6;
+    pub const CONSUMER_MEMBER_TARGET: i16 = 7;
+    pub const CONSUMER_MEMBER_CURRENT: i16 = 8;
+    pub const CONSUMER_REGEX: i16 = 16;
 }
 
 /// What a record is about (`GroupMetadataManager.readMessageKey`).
@@ -54,6 +152,10 @@ record_structs! {
 pub enum GroupKey {
     Offset(OffsetCommitKey),
     Group(GroupMetadataKey),
+    /// Something of a group of the consumer protocol; the type is one of [`key_type`].
+    Consumer(i16, ConsumerGroupKey),
+    /// Something of one of its members, or the topics of one of its regular expressions.
+    ConsumerPart(i16, ConsumerGroupPartKey),
     /// Of a later Kafka: skipped by whoever does not know it, as in Kafka.
     Unknown(i16),
 }
@@ -65,6 +167,13 @@ impl GroupKey {
         Ok(match version {
             0..=1 => Self::Offset(read(&mut fields, version)?),
             2 => Self::Group(read(&mut fields, version)?),
+            key_type::CONSUMER_GROUP | key_type::CONSUMER_PARTITION_METADATA | key_type::CONSUMER_TARGET => {
+                Self::Consumer(version, read(&mut fields, 0)?)
+            }
+            key_type::CONSUMER_MEMBER
+            | key_type::CONSUMER_MEMBER_TARGET
+            | key_type::CONSUMER_MEMBER_CURRENT
+            | key_type::CONSUMER_REGEX => Self::ConsumerPart(version, read(&mut fields, 0)?),
             unknown => Self::Unknown(unknown),
         })
     }
@@ -75,6 +184,14 @@ pub fn encode<T: Versioned>(record: &T, version: i16) -> Result<Bytes, RecordErr
     let mut out = BytesMut::with_capacity(64);
     out.put_i16(version);
     record.write_version(&mut out, version)?;
+    Ok(out.freeze())
+}
+
+/// A key of this type, whose fields have no versions.
+pub fn encode_key<T: Versioned>(key: &T, key_type: i16) -> Result<Bytes, RecordError> {
+    let mut out = BytesMut::with_capacity(64);
+    out.put_i16(key_type);
+    key.write_version(&mut out, 0)?;
     Ok(out.freeze())
 }
 

@@ -6,6 +6,7 @@
 pub mod api;
 pub mod batch;
 pub mod compression;
+pub mod consumer_group;
 pub mod control_record;
 pub mod down_convert;
 pub mod fetch;

@@ -225,6 +225,34 @@ impl<T: Codec> WithLength for Vec<T> {
     }
 }
 
+/// Gives structs a null of their own, with the mark in front that nullable structs have: a byte.
+macro_rules! nullable_structs {
+    ($($name:ident;)*) => {$(
+        impl $crate::record_codec::WithLength for $name {
+            fn write_nullable(
+                value: Option<&Self>,
+                out: &mut ::bytes::BytesMut,
+                shape: $crate::record_codec::Shape,
+            ) -> Result<(), $crate::record_codec::RecordError> {
+                let mark: i8 = if value.is_some() { 1 } else { -1 };
+                $crate::record_codec::Codec::write(&mark, out, shape)?;
+                value.map_or(Ok(()), |value| $crate::record_codec::Codec::write(value, out, shape))
+            }
+            fn read_nullable(
+                input: &mut ::bytes::Bytes,
+                shape: $crate::record_codec::Shape,
+            ) -> Result<Option<Self>, $crate::record_codec::RecordError> {
+                match <i8 as $crate::record_codec::Codec>::read(input, shape)? {
+                    ..0 => Ok(None),
+                    _ => $crate::record_codec::Codec::read(input, shape).map(Some),
+                }
+            }
+        }
+    )*};
+}
+
+pub(crate) use nullable_structs;
+
 impl<T: WithLength> Codec for Option<T> {
     fn write(&self, out: &mut BytesMut, shape: Shape) -> Result<(), RecordError> {
         T::write_nullable(self.as_ref(), out, shape)

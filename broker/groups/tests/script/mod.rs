@@ -1,19 +1,24 @@
 //! Scripts: one line a step, as one would tell it; what the machine says to it stands indented below.
 //!
 //! `#` begins a comment. `a#1` is the id that the first join without an id made from client id (or instance) `a`.
+//! `topics t=4 u=2` are the cluster's from there on. `hb m epoch=0 topics=t owned=t-0` is a heartbeat of the consumer
+//! protocol; joining ones are full.
 //! Appends are committed at once, unless `hold` stands before; then `stored` and `failed CODE` settle the oldest.
 
 #![allow(dead_code, reason = "each test file uses its own part")]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod told;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt::Write as _;
+use std::sync::Arc;
 
-use jackdaw_groups::{Caller, Config, Effect, Groups, RecordPlace, Reply, Request};
+use jackdaw_groups::{Caller, Config, ConsumerConfig, Effect, Groups, RecordPlace, Request, Topic, Topics};
 use jackdaw_wire::batch::{BatchBuilder, BatchRef};
 use jackdaw_wire::compression::Compression;
+use jackdaw_wire::consumer_group::{ConsumerGroupHeartbeatRequest, TopicPartitions};
 use jackdaw_wire::control_record::ControlRecord;
-use jackdaw_wire::group_record::{self, GroupKey, GroupMetadataValue, OffsetCommitValue};
 use jackdaw_wire::messages::join_group_request::JoinGroupRequestProtocol;
 use jackdaw_wire::messages::leave_group_request::MemberIdentity;
 use jackdaw_wire::messages::offset_commit_request::{OffsetCommitRequestPartition, OffsetCommitRequestTopic};
@@ -27,6 +32,8 @@ use jackdaw_wire::messages::*;
 use jackdaw_wire::types::Now;
 use jackdaw_wire::{Bytes, ErrorCode, StrBytes, Uuid};
 
+use told::{records_told, told};
+
 pub fn config() -> Config {
     Config {
         min_session_timeout_ms: 6_000,
@@ -37,7 +44,13 @@ pub fn config() -> Config {
         retention_ms: 86_400_000,
         retention_check_interval_ms: 600_000,
         compression: Compression::None,
+        consumer: ConsumerConfig::with_defaults(false),
     }
+}
+
+/// The same where the consumer protocol is served.
+pub fn consumer_config() -> Config {
+    Config { consumer: ConsumerConfig::with_defaults(true), ..config() }
 }
 
 /// The wall is at this when the steady clock is at 0.
@@ -55,6 +68,7 @@ pub struct Play {
     tokens: BTreeMap<u64, String>,
     next_token: u64,
     made_ids: BTreeMap<String, usize>,
+    topics: Topics,
     text: String,
 }
 
@@ -71,6 +85,7 @@ pub fn play(config: Config, script: &str) -> String {
         tokens: BTreeMap::new(),
         next_token: 0,
         made_ids: BTreeMap::new(),
+        topics: Topics::default(),
         text: String::new(),
     };
     play.groups.loaded(play.now());
@@ -120,6 +135,48 @@ pub fn subscription(topics: &[&str]) -> Bytes {
     for topic in topics {
         bytes.extend((topic.len() as i16).to_be_bytes());
         bytes.extend(topic.as_bytes());
+    }
+    bytes.extend((-1_i32).to_be_bytes());
+    bytes.into()
+}
+
+/// The id of a topic: its name tells it.
+fn topic_id(name: &str) -> Uuid {
+    Uuid::from_u128(name.bytes().fold(0, |id, byte| id << 8 | u128::from(byte)))
+}
+
+/// `t-0,t-1` or `none`.
+fn owned(text: &str) -> Vec<TopicPartitions> {
+    let mut all: BTreeMap<String, Vec<i32>> = BTreeMap::new();
+    for word in text.split(',').filter(|word| word.contains('-')) {
+        let (topic, index) = partition(word);
+        all.entry(topic.to_string()).or_default().push(index);
+    }
+    let one = |(topic, partitions): (String, _)| TopicPartitions {
+        topic_id: topic_id(&topic),
+        partitions,
+        ..Default::default()
+    };
+    all.into_iter().map(one).collect()
+}
+
+/// An assignment as the leader of a classic group gives it: `t-0+t-1`, or bytes that mean nothing.
+fn assignment(text: &str) -> Bytes {
+    if !text.contains('-') {
+        return Bytes::copy_from_slice(text.as_bytes());
+    }
+    let mut all: BTreeMap<String, Vec<i32>> = BTreeMap::new();
+    for word in text.split('+') {
+        let (topic, index) = partition(word);
+        all.entry(topic.to_string()).or_default().push(index);
+    }
+    let mut bytes = vec![0, 0];
+    bytes.extend((all.len() as i32).to_be_bytes());
+    for (topic, indexes) in all {
+        bytes.extend((topic.len() as i16).to_be_bytes());
+        bytes.extend(topic.as_bytes());
+        bytes.extend((indexes.len() as i32).to_be_bytes());
+        indexes.iter().for_each(|index| bytes.extend(index.to_be_bytes()));
     }
     bytes.extend((-1_i32).to_be_bytes());
     bytes.into()
@@ -180,6 +237,7 @@ impl Play {
                 );
             }
             "resign" => self.groups.resign(self.now()),
+            "topics" => self.set_topics(&words),
             verb => {
                 let request = self.request(verb, &words);
                 self.next_token += 1;
@@ -202,7 +260,7 @@ impl Play {
                     let (id, part) = pair.split_once(':').unwrap();
                     SyncGroupRequestAssignment::default()
                         .with_member_id(self.expand(id))
-                        .with_assignment(Bytes::copy_from_slice(part.as_bytes()))
+                        .with_assignment(assignment(part))
                 });
                 let request = SyncGroupRequest::default()
                     .with_group_id(group_id())
@@ -238,13 +296,18 @@ impl Play {
                 let asked: Vec<_> = asked.collect();
                 let group = OffsetFetchRequestGroup::default()
                     .with_group_id(group_id())
+                    .with_member_id((!member.is_empty()).then_some(member))
+                    .with_member_epoch(generation)
                     .with_topics((!asked.is_empty()).then_some(asked));
                 Request::Fetch { group, require_stable: words.plain.contains(&"stable") }
             }
             "describe" => Request::Describe(group_id()),
             "list" => {
-                Request::List(words.plain.iter().map(|state| StrBytes::from((*state).to_owned())).collect())
+                let states = words.plain.iter().map(|state| StrBytes::from((*state).to_owned())).collect();
+                Request::List { states, types: words.text("type").into_iter().collect() }
             }
+            "hb" => self.heartbeat(words, instance),
+            "describe-consumer" => Request::ConsumerDescribe(group_id()),
             "delete" => Request::Delete(group_id()),
             "delete-offsets" => {
                 let topics = words.plain.iter().map(|word| {
@@ -326,7 +389,54 @@ impl Play {
             .with_group_instance_id(instance)
             .with_retention_time_ms(words.number("retention").unwrap_or(-1))
             .with_topics(topics.collect());
-        Request::Commit(request)
+        Request::Commit { version: words.number("v").unwrap_or(9), request }
+    }
+
+    fn heartbeat(&mut self, words: &Words<'_>, instance: Option<StrBytes>) -> Request {
+        let name = words.plain[0];
+        let epoch = words.number("epoch").unwrap_or(0);
+        let text = |name: &str| words.named.get(name).map(|text| (*text).to_owned());
+        let topics = words.named.get("topics").map(|list| {
+            list.split(',').filter(|topic| !topic.is_empty()).map(str::to_owned).collect::<Vec<_>>()
+        });
+        let joins = epoch == 0;
+        let regex = text("regex");
+        let request = ConsumerGroupHeartbeatRequest {
+            group_id: words.named.get("group").map_or("g", |group| group).to_owned(),
+            member_id: text("as").unwrap_or_else(|| name.to_owned()),
+            member_epoch: epoch,
+            instance_id: instance.map(|instance| instance.to_string()),
+            rack_id: text("rack"),
+            rebalance_timeout_ms: words.number("rebalance").unwrap_or(if joins { 60_000 } else { -1 }),
+            subscribed_topic_names: topics
+                .or_else(|| (joins && regex.is_none()).then(|| vec!["t".to_owned()])),
+            subscribed_topic_regex: regex,
+            server_assignor: text("assignor"),
+            topic_partitions: match words.named.get("owned") {
+                None => joins.then(Vec::new),
+                Some(list) => Some(owned(list)),
+            },
+            ..Default::default()
+        };
+        let caller = Caller {
+            version: words.number("v").unwrap_or(1),
+            client_id: StrBytes::from(name.to_owned()),
+            client_host: StrBytes::from_static_str("/127.0.0.1"),
+        };
+        Request::ConsumerHeartbeat { caller, unique: Uuid::from_u128(1), request }
+    }
+
+    fn set_topics(&mut self, words: &Words<'_>) {
+        let version = self.topics.version + 1;
+        let is_new = |name: &str| self.topics.by_name(&StrBytes::from(name.to_owned())).is_none();
+        let created_in =
+            if words.named.keys().any(|name| is_new(name)) { version } else { self.topics.created_in };
+        let topics = words.named.iter().map(|(name, count)| {
+            let mut racks = vec![Vec::new(); count.parse().unwrap()];
+            Arc::new(Topic::new(topic_id(name), StrBytes::from((*name).to_owned()), &mut racks))
+        });
+        self.topics = Topics::new(version, created_in, topics);
+        self.groups.set_topics(Arc::new(self.topics.clone()));
     }
 
     fn txn_commit(&self, words: &Words<'_>, member: StrBytes, generation: i32) -> Request {
@@ -413,6 +523,7 @@ impl Play {
     /// Another broker loads the log.
     fn reload(&mut self) {
         self.groups = Groups::new(self.config.clone());
+        self.groups.set_topics(Arc::new(self.topics.clone()));
         self.outstanding.clear();
         for (offset, batch) in &self.log {
             let batch = BatchRef::parse(batch).unwrap();
@@ -439,117 +550,4 @@ impl Play {
         self.groups.loaded(self.now());
         self.drain();
     }
-}
-
-fn error(code: i16) -> String {
-    ErrorCode::try_from_code(code).map_or("ok".to_owned(), |error| format!("{error:?}"))
-}
-
-fn told(reply: &Reply) -> String {
-    match reply {
-        Reply::Join(r) if r.error_code != 0 => {
-            let id = if r.member_id.is_empty() { String::new() } else { format!(", {}", r.member_id) };
-            format!("{}{id}", error(r.error_code))
-        }
-        Reply::Join(r) => {
-            let members: Vec<String> = r.members.iter().map(|m| m.member_id.to_string()).collect();
-            let protocol = r.protocol_name.as_deref().unwrap_or("none");
-            let roll =
-                if members.is_empty() { String::new() } else { format!(", leads {}", members.join(" ")) };
-            let skip = if r.skip_assignment { ", need not assign" } else { "" };
-            let follows = if members.is_empty() { format!(", follows {}", r.leader) } else { String::new() };
-            format!("joined as {} gen {} {protocol}{follows}{roll}{skip}", r.member_id, r.generation_id)
-        }
-        Reply::Sync(r) if r.error_code != 0 => error(r.error_code),
-        Reply::Sync(r) => format!("assigned {:?}", String::from_utf8_lossy(&r.assignment)),
-        Reply::Heartbeat(r) => error(r.error_code),
-        Reply::Leave(r) => {
-            let members: Vec<String> = r.members.iter().map(|m| error(m.error_code)).collect();
-            if r.error_code != 0 { error(r.error_code) } else { members.join(" ") }
-        }
-        Reply::Commit(r) => {
-            let partitions =
-                r.topics.iter().flat_map(|t| t.partitions.iter().map(move |p| (t.name.to_string(), p)));
-            let lines = partitions.map(|(t, p)| format!("{t}-{} {}", p.partition_index, error(p.error_code)));
-            lines.collect::<Vec<_>>().join(", ")
-        }
-        Reply::TxnCommit(r) => {
-            let partitions =
-                r.topics.iter().flat_map(|t| t.partitions.iter().map(move |p| (t.name.to_string(), p)));
-            let lines = partitions.map(|(t, p)| format!("{t}-{} {}", p.partition_index, error(p.error_code)));
-            lines.collect::<Vec<_>>().join(", ")
-        }
-        Reply::Fetch(r) if r.error_code != 0 => error(r.error_code),
-        Reply::Fetch(r) => {
-            let partitions =
-                r.topics.iter().flat_map(|t| t.partitions.iter().map(move |p| (t.name.to_string(), p)));
-            let lines = partitions.map(|(t, p)| match p.error_code {
-                0 => format!("{t}-{}={}", p.partition_index, p.committed_offset),
-                code => format!("{t}-{} {}", p.partition_index, error(code)),
-            });
-            format!("[{}]", lines.collect::<Vec<_>>().join(", "))
-        }
-        Reply::Describe(r) => {
-            let members = r.members.iter().map(|m| {
-                format!(
-                    "{}@{}={:?}",
-                    m.member_id,
-                    m.client_host,
-                    String::from_utf8_lossy(&m.member_assignment)
-                )
-            });
-            let members: Vec<String> = members.collect();
-            format!("{} {} {:?} {}", r.group_state, r.protocol_type, &*r.protocol_data, members.join(" "))
-        }
-        Reply::List(groups) => {
-            let lines =
-                groups.iter().map(|g| format!("{} {} {}", &*g.group_id, g.protocol_type, g.group_state));
-            format!("[{}]", lines.collect::<Vec<_>>().join(", "))
-        }
-        Reply::Delete(r) => error(r.error_code),
-        Reply::DeleteOffsets(r) => {
-            let partitions =
-                r.topics.iter().flat_map(|t| t.partitions.iter().map(move |p| (t.name.to_string(), p)));
-            let lines = partitions.map(|(t, p)| format!("{t}-{} {}", p.partition_index, error(p.error_code)));
-            format!("{} {}", error(r.error_code), lines.collect::<Vec<_>>().join(", "))
-        }
-    }
-}
-
-fn records_told(batch: &Bytes) -> String {
-    let batch = BatchRef::parse(batch).unwrap();
-    let mut scratch = Vec::new();
-    let mut lines = Vec::new();
-    for record in batch.records(1 << 20, &mut scratch).unwrap() {
-        let record = record.unwrap();
-        let value = record.value.map(Bytes::copy_from_slice);
-        lines.push(match (GroupKey::decode(Bytes::copy_from_slice(record.key.unwrap())).unwrap(), value) {
-            (GroupKey::Offset(key), None) => format!("offset {}-{} gone", key.topic, key.partition),
-            (GroupKey::Offset(key), Some(value)) => {
-                let (value, version) = group_record::decode::<OffsetCommitValue>(value).unwrap();
-                let old = if version == 3 { "" } else { " (expires)" };
-                format!("offset {}-{}={}{old}", key.topic, key.partition, value.offset)
-            }
-            (GroupKey::Group(_), None) => "group gone".to_owned(),
-            (GroupKey::Group(_), Some(value)) => {
-                let (value, _) = group_record::decode::<GroupMetadataValue>(value).unwrap();
-                let members = value
-                    .members
-                    .iter()
-                    .map(|m| format!(" {}={:?}", m.member_id, String::from_utf8_lossy(&m.assignment)));
-                format!(
-                    "group gen {} {}{}",
-                    value.generation,
-                    value.protocol.as_deref().unwrap_or("none"),
-                    members.collect::<String>()
-                )
-            }
-            (GroupKey::Unknown(version), _) => format!("unknown {version}"),
-        });
-    }
-    let producer = match batch.header.is_transactional() {
-        true => format!(" in a transaction of {}", batch.header.producer_id),
-        false => String::new(),
-    };
-    format!("{}{producer}", lines.join(", "))
 }

@@ -13,28 +13,32 @@ keys! { SERVICE
         "How long a new group waits for more members."
     "group.max.size": Int = "2147483647", at_least(1), fixed, acts;
         "Members of one group."
-    "group.coordinator.rebalance.protocols": List = "classic", one_of("consumer", "classic"), fixed, no_effect(GROUPS);
-        "Group protocols that are served."
+    "group.coordinator.rebalance.protocols": List = "classic", one_of("consumer", "classic"), fixed, acts;
+        "Group protocols that are served; with consumer, groups of KIP-848 are, as Kafka 4.1 has them."
     "group.coordinator.threads": Int = "1", at_least(1), fixed, no_effect(THREADS);
         "Threads of the group coordinator."
-    "group.coordinator.new.enable": Bool = "false", any, fixed internal, no_effect(GROUPS);
+    "group.coordinator.new.enable": Bool = "false", any, fixed internal, no_effect(COORDINATOR);
         "Whether the newer group coordinator serves."
-    "group.consumer.session.timeout.ms": Int = "45000", at_least(1), fixed, no_effect(GROUPS);
+    "group.consumer.session.timeout.ms": Int = "45000", at_least(1), fixed, acts;
         "Session timeout of members in the consumer protocol."
-    "group.consumer.min.session.timeout.ms": Int = "45000", at_least(1), fixed, no_effect(GROUPS);
+    "group.consumer.min.session.timeout.ms": Int = "45000", at_least(1), fixed, acts;
         "Smallest session timeout in the consumer protocol."
-    "group.consumer.max.session.timeout.ms": Int = "60000", at_least(1), fixed, no_effect(GROUPS);
+    "group.consumer.max.session.timeout.ms": Int = "60000", at_least(1), fixed, acts;
         "Largest session timeout in the consumer protocol."
-    "group.consumer.heartbeat.interval.ms": Int = "5000", at_least(1), fixed, no_effect(GROUPS);
+    "group.consumer.heartbeat.interval.ms": Int = "5000", at_least(1), fixed, acts;
         "Heartbeat interval of members in the consumer protocol."
-    "group.consumer.min.heartbeat.interval.ms": Int = "5000", at_least(1), fixed, no_effect(GROUPS);
+    "group.consumer.min.heartbeat.interval.ms": Int = "5000", at_least(1), fixed, acts;
         "Smallest heartbeat interval in the consumer protocol."
-    "group.consumer.max.heartbeat.interval.ms": Int = "15000", at_least(1), fixed, no_effect(GROUPS);
+    "group.consumer.max.heartbeat.interval.ms": Int = "15000", at_least(1), fixed, acts;
         "Largest heartbeat interval in the consumer protocol."
-    "group.consumer.max.size": Int = "2147483647", at_least(1), fixed, no_effect(GROUPS);
+    "group.consumer.max.size": Int = "2147483647", at_least(1), fixed, acts;
         "Members of one group in the consumer protocol."
-    "group.consumer.assignors": List = "org.apache.kafka.coordinator.group.assignor.UniformAssignor,org.apache.kafka.coordinator.group.assignor.RangeAssignor", any, fixed, no_effect(GROUPS);
-        "Assignors of the consumer protocol; the first is the default."
+    "group.consumer.assignors": List = "org.apache.kafka.coordinator.group.assignor.UniformAssignor,org.apache.kafka.coordinator.group.assignor.RangeAssignor", any, fixed, acts;
+        "Assignors of the consumer protocol, by class or as uniform and range; the first is the default."
+    "group.consumer.migration.policy": Str = "bidirectional", any, fixed internal, acts;
+        "Which way groups with members may go between the protocols (4.x): bidirectional, upgrade, downgrade, disabled."
+    "group.consumer.regex.refresh.interval.ms": Int = "600000", at_least(10000), fixed internal, acts;
+        "How long the topics of a regular expression are known without another look (4.x)."
     "offset.metadata.max.bytes": Int = "4096", any, fixed, acts;
         "Largest text that may go with a committed offset."
     "offsets.load.buffer.size": Int = "5242880", at_least(1), fixed, acts;
