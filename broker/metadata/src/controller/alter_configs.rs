@@ -28,31 +28,24 @@ impl Controller {
         request: &IncrementalAlterConfigsRequest,
         records: &mut Vec<MetadataRecord>,
     ) -> IncrementalAlterConfigsResponse {
-        let key = |r: &AlterConfigsResource| (r.resource_type, r.resource_name.to_string());
-        let mut seen = HashMap::new();
-        for resource in &request.resources {
-            *seen.entry(key(resource)).or_insert(0) += 1;
-        }
-        let mut responses = Vec::with_capacity(request.resources.len());
-        for resource in &request.resources {
-            let altered = match seen.remove(&key(resource)) {
-                Some(1) => self.alter_resource(resource),
-                Some(_) => Err(ApiError::new(ErrorCode::InvalidRequest, "Duplicate resource.")),
-                None => continue,
-            };
-            let error = altered.map(|made| records.extend(made)).err();
-            responses.push(
-                AlterConfigsResourceResponse::default()
-                    .with_resource_type(resource.resource_type)
-                    .with_resource_name(resource.resource_name.clone())
-                    .with_error_code(code_of(error.as_ref()))
-                    .with_error_message(error.as_ref().and_then(ApiError::text)),
-            );
-        }
+        let altered = each_once(
+            &request.resources,
+            |r| (r.resource_type, r.resource_name.to_string()),
+            |r| self.alter_resource(r),
+            records,
+        );
+        let responses = altered.map(|(resource, error)| {
+            AlterConfigsResourceResponse::default()
+                .with_resource_type(resource.resource_type)
+                .with_resource_name(resource.resource_name.clone())
+                .with_error_code(code_of(error.as_ref()))
+                .with_error_message(error.as_ref().and_then(ApiError::text))
+        });
+        let response = IncrementalAlterConfigsResponse::default().with_responses(responses.collect());
         if request.validate_only {
             records.clear();
         }
-        IncrementalAlterConfigsResponse::default().with_responses(responses)
+        response
     }
 
     pub(super) fn alter_configs(
@@ -60,32 +53,24 @@ impl Controller {
         request: &AlterConfigsRequest,
         records: &mut Vec<MetadataRecord>,
     ) -> AlterConfigsResponse {
-        let key =
-            |r: &alter_configs_request::AlterConfigsResource| (r.resource_type, r.resource_name.to_string());
-        let mut seen = HashMap::new();
-        for resource in &request.resources {
-            *seen.entry(key(resource)).or_insert(0) += 1;
-        }
-        let mut responses = Vec::with_capacity(request.resources.len());
-        for resource in &request.resources {
-            let altered = match seen.remove(&key(resource)) {
-                Some(1) => self.replace_resource(resource),
-                Some(_) => Err(ApiError::new(ErrorCode::InvalidRequest, "Duplicate resource.")),
-                None => continue,
-            };
-            let error = altered.map(|made| records.extend(made)).err();
-            responses.push(
-                alter_configs_response::AlterConfigsResourceResponse::default()
-                    .with_resource_type(resource.resource_type)
-                    .with_resource_name(resource.resource_name.clone())
-                    .with_error_code(code_of(error.as_ref()))
-                    .with_error_message(error.as_ref().and_then(ApiError::text)),
-            );
-        }
+        let altered = each_once(
+            &request.resources,
+            |r| (r.resource_type, r.resource_name.to_string()),
+            |r| self.replace_resource(r),
+            records,
+        );
+        let responses = altered.map(|(resource, error)| {
+            alter_configs_response::AlterConfigsResourceResponse::default()
+                .with_resource_type(resource.resource_type)
+                .with_resource_name(resource.resource_name.clone())
+                .with_error_code(code_of(error.as_ref()))
+                .with_error_message(error.as_ref().and_then(ApiError::text))
+        });
+        let response = AlterConfigsResponse::default().with_responses(responses.collect());
         if request.validate_only {
             records.clear();
         }
-        AlterConfigsResponse::default().with_responses(responses)
+        response
     }
 
     /// What is not named is deleted (`legacyAlterConfigResource`).
@@ -198,6 +183,27 @@ impl Controller {
         }
         Ok(())
     }
+}
+
+/// Alters each resource that is named once, refuses one that is named again, and tells each with its error, if any;
+/// the records of those altered are added.
+fn each_once<'a, R>(
+    resources: &'a [R],
+    key: impl Fn(&R) -> (i8, String),
+    alter: impl Fn(&R) -> Result<Vec<MetadataRecord>, ApiError>,
+    records: &mut Vec<MetadataRecord>,
+) -> impl Iterator<Item = (&'a R, Option<ApiError>)> {
+    let mut seen = HashMap::new();
+    for resource in resources {
+        *seen.entry(key(resource)).or_insert(0) += 1;
+    }
+    resources.iter().filter_map(move |resource| {
+        let altered = match seen.remove(&key(resource))? {
+            1 => alter(resource),
+            _ => Err(ApiError::new(ErrorCode::InvalidRequest, "Duplicate resource.")),
+        };
+        Some((resource, altered.map(|made| records.extend(made)).err()))
+    })
 }
 
 fn target(resource_type: i8, name: &str) -> Result<ConfigResource, ApiError> {
