@@ -1,6 +1,6 @@
 //! DescribeCluster, on both kinds of listeners, and the brokers that a listener shows.
 
-use jackdaw_metadata::MetadataImage;
+use jackdaw_metadata::{BrokerRegistration, MetadataImage};
 use jackdaw_wire::ErrorCode;
 use jackdaw_wire::messages::describe_cluster_response::DescribeClusterBroker;
 use jackdaw_wire::messages::{BrokerId, DescribeClusterRequest, DescribeClusterResponse};
@@ -23,10 +23,13 @@ pub struct Shown {
     pub rack: Option<StrBytes>,
 }
 
-/// Brokers that are not fenced and have this listener.
-pub fn alive_brokers(image: &MetadataImage, listener: &str) -> Vec<Shown> {
-    let alive = image.brokers.values().filter(|broker| !broker.fenced);
-    let shown = alive.filter_map(|broker| {
+/// Brokers that are not fenced and have this listener; where there is none, the one that answers (`own_id`).
+///
+/// Kafka would tell an empty list. While all brokers are stopped at once, the last one can be asked between the record
+/// that fences it and its end; a client that forgets whom the list leaves out (librdkafka from 2.11 on) would then know
+/// nobody to come back to.
+pub fn alive_brokers(image: &MetadataImage, listener: &str, own_id: i32) -> Vec<Shown> {
+    let shown = |broker: &BrokerRegistration| {
         let endpoint = broker.endpoint(listener)?;
         Some(Shown {
             id: broker.id,
@@ -34,8 +37,14 @@ pub fn alive_brokers(image: &MetadataImage, listener: &str) -> Vec<Shown> {
             port: i32::from(endpoint.port),
             rack: broker.rack.as_ref().map(|rack| StrBytes::from_string(rack.to_string())),
         })
-    });
-    shown.collect()
+    };
+    let alive = image.brokers.values().filter(|broker| !broker.fenced);
+    let alive: Vec<Shown> = alive.filter_map(|broker| shown(broker)).collect();
+    if alive.is_empty() {
+        image.broker(own_id).and_then(|own| shown(own)).into_iter().collect()
+    } else {
+        alive
+    }
 }
 
 /// Who is told to be the controller: any broker that lives, as clients reach the real one through any (KIP-590).
@@ -47,11 +56,12 @@ pub fn shown_controller(image: &MetadataImage) -> i32 {
 /// The reply on a broker listener.
 pub fn broker(
     context: &RequestContext,
+    own_id: i32,
     cluster_id: &str,
     image: &MetadataImage,
     request: &DescribeClusterRequest,
 ) -> DescribeClusterResponse {
-    let nodes = alive_brokers(image, &context.listener);
+    let nodes = alive_brokers(image, &context.listener, own_id);
     respond(context, BROKERS, cluster_id, request, nodes, shown_controller(image))
 }
 
@@ -131,4 +141,46 @@ fn refuse(code: ErrorCode, why: String) -> DescribeClusterResponse {
         .with_error_message(Some(StrBytes::from_string(why)))
         .with_controller_id(BrokerId(-1))
         .with_cluster_authorized_operations(operations::NOT_TOLD)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use jackdaw_metadata::Endpoint;
+    use std::collections::BTreeMap;
+    use std::sync::Arc;
+
+    fn registration(id: i32, fenced: bool) -> BrokerRegistration {
+        let (name, host) = ("PLAINTEXT".to_owned(), format!("broker{id}"));
+        let endpoint = Endpoint { name: name.clone(), host, port: 9092, security_protocol: 0 };
+        BrokerRegistration {
+            id,
+            epoch: 0,
+            incarnation_id: jackdaw_wire::Uuid::nil(),
+            listeners: BTreeMap::from([(name, endpoint)]),
+            features: BTreeMap::new(),
+            rack: None,
+            fenced,
+            in_controlled_shutdown: false,
+            is_migrating_zk_broker: false,
+            directories: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_client_is_never_told_that_there_is_nobody() {
+        for (fenced, expected) in [
+            ([false, false, false], vec![0, 1, 2]),
+            ([true, false, true], vec![1]),
+            ([true, true, true], vec![2]),
+        ] {
+            let mut image = MetadataImage::default();
+            for (id, fenced) in (0..).zip(fenced) {
+                Arc::make_mut(&mut image.brokers).insert(id, Arc::new(registration(id, fenced)));
+            }
+            let shown: Vec<i32> = alive_brokers(&image, "PLAINTEXT", 2).iter().map(|node| node.id).collect();
+            assert_eq!(shown, expected, "fenced: {fenced:?}");
+            assert!(alive_brokers(&image, "ELSEWHERE", 2).is_empty());
+        }
+    }
 }

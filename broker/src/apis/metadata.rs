@@ -43,7 +43,8 @@ impl Inner {
             api_version: version,
             topic_operations: told(request.include_topic_authorized_operations, operations::TOPIC),
         };
-        let brokers = cluster::alive_brokers(image, &context.listener).into_iter().map(|node| {
+        let alive = cluster::alive_brokers(image, &context.listener, self.parts.config.node_id);
+        let brokers = alive.into_iter().map(|node| {
             MetadataResponseBroker::default()
                 .with_node_id(BrokerId(node.id))
                 .with_host(node.host)

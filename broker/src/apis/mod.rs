@@ -149,7 +149,13 @@ impl Inner {
                 let request = decode(&context, body)?;
                 Response::encode(
                     &context,
-                    &cluster::broker(&context, &self.parts.cluster_id, &image, &request),
+                    &cluster::broker(
+                        &context,
+                        self.parts.config.node_id,
+                        &self.parts.cluster_id,
+                        &image,
+                        &request,
+                    ),
                 )
             }
             ApiKey::DescribeConfigs => {

@@ -33,13 +33,13 @@ pub fn is_on_host(service: &ServiceSpec) -> bool {
     service.compose.network_mode.as_ref().is_some_and(|mode| mode.value == "host")
 }
 
-/// Gives an address to each of `services` that has none, or whose address is not free any more.
-/// `running` ones keep theirs. `is_free` says whether a service could listen there.
+/// Gives an address to each of `services` that has none, or whose address is not free any more; where an address
+/// `stays`, it is not looked at again. `is_free` says whether a service could listen there.
 pub fn assign(
     project: &str,
     services: &[&ServiceSpec],
     book: &mut AddressBook,
-    running: &dyn Fn(&str) -> bool,
+    stays: bool,
     is_free: &dyn Fn(SocketAddr) -> bool,
 ) -> Result<(), String> {
     let third = 1 + byte(project) % 254;
@@ -48,7 +48,7 @@ pub fn assign(
             book.insert(service.name.clone(), IpAddr::V4(Ipv4Addr::LOCALHOST));
             continue;
         }
-        if running(&service.name) && book.contains_key(&service.name) {
+        if stays && book.contains_key(&service.name) {
             continue;
         }
         let ports: Vec<u16> = service
@@ -100,26 +100,29 @@ mod tests {
     fn addresses_are_stable_distinct_and_step_over_taken_ones() {
         let spec = seed();
         let services: Vec<_> = spec.services.iter().collect();
-        let nobody = |_: &str| false;
         let mut book = AddressBook::new();
-        assign("seed", &services, &mut book, &nobody, &|_| true).unwrap();
+        assign("seed", &services, &mut book, false, &|_| true).unwrap();
         let mut again = AddressBook::new();
-        assign("seed", &services, &mut again, &nobody, &|_| true).unwrap();
+        assign("seed", &services, &mut again, false, &|_| true).unwrap();
         assert_eq!(book, again);
         let distinct: std::collections::BTreeSet<_> = book.values().collect();
         assert_eq!(distinct.len(), services.len());
         assert!(book.values().all(|ip| ip.to_string().starts_with("127.0.")), "{book:?}");
 
         let taken = book["Kafka00Service"];
-        assign("seed", &services, &mut again, &nobody, &|at| at.ip() != taken).unwrap();
+        assign("seed", &services, &mut again, false, &|at| at.ip() != taken).unwrap();
         assert_ne!(again["Kafka00Service"], taken);
         assert_eq!(again["Kafka02Service"], book["Kafka02Service"], "the others stay where they are");
+
+        let moved = again.clone();
+        assign("seed", &services, &mut again, true, &|_| false).unwrap();
+        assert_eq!(again, moved, "an address that others may know stays, whoever listens there");
     }
 
     #[test]
     fn a_port_held_on_every_address_is_named() {
         let spec = seed();
-        let refused = assign("seed", &[&spec.services[0]], &mut AddressBook::new(), &|_| false, &|_| false);
+        let refused = assign("seed", &[&spec.services[0]], &mut AddressBook::new(), false, &|_| false);
         assert!(refused.unwrap_err().contains("no address in 127.0."));
     }
 }

@@ -26,6 +26,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// How often a followed log file is looked at.
@@ -37,6 +38,9 @@ pub struct ProcessRuntime {
     home: PathBuf,
     program: PathBuf,
     broker: Vec<String>,
+    /// The addresses that this run found for a project (by its folder). Looking for them means listening on them for a
+    /// moment, so it is done once: a second look, at the same time, could take the first for somebody else.
+    found: Arc<Mutex<BTreeMap<PathBuf, AddressBook>>>,
 }
 
 impl ProcessRuntime {
@@ -54,7 +58,7 @@ impl ProcessRuntime {
             Ok(other) if !other.is_empty() => vec![other],
             _ => vec![program.display().to_string(), "broker".into()],
         };
-        Ok(ProcessRuntime { home, program, broker })
+        Ok(ProcessRuntime { home, program, broker, found: Arc::default() })
     }
 
     /// The folder of a project.
@@ -191,16 +195,19 @@ impl ProcessRuntime {
         }
     }
 
-    /// Addresses of all nodes, as they are or as they would be given now.
+    /// Addresses of all nodes, as they are or as they would be given now. One that was given to a node stays while
+    /// anything of the project is there: the other nodes know it by that address.
     fn addresses(&self, dir: &ProjectDir, spec: &ProjectSpec) -> std::result::Result<AddressBook, String> {
         let nodes: Vec<&ServiceSpec> =
             spec.services.iter().filter(|service| service.node.is_some()).collect();
-        let kept = supervisor::read_state(dir);
-        let is_live =
-            |name: &str| kept.values().any(|saved| saved.spec.service == name && saved.seen.state.is_live());
+        let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = found.get(dir.root());
+        let mut book = before.cloned().unwrap_or_else(|| address::read(dir));
+        let stays = before.is_some() || !supervisor::read_state(dir).is_empty();
         let is_free = |at: SocketAddr| holder::probe(at).is_ok();
-        let mut book = address::read(dir);
-        address::assign(&spec.name, &nodes, &mut book, &is_live, &is_free).map(|()| book)
+        address::assign(&spec.name, &nodes, &mut book, stays, &is_free)?;
+        found.insert(dir.root().to_owned(), book.clone());
+        Ok(book)
     }
 
     async fn do_step(&self, project: &str, spec: Option<&ProjectSpec>, step: &Step) -> Result<Outcome> {
