@@ -18,7 +18,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Rest after a failed accept (out of descriptors), so that it does not spin.
 const ACCEPT_REST: Duration = Duration::from_millis(100);
 
-/// The open ports of one running process. Dropping it closes them and every connection through them.
+/// The open ports of one running process. Dropping it closes them and every connection
+/// through them, soon; [`Forwarding::close`] before it returns.
 #[derive(Debug)]
 pub struct Forwarding {
     tasks: JoinSet<()>,
@@ -43,6 +44,11 @@ impl Forwarding {
             tasks.spawn_on(serve(listener, to), runtime);
         }
         Ok(Forwarding { tasks })
+    }
+
+    /// Closes them; when it returns, the ports are free.
+    pub async fn close(mut self) {
+        self.tasks.shutdown().await;
     }
 
     /// Number of open ports.
@@ -128,7 +134,8 @@ mod tests {
 
         let (address, error) = Forwarding::open(&[forward], &handle).await.unwrap_err();
         assert_eq!((address, error.kind()), (free, io::ErrorKind::AddrInUse));
-        drop(open);
+        open.close().await;
+        bind(free).unwrap();
         assert_eq!(client.read(&mut back).await.unwrap_or(0), 0, "the connection went with its port");
     }
 }

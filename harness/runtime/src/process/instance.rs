@@ -187,7 +187,7 @@ impl Task {
                     Some((order, answer)) => self.obey(order, answer).await,
                     None => return,
                 },
-                status = exit_of(&mut self.child) => self.exited(status.ok()),
+                status = exit_of(&mut self.child) => self.exited(status.ok()).await,
                 () = until(self.restart_at) => {
                     self.restart_at = None;
                     if let Err(why) = self.start().await {
@@ -257,7 +257,7 @@ impl Task {
         if self.child.is_some() {
             self.signal(Signal::KILL);
             let status = exit_of(&mut self.child).await;
-            self.exited(status.ok());
+            self.exited(status.ok()).await;
         }
         self.around.changed.changed(&self.saved.spec.name, None);
         self.event(Happening::Removed);
@@ -302,14 +302,16 @@ impl Task {
         Ok(())
     }
 
-    fn exited(&mut self, status: Option<ExitStatus>) {
+    async fn exited(&mut self, status: Option<ExitStatus>) {
         // As a shell has it, and Docker: 128 + n for signal n.
         let code = status
             .and_then(|status| status.code().or_else(|| status.signal().map(|signal| 128 + signal)))
             .map_or(255, i64::from);
         let ran_ms = self.started.elapsed().as_millis() as u64;
         self.child = None;
-        self.forwarding = None;
+        if let Some(forwarding) = self.forwarding.take() {
+            forwarding.close().await;
+        }
         self.kill_at = None;
         let delay_ms = self.restarts.after_exit(self.saved.spec.restart, code, ran_ms, self.by_hand);
         self.restart_at = delay_ms.map(|delay| Instant::now() + Duration::from_millis(delay));
