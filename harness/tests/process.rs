@@ -115,6 +115,9 @@ fn volumes_survive_down_and_go_with_it_when_told() {
 fn logs_are_kept_and_prefixed_with_the_container_s_name() {
     let project = Project::of_stand_ins("logs", "no");
     project.ok("up -d --no-wait");
+    for service in ["one", "two"] {
+        project.until_printed(service, "standing in");
+    }
     project.ok("stop");
     let logs = project.ok("logs");
     assert!(logs.contains("jd-logs-one-1  | standing in: --hosts "), "{logs}");

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 use std::fs;
+use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
@@ -12,8 +13,8 @@ pub const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Prints its arguments, ends politely on SIGTERM, and fails at once where a file `crash` lies in its folder.
 const STAND_IN: &str = "#!/bin/sh
-echo \"standing in: $*\"
 trap 'echo asked to stop; exit 0' TERM
+echo \"standing in: $*\"
 [ -e crash ] && exit 3
 while :; do sleep 0.1; done
 ";
@@ -122,6 +123,15 @@ impl Project {
         let all: Value = serde_json::from_str(&self.ok("ps -a --format json")).unwrap();
         let found = all.as_array().unwrap().iter().find(|instance| instance["Service"] == service);
         found.cloned().unwrap_or(Value::Null)
+    }
+
+    /// Follows a service's log until it has a line with `text`.
+    pub fn until_printed(&self, service: &str, text: &str) {
+        let mut follow = self.command(&format!("logs -f {service}")).stdout(Stdio::piped()).spawn().unwrap();
+        let lines = BufReader::new(follow.stdout.take().unwrap()).lines();
+        assert!(lines.map_while(Result::ok).any(|line| line.contains(text)), "{service} never says {text}");
+        follow.kill().unwrap();
+        follow.wait().unwrap();
     }
 
     /// Waits until a service is as wanted.
