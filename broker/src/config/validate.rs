@@ -296,13 +296,6 @@ fn served(values: &mut Values, parts: &Parts<'_>) {
     values.require(known, "replica.selector.class", || {
         format!("Invalid value {selector} for configuration replica.selector.class: Class {selector} could not be found.")
     });
-    if split_csv(values.text("log.cleanup.policy")).iter().any(|policy| policy == "compact") {
-        values.warn(
-            "log.cleanup.policy",
-            "`log.cleanup.policy` contains compact: log compaction is not built, superseded records are kept"
-                .to_owned(),
-        );
-    }
 }
 
 /// Kafka's own selectors (KIP-392).

@@ -6,6 +6,8 @@ use jackdaw_log::{TOPIC_CONFIGS, TopicConfigDef, TopicConfigs, ValueType, lookup
 use jackdaw_metadata::ResourceType;
 use jackdaw_metadata::config_schema::{ConfigSchema, EffectiveConfig};
 
+use crate::config::keys;
+
 /// `DescribeConfigsResponse.ConfigSource`.
 mod source {
     pub const TOPIC: i8 = 1;
@@ -68,16 +70,17 @@ impl ConfigSchema for TopicSchema {
     }
 
     fn is_list(&self, resource: ResourceType, key: &str) -> bool {
-        let def = match resource {
-            ResourceType::Topic => lookup(key),
-            _ => TOPIC_CONFIGS.iter().find(|def| def.synonyms.iter().any(|synonym| synonym.name == key)),
-        };
-        def.is_some_and(|def| def.value_type == ValueType::List)
+        match resource {
+            ResourceType::Topic => lookup(key).is_some_and(|def| def.value_type == ValueType::List),
+            ResourceType::Broker => keys::find(key).is_some_and(|key| key.kind == keys::Kind::List),
+            _ => false,
+        }
     }
 
     fn default_value(&self, resource: ResourceType, key: &str) -> Option<String> {
         match resource {
             ResourceType::Topic => lookup(key).map(|def| def.default.to_owned()),
+            ResourceType::Broker => keys::find(key).and_then(|key| key.default).map(str::to_owned),
             _ => None,
         }
     }
