@@ -107,7 +107,7 @@ impl Drop for Program {
 }
 
 /// The folder of the built programs, and the ports for as long as the guard lives. None where the tools are missing.
-fn programs(test: &str) -> Option<(PathBuf, MutexGuard<'static, ()>)> {
+fn programs(test: &str, ports: &[u16]) -> Option<(PathBuf, MutexGuard<'static, ()>)> {
     static PORTS: Mutex<()> = Mutex::new(());
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     let has = |tool: &&str| Command::new(tool).arg("-version").output().is_ok_and(|o| o.status.success());
@@ -120,13 +120,13 @@ fn programs(test: &str) -> Option<(PathBuf, MutexGuard<'static, ()>)> {
         let _ = writeln!(std::io::stderr(), "skipped: {test}: {why}");
         return None;
     }
-    let ports = PORTS.lock().unwrap_or_else(PoisonError::into_inner);
-    let built = BUILT.get_or_init(build);
-    for port in BROKERS.into_iter().chain([HTTP]) {
-        let free = TcpListener::bind((Ipv4Addr::LOCALHOST, port));
-        assert!(free.is_ok(), "{test}: port {port} of this machine is taken: {}", free.unwrap_err());
+    let alone = PORTS.lock().unwrap_or_else(PoisonError::into_inner);
+    for port in BROKERS.iter().chain(ports) {
+        let free = TcpListener::bind((Ipv4Addr::LOCALHOST, *port));
+        let why = "somebody else has port";
+        assert!(free.is_ok(), "{test}: {why} {port}, which compose.yml or application.yml names: {free:?}");
     }
-    Some((built.clone(), ports))
+    Some((BUILT.get_or_init(build).clone(), alone))
 }
 
 fn build() -> PathBuf {
@@ -203,7 +203,7 @@ impl Watcher {
 #[test]
 fn a_spring_application_gets_its_messages_back_while_a_broker_is_killed() {
     let test = "a_spring_application_gets_its_messages_back_while_a_broker_is_killed";
-    let Some((programs, _ports)) = programs(test) else { return };
+    let Some((programs, _alone)) = programs(test, &[HTTP]) else { return };
     let cluster = Cluster::of_the_project();
     let mut application = Program::start(&mut Program::java(&programs.join("spring/spring.jar")));
     application.await_line("Started Application");
@@ -313,7 +313,7 @@ fn create_topics(cluster: &Cluster) {
 #[test]
 fn a_word_count_is_exact_while_a_broker_is_killed() {
     let test = "a_word_count_is_exact_while_a_broker_is_killed";
-    let Some((programs, _ports)) = programs(test) else { return };
+    let Some((programs, _alone)) = programs(test, &[]) else { return };
     let cluster = Cluster::of_the_project();
     create_topics(&cluster);
     let mut java = Program::java(&programs.join("word-count/word-count.jar"));
