@@ -17,6 +17,9 @@ fn main() -> ExitCode {
     if words.get(1).is_some_and(|word| word == commands::guard::WORD) {
         return commands::guard::run(&words[2..]);
     }
+    if let Some(code) = commands::tools::run(&words) {
+        return code;
+    }
     let cli = cli::Cli::parse_from(words);
     let terminal = Terminal::detect(cli.global.no_color);
     match commands::run(&cli.global, cli.command, terminal) {

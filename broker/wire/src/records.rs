@@ -84,6 +84,16 @@ impl<'a> HeadersRef<'a> {
         self.count == 0
     }
 
+    /// The headers that `pairs` are, written into `buffer`.
+    pub fn write(pairs: &[(&[u8], Option<&[u8]>)], buffer: &'a mut Vec<u8>) -> Self {
+        let start = buffer.len();
+        for (key, value) in pairs {
+            put_nullable(buffer, Some(key));
+            put_nullable(buffer, *value);
+        }
+        HeadersRef { count: pairs.len() as u32, bytes: &buffer[start..] }
+    }
+
     /// Keys with values, in order. The bytes were checked when the record was read.
     pub fn iter(&self) -> impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)> + use<'a> {
         let mut cursor = Cursor { bytes: self.bytes, at: 0 };

@@ -27,10 +27,10 @@ impl Connection {
     ///
     /// # Errors
     /// As the system says.
-    pub async fn open(address: impl ToSocketAddrs, client_id: &'static str) -> io::Result<Self> {
+    pub async fn open(address: impl ToSocketAddrs, client_id: impl Into<String>) -> io::Result<Self> {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
-        Ok(Connection { stream, client_id: StrBytes::from_static_str(client_id), correlation_id: 0 })
+        Ok(Connection { stream, client_id: StrBytes::from_string(client_id.into()), correlation_id: 0 })
     }
 
     /// Asks, and reads the answer.
@@ -38,7 +38,21 @@ impl Connection {
     /// # Errors
     /// When the connection fails, or the answer is not the one to this request.
     pub async fn exchange<R: Request>(&mut self, version: i16, request: &R) -> io::Result<R::Response> {
-        let codec = |error: anyhow::Error| invalid(&format!("API {} version {version}: {error}", R::KEY));
+        self.send(version, request).await?;
+        let mut answer = self.receive().await?;
+        let header = ResponseHeader::decode(&mut answer, R::Response::header_version(version))
+            .map_err(codec::<R>(version))?;
+        if header.correlation_id != self.correlation_id {
+            return Err(invalid("the answer belongs to another question"));
+        }
+        R::Response::decode(&mut answer, version).map_err(codec::<R>(version))
+    }
+
+    /// Asks what is not answered, as Produce with acks=0.
+    ///
+    /// # Errors
+    /// When the connection fails.
+    pub async fn send<R: Request>(&mut self, version: i16, request: &R) -> io::Result<()> {
         self.correlation_id += 1;
         let header = RequestHeader::default()
             .with_request_api_key(R::KEY)
@@ -46,18 +60,11 @@ impl Connection {
             .with_correlation_id(self.correlation_id)
             .with_client_id(Some(self.client_id.clone()));
         let mut frame = BytesMut::from(&[0_u8; 4][..]);
-        header.encode(&mut frame, R::header_version(version)).map_err(codec)?;
-        request.encode(&mut frame, version).map_err(codec)?;
+        header.encode(&mut frame, R::header_version(version)).map_err(codec::<R>(version))?;
+        request.encode(&mut frame, version).map_err(codec::<R>(version))?;
         let length = u32::try_from(frame.len() - 4).map_err(|_| invalid("the request is too long"))?;
         frame[..4].copy_from_slice(&length.to_be_bytes());
-        self.stream.write_all(&frame).await?;
-        let mut answer = self.receive().await?;
-        let header =
-            ResponseHeader::decode(&mut answer, R::Response::header_version(version)).map_err(codec)?;
-        if header.correlation_id != self.correlation_id {
-            return Err(invalid("the answer belongs to another question"));
-        }
-        R::Response::decode(&mut answer, version).map_err(codec)
+        self.stream.write_all(&frame).await
     }
 
     async fn receive(&mut self) -> io::Result<Bytes> {
@@ -69,6 +76,10 @@ impl Connection {
         self.stream.read_exact(&mut answer).await?;
         Ok(answer.into())
     }
+}
+
+fn codec<R: Request>(version: i16) -> impl Fn(anyhow::Error) -> io::Error {
+    move |error| invalid(&format!("API {} version {version}: {error}", R::KEY))
 }
 
 fn invalid(what: &str) -> io::Error {

@@ -11,6 +11,7 @@ pub mod guard;
 mod hidden;
 mod logs;
 mod ps;
+pub mod tools;
 mod up;
 
 use crate::cli::{Command, Global};

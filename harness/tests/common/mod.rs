@@ -28,23 +28,44 @@ impl Cluster {
 
     /// The same on a runtime of choice.
     pub fn up_on(runtime: &'static str, extra_environment: &[&str]) -> Self {
+        Self::up_with(runtime, extra_environment, &[])
+    }
+
+    /// The same as processes of another provider, as `--provider` names it.
+    pub fn up_by(provider: &str, extra_environment: &[&str]) -> Self {
+        Self::up_with("process", extra_environment, &["--provider", provider])
+    }
+
+    fn up_with(runtime: &'static str, extra_environment: &[&str], arguments: &[&str]) -> Self {
         let ports = jackdaw_scenario::ports::free_ports(3).unwrap();
         let services = (0..ports.len()).map(|id| format!("kafka{id}")).collect();
-        Self::of(&compose_text(&ports, extra_environment), services, ports, runtime)
+        Self::of(&compose_text(&ports, extra_environment), services, ports, runtime, arguments)
     }
 
     /// The cluster of the project's own compose.yml, as processes, on the host ports that stand there.
     pub fn of_the_project() -> Self {
         let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../compose.yml");
         let services = ["Kafka00Service", "Kafka01Service", "Kafka02Service"].map(str::to_owned).to_vec();
-        Self::of(&std::fs::read_to_string(file).unwrap(), services, vec![10_000, 10_001, 10_002], "process")
+        Self::of(
+            &std::fs::read_to_string(file).unwrap(),
+            services,
+            vec![10_000, 10_001, 10_002],
+            "process",
+            &[],
+        )
     }
 
-    fn of(compose: &str, services: Vec<String>, ports: Vec<u16>, runtime: &'static str) -> Self {
+    fn of(
+        compose: &str,
+        services: Vec<String>,
+        ports: Vec<u16>,
+        runtime: &'static str,
+        arguments: &[&str],
+    ) -> Self {
         let folder = tempfile::Builder::new().prefix("jackdaw-test-").tempdir().unwrap();
         std::fs::write(folder.path().join("compose.yml"), compose).unwrap();
         let cluster = Self { folder, services, ports, runtime };
-        cluster.ok(&["up", "-d"]);
+        cluster.ok(&[&["up", "-d"], arguments].concat());
         cluster
     }
 
