@@ -61,6 +61,11 @@ impl Cluster {
         command.args(["kafka-tool", class]);
         command
     }
+
+    /// The product's program.
+    pub fn program(&self) -> &Path {
+        &self.program
+    }
 }
 
 impl Drop for Cluster {
