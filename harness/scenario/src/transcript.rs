@@ -329,6 +329,8 @@ impl Teller<'_> {
             (Value::Int(number), _) => number.to_string(),
             (Value::Bool(flag), _) => flag.to_string(),
             (Value::Float(number), _) => number.to_string(),
+            // A container sees the bridge's address, where a process sees the loopback's.
+            (Value::Str(host), _) if name == "client_host" && is_address(host) => "/<the client>".into(),
             (Value::Str(text), _) => self.naming.text(text),
             (Value::Uuid(id), _) => self.naming.topic(id),
             (Value::Bytes(bytes), _) => format!("{} bytes", bytes.len()),
@@ -349,6 +351,11 @@ impl Teller<'_> {
         });
         compared.into_iter().find(|order| order.is_ne()).unwrap_or(Ordering::Equal)
     }
+}
+
+/// An address as Java prints one that has no name.
+fn is_address(host: &str) -> bool {
+    host.strip_prefix('/').is_some_and(|ip| ip.parse::<std::net::IpAddr>().is_ok())
 }
 
 /// A batch's first line without its leader epoch.
@@ -408,6 +415,21 @@ mod tests {
             Naming { texts: vec![("40002".into(), "<port of node 2>".into())], ..Naming::default() };
         let mut teller = Teller { api: "Metadata", redact: &[], ordered: false, naming: &mut naming };
         insta::assert_snapshot!(teller.tell(&api("Metadata").unwrap().response, &reply));
+    }
+
+    #[test]
+    fn a_client_s_address_has_a_name_and_anything_else_is_told() {
+        let mut naming = Naming::default();
+        let mut teller = Teller { api: "DescribeGroups", redact: &[], ordered: false, naming: &mut naming };
+        for (host, told) in [
+            ("/127.0.0.1", "/<the client>"),
+            ("/192.168.32.1", "/<the client>"),
+            ("/::1", "/<the client>"),
+            ("127.0.0.1", "127.0.0.1"),
+            ("localhost/127.0.0.1", "localhost/127.0.0.1"),
+        ] {
+            assert_eq!(teller.scalar("client_host", &Value::Str(host.into())), told);
+        }
     }
 
     #[test]
