@@ -102,6 +102,8 @@ pub struct Means {
     pub program: PathBuf,
     /// Who provides the nodes: `jackdaw`, or what `up --provider` knows.
     pub provider: String,
+    /// The provider whose answers count, and who takes part where Apache Kafka does.
+    pub reference: String,
     /// `--runtime`.
     pub runtime: Option<String>,
     /// The words that have the program run one node on a `server.properties`.
@@ -109,11 +111,18 @@ pub struct Means {
 }
 
 impl Means {
+    /// For a cluster of this shape, which may be held to another release.
+    fn of(&self, shape: &Shape) -> Self {
+        let reference = shape.reference();
+        let provider = if self.provider == REFERENCE { reference.clone() } else { self.provider.clone() };
+        Means { provider, reference, ..self.clone() }
+    }
+
     /// As `up --provider` knows it.
     fn word(&self, provider: Provider) -> String {
         match provider {
             Provider::UnderTest => self.provider.clone(),
-            Provider::Reference => REFERENCE.to_owned(),
+            Provider::Reference => self.reference.clone(),
         }
     }
 }
@@ -238,6 +247,7 @@ impl Project {
         for node in shape.nodes.keys() {
             std::fs::create_dir_all(root.join(format!("data{node}"))).map_err(io)?;
         }
+        let means = means.of(shape);
         let providers = shape
             .nodes
             .keys()
@@ -246,7 +256,6 @@ impl Project {
                 (*node, means.word(if by_reference { Provider::Reference } else { Provider::UnderTest }))
             })
             .collect();
-        let means = means.clone();
         let addresses = BTreeMap::new();
         Ok(Project { means, folder: Some(folder), root, ports, addresses, providers })
     }

@@ -4,8 +4,10 @@ use crate::model::Scenario;
 use crate::run::Section;
 use std::fmt::Write as _;
 
-/// The reference whose answers count.
-pub const REFERENCE: &str = "Apache Kafka 3.7.0";
+/// The reference whose answers to the scenario count, as recordings name it.
+pub fn reference(scenario: &Scenario) -> String {
+    format!("Apache Kafka {}", scenario.shape.release)
+}
 
 /// A recording.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,11 +27,13 @@ pub struct Fixture {
 pub enum Unfit {
     /// It was made by another version.
     #[error(
-        "it holds what {found} answered, and the reference is {REFERENCE}: record it anew with `jackdaw record {name}`"
+        "it holds what {found} answered, and the reference is {reference}: record it anew with `jackdaw record {name}`"
     )]
     Version {
         /// Its provider.
         found: String,
+        /// Whose answers count.
+        reference: String,
         /// The scenario.
         name: String,
     },
@@ -121,8 +125,9 @@ impl Fixture {
     /// Why not.
     pub fn fits(&self, scenario: &Scenario) -> Result<(), Unfit> {
         let name = scenario.name.clone();
-        if self.provider != REFERENCE {
-            return Err(Unfit::Version { found: self.provider.clone(), name });
+        let reference = reference(scenario);
+        if self.provider != reference {
+            return Err(Unfit::Version { found: self.provider.clone(), reference, name });
         }
         if self.digest != scenario.digest {
             return Err(Unfit::Stale { name });
@@ -139,7 +144,7 @@ mod tests {
     fn a_recording_comes_back_from_its_text() {
         let section = |title: &str, text: &str| Section { title: title.into(), text: text.into() };
         let fixture = Fixture {
-            provider: REFERENCE.into(),
+            provider: "Apache Kafka 3.7.0".into(),
             date: "2026-01-02".into(),
             digest: "abc".into(),
             sections: vec![section("create t", ""), section("Fetch", "a: 1\n  b\n"), section("last", "x\n")],
@@ -151,19 +156,44 @@ mod tests {
     #[test]
     fn another_version_and_other_steps_are_refused() {
         let scenario = crate::parse("n", "f", "protects: a\nsource: b\nsteps: [{ kill: node 1 }]\n").unwrap();
+        let own = reference(&scenario);
+        let own = own.as_str();
         let fixture = |provider: &str, digest: &str| Fixture {
             provider: provider.into(),
             date: String::new(),
             digest: digest.into(),
             sections: Vec::new(),
         };
-        assert_eq!(fixture(REFERENCE, &scenario.digest).fits(&scenario), Ok(()));
-        for (provider, digest) in [("Apache Kafka 3.9.0", scenario.digest.as_str()), (REFERENCE, "other")] {
+        assert_eq!(fixture(own, &scenario.digest).fits(&scenario), Ok(()));
+        for (provider, digest) in [("Apache Kafka 3.9.0", scenario.digest.as_str()), (own, "other")] {
             let why = fixture(provider, digest).fits(&scenario).unwrap_err();
             assert!(why.to_string().contains("jackdaw record n"), "{why}");
             let text = fixture(provider, digest).to_text("n");
             let line = text.lines().nth(why.line() - 1).unwrap_or_default();
-            assert!(line.ends_with(provider) && provider != REFERENCE || line.ends_with(digest), "{line}");
+            assert!(line.ends_with(provider) && provider != own || line.ends_with(digest), "{line}");
         }
+    }
+
+    #[test]
+    fn a_scenario_may_be_held_to_another_release() {
+        let of = |reference: &str| {
+            crate::parse(
+                "n",
+                "f",
+                &format!("protects: a\nsource: b\n{reference}steps: [{{ kill: node 1 }}]\n"),
+            )
+        };
+        let (plain, later) = (of("").unwrap(), of("reference: 4.1.0\n").unwrap());
+        assert_eq!(
+            (reference(&plain).as_str(), plain.shape.reference().as_str()),
+            ("Apache Kafka 3.7.0", "apache-kafka")
+        );
+        assert_eq!(
+            (reference(&later).as_str(), later.shape.reference().as_str()),
+            ("Apache Kafka 4.1.0", "apache-kafka:4.1.0")
+        );
+        assert_ne!(plain.digest, later.digest);
+        assert_ne!(plain.shape, later.shape, "they share no cluster");
+        assert!(of("reference: four\n").is_err());
     }
 }

@@ -1,6 +1,7 @@
 //! A scenario as it was understood: what cluster it wants, what is done, what may differ.
 //! Data only: [`crate::parse`] makes it, [`crate::run`] does it.
 
+use crate::cluster::REFERENCE;
 use crate::schema::Api;
 use jackdaw_compose::Span;
 use jackdaw_compose::yaml::Node;
@@ -48,10 +49,25 @@ pub struct Shape {
     pub node_settings: BTreeMap<i32, BTreeMap<String, String>>,
     /// Nodes that Apache Kafka runs, whoever is under test.
     pub by_reference: BTreeSet<i32>,
+    /// The release of Apache Kafka whose answers count, and which takes part where Apache Kafka does.
+    pub release: String,
     /// Whether nobody may have used it before.
     pub fresh: bool,
     /// Whether it is started before the first step.
     pub started: bool,
+}
+
+/// The release that Jackdaw is held to.
+pub const RELEASE: &str = "3.7.0";
+
+impl Shape {
+    /// The provider whose answers count, as `up --provider` knows it.
+    pub fn reference(&self) -> String {
+        match self.release.as_str() {
+            RELEASE => REFERENCE.to_owned(),
+            release => format!("{REFERENCE}:{release}"),
+        }
+    }
 }
 
 /// `process.roles`.

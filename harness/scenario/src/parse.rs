@@ -16,7 +16,7 @@ use std::time::Duration;
 const WITHIN: Duration = Duration::from_secs(30);
 
 /// What the file is about.
-const KEYS: [&str; 5] = ["protects", "source", "cluster", "steps", "differences"];
+const KEYS: [&str; 6] = ["protects", "source", "reference", "cluster", "steps", "differences"];
 /// What a step can do.
 const VERBS: [&str; 16] = [
     "create", "request", "join", "pipeline", "raw", "kill", "stop", "start", "pause", "resume", "wipe",
@@ -109,13 +109,17 @@ impl Parser {
         }
         let protects = self.sentence(root, "protects");
         let source = self.sentence(root, "source");
-        let shape = match root.get("cluster") {
+        let mut shape = match root.get("cluster") {
             None => shape_of(3),
             Some(node) => {
                 let shape = shape(node);
                 self.told(shape).unwrap_or_else(|| shape_of(3))
             }
         };
+        if let Some(node) = root.get("reference") {
+            let release = release(node);
+            shape.release = self.told(release).unwrap_or(shape.release);
+        }
         let cluster_span = root.get("cluster").map_or(&root.span, |node| &node.span).clone();
         let mut steps: Vec<Step> = Vec::new();
         match root.get("steps").map(|node| (&node.kind, node)) {
@@ -415,8 +419,19 @@ fn shape_of(nodes: i32) -> Shape {
         settings: BTreeMap::new(),
         node_settings: BTreeMap::new(),
         by_reference: BTreeSet::new(),
+        release: RELEASE.to_owned(),
         fresh: false,
         started: true,
+    }
+}
+
+/// `4.1.0`
+fn release(node: &Node) -> Built<String> {
+    let text = node.scalar_text().unwrap_or_default();
+    let is_one = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+    match text.split('.').count() == 3 && text.split('.').all(is_one) {
+        true => Ok(text),
+        false => Err(wrong(&node.span, "a release of Apache Kafka, as 4.1.0")),
     }
 }
 
@@ -686,7 +701,7 @@ fn difference(node: &Node, steps: &[Step]) -> Built<Difference> {
 /// FNV-1a over the cluster and the steps, without their places and comments.
 fn digest(root: &Node) -> String {
     let mut text = String::new();
-    for key in ["cluster", "steps"] {
+    for key in ["reference", "cluster", "steps"] {
         if let Some(node) = root.get(key) {
             canonical(node, &mut text);
         }

@@ -10,12 +10,12 @@ use jackdaw_runtime::process::reference::Release;
 use jackdaw_runtime::runtime::RuntimeError;
 use jackdaw_scenario::cluster::{self, Means, take_all_down, unless_ending};
 use jackdaw_scenario::compare::compare;
-use jackdaw_scenario::fixture::{Fixture, REFERENCE, Unfit};
+use jackdaw_scenario::fixture::{Fixture, Unfit, reference};
 use jackdaw_scenario::junit::{Case, Ended, report};
-use jackdaw_scenario::model::Scenario;
+use jackdaw_scenario::model::{RELEASE, Scenario};
 use jackdaw_scenario::run::Section;
 use jackdaw_scenario::suite::{LoadError, Outcome, load, run_all};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -53,6 +53,13 @@ fn is_here(release: &Release) -> std::result::Result<(), RuntimeError> {
     Release::java().and_then(|()| release.libs()).map(drop)
 }
 
+/// The same for every release that these scenarios are held to.
+fn are_here<'a>(scenarios: impl IntoIterator<Item = &'a Scenario>) -> std::result::Result<(), RuntimeError> {
+    let names: BTreeSet<String> = scenarios.into_iter().map(|scenario| scenario.shape.reference()).collect();
+    let releases = names.iter().filter_map(|name| Release::of_provider(name).ok().flatten());
+    releases.into_iter().try_for_each(|release| is_here(&release))
+}
+
 /// Scenarios that are left out, with the reason: Apache Kafka takes part in them, and it is not here. A desk may
 /// lack it; CI may not.
 fn left_out(
@@ -62,7 +69,7 @@ fn left_out(
     if !scenarios.iter().any(&needs) {
         return Ok(Vec::new());
     }
-    let Err(why) = is_here(&Release::default()) else { return Ok(Vec::new()) };
+    let Err(why) = are_here(scenarios.iter().filter(|one| needs(one))) else { return Ok(Vec::new()) };
     if std::env::var("CI").is_ok_and(|ci| ci == "true") {
         return Err(why.into());
     }
@@ -85,18 +92,24 @@ fn means(global: &Global, provider: &str) -> Result<Means> {
             vec!["apache-kafka".to_owned(), "--libs".to_owned(), libs.display().to_string()]
         }
     };
-    Ok(Means { program: std::env::current_exe()?, provider: provider.to_owned(), runtime, alone })
+    let (program, provider) = (std::env::current_exe()?, provider.to_owned());
+    Ok(Means { program, provider, reference: cluster::REFERENCE.to_owned(), runtime, alone })
 }
 
-fn path(rooms: &Rooms, name: &str) -> PathBuf {
-    rooms.fixtures.join(format!("{name}.snap"))
+/// Recordings of another release lie in a folder of their own, beside that of the release that counts elsewhere.
+fn path(rooms: &Rooms, scenario: &Scenario) -> PathBuf {
+    let folder = match scenario.shape.release.as_str() {
+        RELEASE => rooms.fixtures.clone(),
+        release => rooms.fixtures.with_file_name(format!("apache-kafka-{release}")),
+    };
+    folder.join(format!("{}.snap", scenario.name))
 }
 
 /// The recordings, which must be there and fit before anything is started.
 fn fixtures(rooms: &Rooms, scenarios: &[Scenario]) -> Result<BTreeMap<String, Fixture>> {
     let (mut fixtures, mut faults) = (BTreeMap::new(), Vec::new());
     for scenario in scenarios {
-        let path = path(rooms, &scenario.name);
+        let path = path(rooms, scenario);
         let fixture = match fs::read_to_string(&path) {
             Ok(text) => Fixture::parse(&text).and_then(|fixture| fixture.fits(scenario).map(|()| fixture)),
             Err(_) => Err(Unfit::Absent { name: scenario.name.clone() }),
@@ -169,7 +182,7 @@ fn summed_up(cases: &[Case], differences: usize) -> Exit {
     let failed = names(|ended| matches!(ended, Ended::Failed(_)));
     let skipped = names(|ended| matches!(ended, Ended::Skipped(_)));
     let mut sum = format!(
-        "{} of {} scenarios answer as {REFERENCE} did, {differences} named difference(s)",
+        "{} of {} scenarios answer as Apache Kafka did, {differences} named difference(s)",
         cases.len() - failed.len() - skipped.len(),
         cases.len()
     );
@@ -199,9 +212,8 @@ fn line(outcome: &Outcome, failure: Option<&str>, word: &str) {
 /// `record`
 pub fn record(global: &Global, wanted: &Record, terminal: Terminal) -> Result {
     let scenarios = scenarios(&wanted.rooms, &wanted.names, &terminal)?;
-    is_here(&Release::default())?;
+    are_here(&scenarios)?;
     let means = means(global, cluster::REFERENCE)?;
-    fs::create_dir_all(&wanted.rooms.fixtures)?;
     end_tidily();
     let date = clock::rfc3339(clock::now_ns()).split('T').next().unwrap_or_default().to_owned();
     let mut trouble = Vec::new();
@@ -210,13 +222,14 @@ pub fn record(global: &Global, wanted: &Record, terminal: Terminal) -> Result {
         let kept = match (&outcome.result, scenario) {
             (Ok(sections), Some(scenario)) => {
                 let fixture = Fixture {
-                    provider: REFERENCE.to_owned(),
+                    provider: reference(scenario),
                     date: date.clone(),
                     digest: scenario.digest.clone(),
                     sections: sections.clone(),
                 };
-                let path = path(&wanted.rooms, &outcome.name);
-                fs::write(&path, fixture.to_text(&outcome.name))
+                let path = path(&wanted.rooms, scenario);
+                let made = path.parent().map_or(Ok(()), fs::create_dir_all);
+                made.and_then(|()| fs::write(&path, fixture.to_text(&outcome.name)))
                     .map_err(|error| format!("{}: {error}", path.display()))
             }
             (Err(failure), _) => Err(failure.to_string()),
