@@ -92,3 +92,25 @@ impl Topics {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The numbers are those of hash4j, fed as `Utils.computeTopicHash` and `computeGroupHash` feed it: whoever takes a
+    /// group over finds its topics as they were.
+    #[test]
+    fn topics_are_hashed_as_kafka_hashes_them() {
+        let name = StrBytes::from_static_str;
+        let plain = Topic::new(Uuid::from_u128(116), name("t"), &mut [vec![], vec![]]);
+        assert_eq!(plain.hash.cast_signed(), 1_503_824_262_102_934_431);
+        let id = Uuid::from_u64_pair(0x0123_4567_89ab_cdef, 0xfedc_ba98_7654_3210);
+        let mut racks = [vec!["bb", "a"], vec![]];
+        let with_racks = Topic { name: name("u"), ..Topic::new(id, name("grün"), &mut racks) };
+        assert_eq!(with_racks.hash.cast_signed(), -2_150_438_246_920_669_847);
+        let topics = Topics::new(1, 1, [Arc::new(with_racks), Arc::new(plain)]);
+        let (t, u, gone) = (name("t"), name("u"), name("s"));
+        assert_eq!(topics.hash_of([&gone, &t, &u]), -3_853_389_537_657_314_996);
+        assert_eq!(topics.hash_of([&gone]), 0);
+    }
+}

@@ -154,7 +154,7 @@ impl Inner {
             match self.ask_group(&id, Request::ConsumerDescribe(group_id)).await? {
                 Reply::ConsumerDescribe(mut group) => {
                     if is_told && group.error_code == 0 {
-                        group.authorized_operations = operations::GROUP;
+                        group.authorized_operations = operations::CONSUMER_GROUP;
                     }
                     Ok(*group)
                 }

@@ -40,6 +40,8 @@ mod operations {
     pub const CLUSTER: i32 = 0b1_1111_1010_0000;
     pub const TOPIC: i32 = 0b1101_1111_1000;
     pub const GROUP: i32 = 0b1_0100_1000;
+    /// Since 4.0 groups have configurations.
+    pub const CONSUMER_GROUP: i32 = 0b1101_0100_1000;
     /// Not asked for.
     pub const NOT_TOLD: i32 = i32::MIN;
 }
