@@ -1,5 +1,5 @@
-//! Consumers of librdkafka in groups: they share the partitions, take over from each other, and go on where the
-//! group was, whatever broker coordinates it.
+//! Consumers of librdkafka in groups, of either protocol: they share the partitions, take over from each other, and go on
+//! where the group was, whatever broker coordinates it.
 
 #![allow(clippy::unwrap_used, reason = "a panic in a test helper is the failure report")]
 
@@ -28,6 +28,18 @@ const SETTINGS: [&str; 4] = [
     "KAFKA_CFG_DEFAULT_REPLICATION_FACTOR=3",
 ];
 
+/// Beside [`SETTINGS`], for groups of the consumer protocol (KIP-848), with sessions as short as above.
+const CONSUMER_SETTINGS: [&str; 6] = [
+    "KAFKA_CFG_GROUP_COORDINATOR_REBALANCE_PROTOCOLS=classic,consumer",
+    "KAFKA_CFG_GROUP_CONSUMER_MIN_SESSION_TIMEOUT_MS=6000",
+    "KAFKA_CFG_GROUP_CONSUMER_SESSION_TIMEOUT_MS=6000",
+    "KAFKA_CFG_GROUP_CONSUMER_MIN_HEARTBEAT_INTERVAL_MS=300",
+    "KAFKA_CFG_GROUP_CONSUMER_HEARTBEAT_INTERVAL_MS=300",
+    "KAFKA_CFG_AUTO_CREATE_TOPICS_ENABLE=false",
+];
+/// In place of the name of an assignor: the member speaks the consumer protocol.
+const CONSUMER: &str = "consumer";
+
 /// What a member has and had.
 #[derive(Default)]
 struct Seen {
@@ -44,21 +56,36 @@ struct Member {
 }
 
 impl Member {
+    /// The topic has the name of the group.
     fn join(cluster: &Cluster, group: &str, assignor: &str, instance: Option<&str>) -> Self {
+        Self::join_group(cluster, group, group, assignor, instance)
+    }
+
+    fn join_group(
+        cluster: &Cluster,
+        group: &str,
+        topic: &str,
+        assignor: &str,
+        instance: Option<&str>,
+    ) -> Self {
         let mut config = ClientConfig::new();
         config
             .set("bootstrap.servers", cluster.bootstrap())
             .set("group.id", group)
-            .set("partition.assignment.strategy", assignor)
             .set("auto.offset.reset", "earliest")
-            .set("enable.auto.commit", "false")
-            .set("session.timeout.ms", "6000")
-            .set("heartbeat.interval.ms", "300");
+            .set("enable.auto.commit", "false");
+        match assignor {
+            CONSUMER => config.set("group.protocol", "consumer"),
+            assignor => config
+                .set("partition.assignment.strategy", assignor)
+                .set("session.timeout.ms", "6000")
+                .set("heartbeat.interval.ms", "300"),
+        };
         if let Some(instance) = instance {
             config.set("group.instance.id", instance);
         }
         let consumer: BaseConsumer = config.create().unwrap();
-        consumer.subscribe(&[group]).unwrap();
+        consumer.subscribe(&[topic]).unwrap();
         let (seen, stop) = (Arc::<Mutex<Seen>>::default(), Arc::<AtomicBool>::default());
         let (seen_there, stop_there) = (Arc::clone(&seen), Arc::clone(&stop));
         let thread = std::thread::spawn(move || consume(&consumer, &seen_there, &stop_there));
@@ -234,4 +261,69 @@ fn a_static_member_comes_back_to_its_own_and_a_dead_one_is_replaced() {
         (0..PARTITIONS).all(|partition| records.get(&partition).is_some_and(|o| o.last() == Some(&14)))
     });
     first.stop();
+}
+
+fn with_consumer_protocol() -> Cluster {
+    Cluster::up(&[&SETTINGS[..], &CONSUMER_SETTINGS].concat())
+}
+
+#[test]
+fn members_of_the_consumer_protocol_share_take_over_and_go_on() {
+    live_through(&with_consumer_protocol(), CONSUMER);
+}
+
+#[test]
+fn members_may_subscribe_to_what_matches_an_expression() {
+    let cluster = with_consumer_protocol();
+    create_topic(&cluster, "orders-one");
+    produce(&cluster, "orders-one", 5);
+    // librdkafka takes what begins so for an expression, and leaves it to the coordinator.
+    let member = Member::join_group(&cluster, "g", "^orders-.*", CONSUMER, None);
+    eventually("it reads what matches", || have_read(&[&member], 5));
+    member.stop();
+}
+
+#[test]
+fn a_group_goes_from_one_protocol_to_the_other_and_back_while_it_reads() {
+    let cluster = with_consumer_protocol();
+    let topic = "migrated";
+    create_topic(&cluster, topic);
+    produce(&cluster, topic, 10);
+    let first = Member::join(&cluster, topic, "range", None);
+    let second = Member::join(&cluster, topic, "range", None);
+    eventually("two classic members share", || {
+        share(&[&first, &second]) && have_read(&[&first, &second], 10)
+    });
+
+    let third = Member::join(&cluster, topic, CONSUMER, None);
+    eventually("a consumer shares with classic members", || share(&[&first, &second, &third]));
+    produce(&cluster, topic, 10);
+    eventually("all read on", || have_read(&[&first, &second, &third], 20));
+    first.stop();
+    let fourth = Member::join(&cluster, topic, CONSUMER, None);
+    second.stop();
+    eventually("two consumers share", || share(&[&third, &fourth]));
+
+    let lost = coordinator(&cluster);
+    cluster.ok(&["kill", &lost]);
+    eventually("another broker coordinates", || coordinator(&cluster) != lost);
+    cluster.ok(&["start", &lost]);
+
+    let fifth = Member::join(&cluster, topic, "range", None);
+    eventually("a classic member shares with consumers", || share(&[&third, &fourth, &fifth]));
+    third.stop();
+    fourth.stop();
+    eventually("a classic member has all", || fifth.assigned().len() == PARTITIONS as usize);
+    let sixth = Member::join(&cluster, topic, "range", None);
+    eventually("two classic members share again", || share(&[&fifth, &sixth]));
+    fifth.stop();
+    sixth.stop();
+
+    produce(&cluster, topic, 5);
+    let last = Member::join(&cluster, topic, CONSUMER, None);
+    eventually("the rest is read", || last.records().values().map(Vec::len).sum::<usize>() >= 30);
+    let records = last.stop();
+    let expected: BTreeMap<i32, Vec<i64>> =
+        (0..PARTITIONS).map(|partition| (partition, (20..25).collect())).collect();
+    assert_eq!(records, expected, "what was committed is not read again, and nothing is left out");
 }
