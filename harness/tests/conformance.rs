@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a panic in a test's helper is the failure report")]
 
-use jackdaw_scenario::fixture::{Fixture, REFERENCE};
+use jackdaw_scenario::fixture::{Fixture, reference};
 use jackdaw_scenario::run::Section;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -32,7 +32,7 @@ impl Rooms {
             text: "(something else)\n".into(),
         };
         let fixture = Fixture {
-            provider: REFERENCE.into(),
+            provider: reference(&scenario),
             date: "2026-01-02".into(),
             digest: scenario.digest.clone(),
             sections: scenario.steps.iter().map(section).collect(),
@@ -100,7 +100,7 @@ fn faults_of_the_input_are_told_before_anything_starts() {
         assert!(text.contains(from), "{text}");
         fs::write(path, text.replace(from, to)).unwrap();
     };
-    edited("other-version", REFERENCE, "Apache Kafka 3.9.0");
+    edited("other-version", "Apache Kafka 3.7.0", "Apache Kafka 3.9.0");
     edited("stale", "scenario: ", "scenario: 0");
     fs::remove_file(rooms.0.path().join("fixtures/no-recording.snap")).unwrap();
     rooms.write("wrong/step/scenario.yml", "protects: a\nsource: b\nsteps:\n  - requst: Metadata\n");
