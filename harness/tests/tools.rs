@@ -152,6 +152,9 @@ impl Place<'_> {
         line = regex(r"\[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3}\]").replace_all(&line, "[TIME]").into_owned();
         line = regex(r"\tEpoch: \d+").replace_all(&line, "\tEpoch: EPOCH").into_owned();
         line = regex(r"Time:\d{13}").replace_all(&line, "Time:TIME").into_owned();
+        // Which broker coordinates a group is placement's to choose, and that begins anywhere.
+        line =
+            regex(r"localhost:PORT\d \(\d\)").replace_all(&line, "localhost:PORT (COORDINATOR)").into_owned();
         line
     }
 }
