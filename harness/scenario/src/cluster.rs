@@ -179,7 +179,16 @@ pub fn take_all_down() {
 
 /// Returns unless the run is being ended elsewhere, which ends the process.
 pub fn unless_ending() {
-    while live().is_ending {
+    drop(live_unless_ending());
+}
+
+fn live_unless_ending() -> MutexGuard<'static, Live> {
+    loop {
+        let live = live();
+        if !live.is_ending {
+            return live;
+        }
+        drop(live);
         std::thread::park();
     }
 }
@@ -221,7 +230,6 @@ impl Project {
     /// What the command line said, and where the logs are kept.
     pub fn up(shape: &Shape, means: &Means) -> Result<Self, (Trouble, String)> {
         let mut project = Self::prepare(shape, means).map_err(|trouble| (trouble, String::new()))?;
-        live().projects.push((project.means.clone(), project.root.clone()));
         let mode = if shape.started { ["up", "-d"] } else { ["up", "--no-start"] };
         match project.up_with(&mode) {
             Ok(_) => Ok(project),
@@ -234,7 +242,7 @@ impl Project {
 
     fn prepare(shape: &Shape, means: &Means) -> Done<Self> {
         let io = |error: std::io::Error| Trouble(format!("a folder for a cluster: {error}"));
-        let folder = tempfile::Builder::new().prefix("jackdaw-scenario-").tempdir().map_err(io)?;
+        let folder = Self::folder(means.of(shape)).map_err(io)?;
         let free = free_ports(shape.nodes.len()).map_err(io)?;
         let ports: BTreeMap<i32, u16> = shape.nodes.keys().copied().zip(free).collect();
         let root = folder.path().to_owned();
@@ -258,6 +266,14 @@ impl Project {
             .collect();
         let addresses = BTreeMap::new();
         Ok(Project { means, folder: Some(folder), root, ports, addresses, providers })
+    }
+
+    /// A folder that whoever ends the run knows of from its first moment.
+    fn folder(means: Means) -> std::io::Result<TempDir> {
+        let mut live = live_unless_ending();
+        let folder = tempfile::Builder::new().prefix("jackdaw-scenario-").tempdir()?;
+        live.projects.push((means, folder.path().to_owned()));
+        Ok(folder)
     }
 
     fn up_with(&mut self, words: &[&str]) -> Done<String> {

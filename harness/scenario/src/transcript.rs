@@ -339,15 +339,16 @@ impl Teller<'_> {
         }
     }
 
-    /// Replies list most things in the order of a hash map: they are told by their names and numbers.
+    /// Replies list most things in the order of a hash map: they are told by their names and numbers,
+    /// whatever became of them. Nulls come first, so that the order is a total one.
     fn order(&self, a: &Value, b: &Value) -> Ordering {
         let (Value::Struct(a), Value::Struct(b)) = (a, b) else { return Ordering::Equal };
-        let pairs = a.iter().zip(b).filter(|((name, _), _)| name != "error_code");
+        let pairs = a.iter().zip(b).filter(|((name, _), _)| name != "error_code" && name != "error_message");
         let compared = pairs.map(|((_, a), (_, b))| match (a, b) {
             (Value::Int(a), Value::Int(b)) => a.cmp(b),
             (Value::Str(a), Value::Str(b)) => self.naming.order_of(a).cmp(&self.naming.order_of(b)),
             (Value::Uuid(a), Value::Uuid(b)) => self.naming.topic(a).cmp(&self.naming.topic(b)),
-            _ => Ordering::Equal,
+            (a, b) => matches!(b, Value::Null).cmp(&matches!(a, Value::Null)),
         });
         compared.into_iter().find(|order| order.is_ne()).unwrap_or(Ordering::Equal)
     }

@@ -20,14 +20,17 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Ctrl-C and SIGTERM take down what is up before the program ends.
+/// From here on Ctrl-C and SIGTERM take down what is up before the program ends.
 fn end_tidily() {
-    std::thread::spawn(|| {
+    let (listening, listens) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
         let ended = crate::block_on(async {
             use tokio::signal::unix::{SignalKind, signal};
+            let mut interrupted = signal(SignalKind::interrupt())?;
             let mut terminated = signal(SignalKind::terminate())?;
+            let _ = listening.send(());
             tokio::select! {
-                done = tokio::signal::ctrl_c() => done?,
+                _ = interrupted.recv() => {}
                 _ = terminated.recv() => {}
             }
             Ok(())
@@ -37,6 +40,8 @@ fn end_tidily() {
             std::process::exit(i32::from(Exit::Interrupted.code()));
         }
     });
+    // An error: it cannot listen, and ends as any program does.
+    let _ = listens.recv();
 }
 
 fn scenarios(rooms: &Rooms, names: &[String], terminal: &Terminal) -> Result<Vec<Scenario>> {
