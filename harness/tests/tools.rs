@@ -60,6 +60,8 @@ enum Provider {
 /// One snapshot's surroundings.
 struct Place<'a> {
     bootstrap: &'a str,
+    /// The log directory of node 0.
+    logs: String,
     folder: tempfile::TempDir,
     provider: Provider,
     /// Names for what differs from run to run, in the order of their coming.
@@ -70,7 +72,7 @@ impl Place<'_> {
     /// Runs one line; what is kept of what it did.
     fn run(&mut self, line: &str) -> String {
         let folder = self.folder.path().to_str().unwrap().to_owned();
-        let filled = line.replace("$B", self.bootstrap).replace("$F", &folder);
+        let filled = line.replace("$B", self.bootstrap).replace("$D", &self.logs).replace("$F", &folder);
         if let Some((name, text)) = filled.strip_prefix("> ").and_then(|rest| rest.split_once(' ')) {
             fs::write(self.folder.path().join(name), unescaped(text)).unwrap();
             return String::new();
@@ -132,7 +134,8 @@ impl Place<'_> {
 
     /// A line with names for ports, folders, ids and times.
     fn named(&mut self, line: &str) -> String {
-        let mut line = line.replace(self.folder.path().to_str().unwrap(), "$F").replace(self.bootstrap, "$B");
+        let mut line = line.replace(self.folder.path().to_str().unwrap(), "$F").replace(&self.logs, "$D");
+        line = line.replace(self.bootstrap, "$B");
         for (index, server) in self.bootstrap.split(',').enumerate() {
             let port = server.rsplit(':').next().unwrap();
             line = line.replace(&format!(":{port}"), &format!(":PORT{index}"));
@@ -151,10 +154,16 @@ impl Place<'_> {
         }
         line = regex(r"\[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3}\]").replace_all(&line, "[TIME]").into_owned();
         line = regex(r"\tEpoch: \d+").replace_all(&line, "\tEpoch: EPOCH").into_owned();
-        line = regex(r"Time:\d{13}").replace_all(&line, "Time:TIME").into_owned();
         // Which broker coordinates a group is placement's to choose, and that begins anywhere.
         line =
             regex(r"localhost:PORT\d \(\d\)").replace_all(&line, "localhost:PORT (COORDINATOR)").into_owned();
+        line = regex(r"perf-consumer-\d+").replace_all(&line, "perf-consumer-NUMBER").into_owned();
+        line = regex(r"crc: \d+").replace_all(&line, "crc: CRC").into_owned();
+        line = regex(r"\bproducerId: \d+").replace_all(&line, "producerId: PRODUCER").into_owned();
+        line = regex(r#""timestamp":\d{13}"#).replace_all(&line, r#""timestamp":TIME"#).into_owned();
+        line =
+            regex(r#""avg_throughput":[0-9.E]+"#).replace_all(&line, r#""avg_throughput":RATE"#).into_owned();
+        line = regex(r"Time: ?\d{13}").replace_all(&line, "Time: TIME").into_owned();
         line
     }
 }
@@ -178,9 +187,17 @@ fn unescaped(text: &str) -> String {
     text.replace("\\n", "\n").replace("\\t", "\t")
 }
 
-fn transcript(bootstrap: &str, provider: Provider, lines: &[String]) -> String {
+/// Where node 0 keeps its logs, below the home of the process runtime.
+fn logs(cluster: &Cluster) -> String {
+    let project = cluster.folder().file_name().unwrap().to_str().unwrap().to_lowercase();
+    let volume = cluster.folder().join(format!("home/{project}/volumes/{project}_data0/data"));
+    volume.to_str().unwrap().to_owned()
+}
+
+fn transcript(cluster: &Cluster, provider: Provider, lines: &[String]) -> String {
     let folder = tempfile::tempdir().unwrap();
-    let mut place = Place { bootstrap, folder, provider, ids: BTreeMap::new() };
+    let (bootstrap, logs) = (&cluster.bootstrap(), logs(cluster));
+    let mut place = Place { bootstrap, logs, folder, provider, ids: BTreeMap::new() };
     lines.iter().map(|line| place.run(line)).collect()
 }
 
@@ -194,7 +211,7 @@ fn the_tools_say_what_kafkas_say() {
         .filter(|(name, _)| only.as_ref().is_none_or(|only| only.split(',').any(|only| only == name)))
     {
         let recorded = fs::read_to_string(recordings().join(format!("{name}.snap"))).unwrap();
-        let told = transcript(&cluster.bootstrap(), Provider::Jackdaw, lines);
+        let told = transcript(&cluster, Provider::Jackdaw, lines);
         if told != recorded {
             let folder = workspace().join("target/tools");
             fs::create_dir_all(&folder).unwrap();
@@ -235,7 +252,7 @@ fn record() {
         .iter()
         .filter(|(name, _)| only.as_ref().is_none_or(|only| only.split(',').any(|only| only == name)))
     {
-        let told = transcript(&cluster.bootstrap(), Provider::ApacheKafka, lines);
+        let told = transcript(&cluster, Provider::ApacheKafka, lines);
         fs::write(recordings().join(format!("{name}.snap")), told).unwrap();
     }
 }
@@ -247,8 +264,13 @@ fn each_tool_answers_at_once() {
     let cluster = Cluster::up(&SETTINGS);
     let bootstrap = cluster.bootstrap();
     let folder = tempfile::tempdir().unwrap();
-    let mut place =
-        Place { bootstrap: &bootstrap, folder, provider: Provider::Jackdaw, ids: BTreeMap::new() };
+    let mut place = Place {
+        bootstrap: &bootstrap,
+        logs: logs(&cluster),
+        folder,
+        provider: Provider::Jackdaw,
+        ids: BTreeMap::new(),
+    };
     place.run("kafka-topics --bootstrap-server $B --create --topic quick --replica-assignment 0:1:2");
     place.run("kafka-console-producer --bootstrap-server $B --topic quick < a\\nb\\n");
     for line in [

@@ -133,6 +133,9 @@ impl WithLength for ClassicMemberMetadata {
             _ => Self::read(input, shape).map(Some),
         }
     }
+    fn show(&self, out: &mut String, shape: Shape) {
+        self.json(out, shape);
+    }
 }
 
 /// The types of keys, which stand where a version would.

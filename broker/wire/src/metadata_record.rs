@@ -6,7 +6,7 @@
 use bytes::{Bytes, BytesMut};
 use uuid::Uuid;
 
-use crate::record_codec::{RecordError, Versioned, read_uvarint, record_structs};
+use crate::record_codec::{Codec as _, RecordError, Versioned, read_uvarint, record_structs};
 use crate::varint;
 
 /// The only frame version there is (`AbstractApiMessageSerde`).
@@ -271,6 +271,11 @@ macro_rules! metadata_records {
                 match self { $(Self::$variant(_) => <$record as Versioned>::NAME,)* }
             }
 
+            fn fields_json(&self, out: &mut String, version: i16) -> Result<(), RecordError> {
+                match self { $(Self::$variant(record) => record.json(out, $record::shape(version)?),)* }
+                Ok(())
+            }
+
             fn write_fields(&self, out: &mut BytesMut, version: i16) -> Result<(), RecordError> {
                 match self { $(Self::$variant(record) => record.write_version(out, version),)* }
             }
@@ -375,6 +380,21 @@ impl MetadataRecord {
         self.write_fields(out, version)
     }
 
+    /// As `kafka-dump-log.sh --cluster-metadata-decoder` shows it.
+    pub fn to_json(&self, version: i16) -> Result<String, RecordError> {
+        let mut kind = String::new();
+        for letter in self.name().chars() {
+            if letter.is_ascii_uppercase() && !kind.is_empty() {
+                kind.push('_');
+            }
+            kind.push(letter.to_ascii_uppercase());
+        }
+        let mut json = format!(r#"{{"type":"{kind}","version":{version},"data":"#);
+        self.fields_json(&mut json, version)?;
+        json.push('}');
+        Ok(json)
+    }
+
     /// Reads the value of a log record.
     pub fn decode(value: Bytes) -> Result<Self, RecordError> {
         Self::decode_versioned(value).map(|(record, _)| record)
@@ -390,5 +410,25 @@ impl MetadataRecord {
         let version = read_uvarint(&mut value)?;
         let version = i16::try_from(version).map_err(|_| RecordError::BadLength(i64::from(version)))?;
         Ok((Self::read_fields(key, version, &mut value)?, version))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_are_shown_as_kafkas_tool_shows_them() {
+        let topic = TopicRecord { name: "t\"".into(), topic_id: Uuid::from_u128(1), ..Default::default() };
+        assert_eq!(
+            MetadataRecord::from(topic).to_json(0).unwrap(),
+            r#"{"type":"TOPIC_RECORD","version":0,"data":{"name":"t\"","topicId":"AAAAAAAAAAAAAAAAAAAAAQ"}}"#
+        );
+        let change = PartitionChangeRecord { partition_id: 3, isr: Some(vec![1, 2]), ..Default::default() };
+        assert_eq!(
+            MetadataRecord::from(change).to_json(0).unwrap(),
+            r#"{"type":"PARTITION_CHANGE_RECORD","version":0,"data":{"partitionId":3,"topicId":"AAAAAAAAAAAAAAAAAAAAAA","isr":[1,2]}}"#
+        );
+        assert!(MetadataRecord::one_of_each().iter().all(|record| record.to_json(0).is_ok()));
     }
 }

@@ -5,10 +5,14 @@
 //! What such a record means is not known here.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use uuid::Uuid;
 
+use crate::types::kafka_base64;
 use crate::varint::{self, VarintError};
 
 /// Tagged fields that this version of the table does not know, kept so that nothing is lost in passing them on.
@@ -55,6 +59,8 @@ pub struct Shape {
 pub trait Codec: Sized {
     fn write(&self, out: &mut BytesMut, shape: Shape) -> Result<(), RecordError>;
     fn read(input: &mut Bytes, shape: Shape) -> Result<Self, RecordError>;
+    /// As Kafka's own tools show it (the generated `JsonConverter`s).
+    fn json(&self, out: &mut String, shape: Shape);
 }
 
 /// A record with versions of its own.
@@ -98,6 +104,9 @@ macro_rules! fixed_size {
             fn read(input: &mut Bytes, _: Shape) -> Result<Self, RecordError> {
                 input.$get().map_err(|_| RecordError::Truncated)
             }
+            fn json(&self, out: &mut String, _: Shape) {
+                let _ = write!(out, "{self:?}");
+            }
         }
     )*};
 }
@@ -119,6 +128,9 @@ impl Codec for bool {
     fn read(input: &mut Bytes, _: Shape) -> Result<Self, RecordError> {
         Ok(input.try_get_u8().map_err(|_| RecordError::Truncated)? != 0)
     }
+    fn json(&self, out: &mut String, _: Shape) {
+        let _ = write!(out, "{self}");
+    }
 }
 
 impl Codec for Uuid {
@@ -128,6 +140,9 @@ impl Codec for Uuid {
     }
     fn read(input: &mut Bytes, _: Shape) -> Result<Self, RecordError> {
         input.try_get_u128().map(Uuid::from_u128).map_err(|_| RecordError::Truncated)
+    }
+    fn json(&self, out: &mut String, _: Shape) {
+        let _ = write!(out, "\"{}\"", kafka_base64(self));
     }
 }
 
@@ -187,6 +202,8 @@ fn write_length(
 pub trait WithLength: Sized {
     fn write_nullable(value: Option<&Self>, out: &mut BytesMut, shape: Shape) -> Result<(), RecordError>;
     fn read_nullable(input: &mut Bytes, shape: Shape) -> Result<Option<Self>, RecordError>;
+    /// See [`Codec::json`].
+    fn show(&self, out: &mut String, shape: Shape);
 }
 
 impl WithLength for String {
@@ -201,6 +218,20 @@ impl WithLength for String {
         input.advance(length);
         Ok(Some(text))
     }
+    fn show(&self, out: &mut String, _: Shape) {
+        out.push('"');
+        for letter in self.chars() {
+            let _ = match letter {
+                '"' | '\\' => write!(out, "\\{letter}"),
+                '\n' => write!(out, "\\n"),
+                '\r' => write!(out, "\\r"),
+                '\t' => write!(out, "\\t"),
+                letter if letter < ' ' => write!(out, "\\u{:04X}", u32::from(letter)),
+                letter => write!(out, "{letter}"),
+            };
+        }
+        out.push('"');
+    }
 }
 
 impl WithLength for Bytes {
@@ -212,6 +243,9 @@ impl WithLength for Bytes {
     fn read_nullable(input: &mut Bytes, shape: Shape) -> Result<Option<Self>, RecordError> {
         Ok(read_length(input, shape, Width::Four)?.map(|length| input.split_to(length)))
     }
+    fn show(&self, out: &mut String, _: Shape) {
+        let _ = write!(out, "\"{}\"", STANDARD.encode(self));
+    }
 }
 
 impl<T: Codec> WithLength for Vec<T> {
@@ -222,6 +256,16 @@ impl<T: Codec> WithLength for Vec<T> {
     fn read_nullable(input: &mut Bytes, shape: Shape) -> Result<Option<Self>, RecordError> {
         let Some(length) = read_length(input, shape, Width::Four)? else { return Ok(None) };
         (0..length).map(|_| T::read(input, shape)).collect::<Result<_, _>>().map(Some)
+    }
+    fn show(&self, out: &mut String, shape: Shape) {
+        out.push('[');
+        for (index, element) in self.iter().enumerate() {
+            if index > 0 {
+                out.push(',');
+            }
+            element.json(out, shape);
+        }
+        out.push(']');
     }
 }
 
@@ -247,6 +291,9 @@ macro_rules! nullable_structs {
                     _ => $crate::record_codec::Codec::read(input, shape).map(Some),
                 }
             }
+            fn show(&self, out: &mut String, shape: $crate::record_codec::Shape) {
+                $crate::record_codec::Codec::json(self, out, shape);
+            }
         }
     )*};
 }
@@ -260,6 +307,12 @@ impl<T: WithLength> Codec for Option<T> {
     fn read(input: &mut Bytes, shape: Shape) -> Result<Self, RecordError> {
         T::read_nullable(input, shape)
     }
+    fn json(&self, out: &mut String, shape: Shape) {
+        match self {
+            Some(value) => value.show(out, shape),
+            None => out.push_str("null"),
+        }
+    }
 }
 
 macro_rules! never_null {
@@ -270,6 +323,9 @@ macro_rules! never_null {
             }
             fn read(input: &mut Bytes, shape: Shape) -> Result<Self, RecordError> {
                 Self::read_nullable(input, shape)?.ok_or(RecordError::UnexpectedNull)
+            }
+            fn json(&self, out: &mut String, shape: Shape) {
+                self.show(out, shape);
             }
         }
     )*};
@@ -341,6 +397,26 @@ pub fn read_tagged_fields(
 /// ```
 /// `= default`, `until`, `tag` and `ignorable` may be left out. `Option<Type>` is a nullable field. A field that is
 /// set but not in the version being written is an error, unless it is `ignorable`.
+/// A field's name, as Kafka writes it, behind a comma unless it is the first one.
+pub fn put_json_name(out: &mut String, field: &str) {
+    if !out.ends_with('{') {
+        out.push(',');
+    }
+    out.push('"');
+    let mut raise = false;
+    for letter in field.chars() {
+        match letter {
+            '_' => raise = true,
+            letter if raise => {
+                out.push(letter.to_ascii_uppercase());
+                raise = false;
+            }
+            letter => out.push(letter),
+        }
+    }
+    out.push_str("\":");
+}
+
 macro_rules! record_structs {
     ($(
         $(#[$meta:meta])*
@@ -417,6 +493,22 @@ macro_rules! record_structs {
                     value.unknown_tagged_fields = unknown;
                 }
                 Ok(value)
+            }
+
+            #[allow(unused_mut, unused_variables, reason = "structs without fields")]
+            fn json(&self, out: &mut String, shape: $crate::record_codec::Shape) {
+                out.push('{');
+                $(
+                    // What is tagged is left out at its default.
+                    if $crate::record_codec::record_structs!(@in shape.version, $since $(, $until)?)
+                        && ($crate::record_codec::record_structs!(@untagged $($tag)?)
+                            || self.$field != $crate::record_codec::record_structs!(@default $type $(, $default)?))
+                    {
+                        $crate::record_codec::put_json_name(out, stringify!($field));
+                        $crate::record_codec::Codec::json(&self.$field, out, shape);
+                    }
+                )*
+                out.push('}');
             }
         }
 

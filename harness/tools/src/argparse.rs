@@ -61,6 +61,8 @@ pub struct Arg {
     pub takes: Takes,
     /// What its value is.
     pub kind: Kind,
+    /// The values that there are; empty for any.
+    pub choices: &'static [&'static str],
     /// Its value where it is not given.
     pub default: Option<&'static str>,
     /// Whether it has to be given.
@@ -78,6 +80,7 @@ impl Arg {
             help,
             takes: Takes::One,
             kind: Kind::Text,
+            choices: &[],
             default: None,
             required: false,
             group: None,
@@ -102,6 +105,11 @@ impl Arg {
     /// What the value is called.
     pub const fn metavar(self, metavar: &'static str) -> Self {
         Arg { metavar, ..self }
+    }
+
+    /// The values that there are.
+    pub const fn choices(self, choices: &'static [&'static str]) -> Self {
+        Arg { choices, ..self }
     }
 
     /// The value where it is not given.
@@ -181,6 +189,8 @@ pub struct Parser {
     pub args: &'static [Arg],
     /// Its commands.
     pub commands: &'static [Parser],
+    /// The title that they have in the help; without one they stand among the positional arguments.
+    pub commands_title: &'static str,
     /// What the commands are called in the usage; by default they are listed.
     pub metavar: &'static str,
     /// Whether defaults are told.
@@ -190,7 +200,16 @@ pub struct Parser {
 impl Parser {
     /// One without arguments.
     pub const fn new(name: &'static str) -> Self {
-        Parser { name, description: "", help: "", args: &[], commands: &[], metavar: "", default_help: true }
+        Parser {
+            name,
+            description: "",
+            help: "",
+            args: &[],
+            commands: &[],
+            commands_title: "",
+            metavar: "",
+            default_help: true,
+        }
     }
 }
 
@@ -458,6 +477,10 @@ impl Reader<'_> {
             return Err(self
                 .of(arg, &format!("could not convert '{value}' to {kind} (For input string: \"{value}\")")));
         }
+        if !arg.choices.is_empty() && !arg.choices.contains(&value.as_str()) {
+            let choices = arg.choices.join(",");
+            return Err(self.of(arg, &format!("invalid choice: '{value}' (choose from {{{choices}}})")));
+        }
         Ok(value)
     }
 
@@ -609,6 +632,12 @@ fn commands_shown(parser: &Parser) -> String {
     format!("{{{}}}", names.join(","))
 }
 
+fn commands_listed(parser: &Parser) -> String {
+    let listed = parser.commands.iter().filter(|command| !command.help.is_empty());
+    let listed: String = listed.map(|command| entry(&format!("  {}", command.name), command.help)).collect();
+    entry(&commands_shown(parser), "") + &listed
+}
+
 fn usage(path: &[&'static Parser]) -> String {
     let Some((parser, upper)) = path.split_last() else { return String::new() };
     let mut parts = Vec::new();
@@ -660,7 +689,10 @@ pub fn help(path: &[&'static Parser]) -> String {
     let separate = |arg: &Arg| arg.group.is_some_and(is_separate);
     let all: Vec<Arg> = std::iter::once(HELP).chain(parser.args.iter().copied()).collect();
     let shown = |arg: &Arg| {
-        let words = match arg.default.filter(|_| path[0].default_help && parser.default_help) {
+        let flag = (arg.takes == Takes::Nothing && arg.flags != HELP.flags).then_some("false");
+        // Commands do not take this over from the whole line.
+        let told = path.len() == 1 && parser.default_help;
+        let words = match arg.default.or(flag).filter(|_| told) {
             Some(default) if arg.help.is_empty() => format!("(default: {default})"),
             Some(default) => format!("{} (default: {default})", arg.help),
             None => arg.help.to_owned(),
@@ -669,17 +701,19 @@ pub fn help(path: &[&'static Parser]) -> String {
     };
     let of =
         |positional: bool| all.iter().filter(move |arg| arg.is_positional() == positional && !separate(arg));
-    if of(true).next().is_some() || !parser.commands.is_empty() {
+    let untitled = !parser.commands.is_empty() && parser.commands_title.is_empty();
+    if of(true).next().is_some() || untitled {
         text.push_str("\npositional arguments:\n");
         text.extend(of(true).map(shown));
-        if !parser.commands.is_empty() {
-            text.push_str(&entry(&commands_shown(parser), ""));
-            let listed = parser.commands.iter().filter(|command| !command.help.is_empty());
-            text.extend(listed.map(|command| entry(&format!("  {}", command.name), command.help)));
+        if untitled {
+            text.push_str(&commands_listed(parser));
         }
     }
     text.push_str("\noptional arguments:\n");
     text.extend(of(false).map(shown));
+    if !parser.commands_title.is_empty() {
+        text.push_str(&format!("\n{}:\n{}", parser.commands_title, commands_listed(parser)));
+    }
     for group in groups(&all).into_iter().filter(|group| is_separate(group)) {
         text.push('\n');
         if !group.title.is_empty() {

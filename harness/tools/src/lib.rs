@@ -9,6 +9,7 @@ pub mod admin;
 mod argparse;
 mod cli;
 mod clients;
+mod decoders;
 pub mod errors;
 mod formatter;
 mod groups;

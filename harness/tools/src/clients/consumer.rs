@@ -72,6 +72,15 @@ pub struct Fetched {
     pub headers: Vec<Header>,
 }
 
+/// What a group does to a member.
+#[derive(Debug, Clone)]
+pub enum Event {
+    /// It takes partitions.
+    Revoked(Vec<Place>),
+    /// It gives partitions.
+    Assigned(Vec<Place>),
+}
+
 struct Position {
     offset: i64,
     leader: i32,
@@ -101,6 +110,7 @@ pub struct Consumer {
     looked: Option<Instant>,
     warned: BTreeSet<String>,
     ready: VecDeque<Fetched>,
+    events: Vec<Event>,
 }
 
 impl Consumer {
@@ -153,6 +163,7 @@ impl Consumer {
             looked: None,
             warned: BTreeSet::new(),
             ready: VecDeque::new(),
+            events: Vec::new(),
         })
     }
 
@@ -190,6 +201,31 @@ impl Consumer {
             if self.ready.is_empty() && Instant::now() >= deadline {
                 return Ok(None);
             }
+        }
+    }
+
+    /// What comes within that time, all of it at once.
+    ///
+    /// # Errors
+    /// When a partition cannot be read.
+    pub fn batch(&mut self, wait: Duration) -> Result<Vec<Fetched>> {
+        let first = self.next(wait)?;
+        Ok(first.into_iter().chain(self.ready.drain(..)).collect())
+    }
+
+    /// What the group gave and took since this was last asked.
+    pub fn events(&mut self) -> Vec<Event> {
+        std::mem::take(&mut self.events)
+    }
+
+    /// Commits the given offsets.
+    ///
+    /// # Errors
+    /// When the group's coordinator refuses.
+    pub fn commit(&mut self, offsets: &[(Place, i64)]) -> Result<()> {
+        match &mut self.group {
+            Some(group) => group.commit(&mut self.admin, offsets),
+            None => Ok(()),
         }
     }
 
@@ -269,6 +305,10 @@ impl Consumer {
         }
         let assigned = group.join(&mut self.admin, &names, &counts)?;
         let committed = group.committed(&mut self.admin, &assigned)?;
+        if !offsets.is_empty() {
+            self.events.push(Event::Revoked(offsets.into_iter().map(|(place, _)| place).collect()));
+        }
+        self.events.push(Event::Assigned(assigned.clone()));
         self.positions.clear();
         for place in assigned {
             let start = committed.get(&place).copied().filter(|offset| *offset >= 0);

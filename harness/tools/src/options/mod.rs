@@ -7,6 +7,7 @@ pub mod console_producer;
 pub mod consumer_groups;
 pub mod consumer_perf_test;
 pub mod delete_records;
+pub mod dump_log;
 pub mod get_offsets;
 pub mod leader_election;
 pub mod log_dirs;

@@ -9,6 +9,7 @@ mod consumer_groups;
 mod consumer_perf_test;
 mod cub;
 mod delete_records;
+mod dump_log;
 mod features;
 mod get_offsets;
 mod leader_election;
@@ -19,6 +20,9 @@ mod producer_perf_test;
 mod server;
 mod storage;
 mod topics;
+mod transactions;
+mod verifiable_consumer;
+mod verifiable_producer;
 
 use crate::cli::Tool;
 use crate::clients::consumer::Place;
@@ -131,6 +135,34 @@ pub const TOOLS: &[Tool] = &[
         class: "org.apache.kafka.tools.ConsumerPerformance",
         about: "How fast records can be read",
         run: consumer_perf_test::run,
+    },
+    Tool {
+        name: "dump-log",
+        script: "kafka-dump-log",
+        class: "kafka.tools.DumpLogSegments",
+        about: "What is in a segment, a snapshot or an index",
+        run: dump_log::run,
+    },
+    Tool {
+        name: "verifiable-producer",
+        script: "kafka-verifiable-producer",
+        class: "org.apache.kafka.tools.VerifiableProducer",
+        about: "Write rising numbers and tell what became of each",
+        run: verifiable_producer::run,
+    },
+    Tool {
+        name: "verifiable-consumer",
+        script: "kafka-verifiable-consumer",
+        class: "org.apache.kafka.tools.VerifiableConsumer",
+        about: "Read as a member of a group and tell what comes",
+        run: verifiable_consumer::run,
+    },
+    Tool {
+        name: "transactions",
+        script: "kafka-transactions",
+        class: "org.apache.kafka.tools.TransactionsCommand",
+        about: "List and describe transactions, find those that hang, abort them",
+        run: transactions::run,
     },
     Tool {
         name: "storage",
