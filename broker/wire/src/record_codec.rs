@@ -387,16 +387,6 @@ pub fn read_tagged_fields(
     Ok(unknown)
 }
 
-/// Declares structs of Kafka's message format.
-///
-/// ```text
-/// /// What it is.
-/// Name 0..=2 flexible 0 {          // a record with versions; `Name {` is a struct inside of others
-///     field: Type = default, since 1 until 2 tag 0 ignorable;
-/// }
-/// ```
-/// `= default`, `until`, `tag` and `ignorable` may be left out. `Option<Type>` is a nullable field. A field that is
-/// set but not in the version being written is an error, unless it is `ignorable`.
 /// A field's name, as Kafka writes it, behind a comma unless it is the first one.
 pub fn put_json_name(out: &mut String, field: &str) {
     if !out.ends_with('{') {
@@ -417,6 +407,16 @@ pub fn put_json_name(out: &mut String, field: &str) {
     out.push_str("\":");
 }
 
+/// Declares structs of Kafka's message format.
+///
+/// ```text
+/// /// What it is.
+/// Name 0..=2 flexible 0 {          // a record with versions; `Name {` is a struct inside of others
+///     field: Type = default, since 1 until 2 tag 0 ignorable;
+/// }
+/// ```
+/// `= default`, `until`, `tag` and `ignorable` may be left out. `Option<Type>` is a nullable field. A field that is
+/// set but not in the version being written is an error, unless it is `ignorable`.
 macro_rules! record_structs {
     ($(
         $(#[$meta:meta])*

@@ -1,9 +1,12 @@
 //! The records of Kafka's own logs as `kafka-dump-log.sh` shows them, and markers.
 
 use jackdaw_wire::control_record::ControlRecord;
-use jackdaw_wire::group_record::{self, GroupKey, OffsetCommitValue};
+use jackdaw_wire::group_record::{self, GroupKey, GroupMember, GroupMetadataValue, OffsetCommitValue};
 use jackdaw_wire::transaction_record::{TransactionLogKey, TransactionLogValue};
-use jackdaw_wire::{Bytes, MetadataRecord};
+use jackdaw_wire::{Buf as _, Bytes, MetadataRecord};
+use kafka_protocol::messages::ConsumerProtocolAssignment;
+use kafka_protocol::protocol::Decodable as _;
+use serde_json::json;
 
 /// How keys and values are shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,14 +80,55 @@ fn offsets(key: Option<&[u8]>, value: Option<&[u8]>) -> Shown {
             (Some(shown), Some(value))
         }
         GroupKey::Group(key) => {
-            let value = match value {
-                None => "<DELETE>".to_owned(),
-                Some(value) => format!("{} bytes", value.len()),
-            };
+            let value = value.map_or_else(
+                || "<DELETE>".to_owned(),
+                |value| match group_record::decode::<GroupMetadataValue>(copy(Some(value))) {
+                    Ok((value, _)) => group(&value),
+                    Err(_) => "<corrupt value>".to_owned(),
+                },
+            );
             (Some(format!("group_metadata::group={}", key.group)), Some(value))
         }
-        _ => (Some("unknown::version".to_owned()), value.map(|value| format!("{} bytes", value.len()))),
+        GroupKey::Consumer(kind, _) | GroupKey::ConsumerPart(kind, _) | GroupKey::Unknown(kind) => {
+            (Some(format!("unknown::version={kind}")), None)
+        }
     }
+}
+
+fn group(value: &GroupMetadataValue) -> String {
+    let members: Vec<String> = value.members.iter().map(|member| assigned(value, member)).collect();
+    json!({
+        "protocolType": value.protocol_type,
+        "protocol": value.protocol,
+        "generationId": value.generation,
+        "assignment": format!("{{{}}}", members.join(",")),
+    })
+    .to_string()
+}
+
+/// What a member has: partitions by name where it is a consumer, else bytes.
+fn assigned(group: &GroupMetadataValue, member: &GroupMember) -> String {
+    let id = &member.member_id;
+    let mut bytes = member.assignment.clone();
+    let version = bytes.try_get_i16().unwrap_or_default().clamp(0, 3);
+    let decoded = ConsumerProtocolAssignment::decode(&mut bytes, version);
+    let Some(assignment) = decoded.ok().filter(|_| group.protocol_type == "consumer") else {
+        return format!("{id}={}", hex(&member.assignment));
+    };
+    let partitions: Vec<String> = assignment
+        .assigned_partitions
+        .iter()
+        .flat_map(|topic| topic.partitions.iter().map(|partition| format!("{}-{partition}", &*topic.topic)))
+        .collect();
+    let user_data = hex(&assignment.user_data.unwrap_or_default());
+    let separator = if user_data.is_empty() { "" } else { ":" };
+    format!("{id}=[{}]{separator}{user_data}", partitions.join(", "))
+}
+
+/// As one great number, which has no zeros in front.
+fn hex(bytes: &[u8]) -> String {
+    let digits: String = bytes.iter().map(|byte| format!("{byte:02X}")).collect();
+    digits.trim_start_matches('0').to_owned()
 }
 
 /// `TransactionLog.formatRecordKeyAndValue`
@@ -139,5 +183,47 @@ pub fn control(key: &[u8], value: &[u8]) -> String {
         Ok(ControlRecord::LeaderChange(_)) => " controlType: LEADER_CHANGE(2)".to_owned(),
         Ok(ControlRecord::Unknown { kind }) => format!(" controlType: UNKNOWN({kind})"),
         Err(error) => format!(" controlType: {error}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_group_is_shown_with_what_its_members_have() {
+        let member = |id: &str, assignment: &'static [u8]| GroupMember {
+            member_id: id.into(),
+            assignment: Bytes::from_static(assignment),
+            ..Default::default()
+        };
+        let value = GroupMetadataValue {
+            protocol_type: "consumer".into(),
+            generation: 3,
+            protocol: Some("range".into()),
+            members: vec![
+                member("a", b"\0\0\0\0\0\x01\0\x01t\0\0\0\x02\0\0\0\0\0\0\0\x01\xff\xff\xff\xff"),
+                member("b", b"\0\0\0\0\0\0\0\0\0\x02\x0a\x0b"),
+            ],
+            ..Default::default()
+        };
+        let of = |value: &GroupMetadataValue| {
+            offsets(Some(b"\0\x02\0\x01g"), Some(&group_record::encode(value, 3).unwrap()))
+        };
+        let key = || Some("group_metadata::group=g".to_owned());
+        let shown = |assignment: &str, kind: &str| {
+            Some(format!(
+                r#"{{"protocolType":"{kind}","protocol":"range","generationId":3,"assignment":"{assignment}"}}"#
+            ))
+        };
+        assert_eq!(of(&value), (key(), shown("{a=[t-0, t-1],b=[]:A0B}", "consumer")));
+        let connect = GroupMetadataValue {
+            protocol_type: "connect".into(),
+            members: vec![member("w", b"\x01\x02\0")],
+            ..value
+        };
+        assert_eq!(of(&connect), (key(), shown("{w=10200}", "connect")));
+        assert_eq!(offsets(Some(b"\0\x02\0\x01g"), None), (key(), Some("<DELETE>".into())));
+        assert_eq!(offsets(Some(b"\0\x03\0\x01g"), Some(b"")), (Some("unknown::version=3".into()), None));
     }
 }

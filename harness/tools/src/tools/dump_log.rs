@@ -427,7 +427,7 @@ fn dump_producers(path: &Path) -> Result<(), Exception> {
         return Ok(());
     }
     let (crc, rest) = (bytes.get_u32(), bytes.clone());
-    let computed = crc32c(&rest);
+    let computed = crc32c::crc32c(&rest);
     if crc != computed {
         errln!("Snapshot is corrupt (CRC is no longer valid). Stored crc: {crc}. Computed crc: {computed}");
         return Ok(());
@@ -463,12 +463,4 @@ fn dump_producers(path: &Path) -> Result<(), Exception> {
         outln!();
     }
     Ok(())
-}
-
-/// CRC-32C, as batches have it, bit by bit: snapshots are small.
-fn crc32c(bytes: &[u8]) -> u32 {
-    const POLYNOMIAL: u32 = 0x82f6_3b78;
-    !bytes.iter().fold(u32::MAX, |crc, byte| {
-        (0..8).fold(crc ^ u32::from(*byte), |crc, _| (crc >> 1) ^ (POLYNOMIAL & 0_u32.wrapping_sub(crc & 1)))
-    })
 }
