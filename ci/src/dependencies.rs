@@ -24,12 +24,20 @@ const LICENCES: &[&str] = &[
     "MIT-0",
     "Unicode-3.0",
     "Unlicense",
+    "WTFPL",
     "Zlib",
     "bzip2-1.0.6",
 ];
 
 /// Crates of which two versions may be built, each with its reason.
 const DUPLICATES: &[(&str, &str)] = &[
+    ("darling", "brush's builders and its caches derive with 0.24 and 0.20; build time only"),
+    ("darling_core", "of darling"),
+    ("darling_macro", "of darling"),
+    ("hashbrown", "brush's caches keep 0.16"),
+    ("nom", "brush reads terminfo with 7, tr its sets with 8"),
+    ("rand", "terminfo's tables are generated with 0.8; build time only"),
+    ("rand_core", "of rand"),
     ("syn", "miette's and num_enum's derives are still on syn 2; build time only"),
     ("unicode-width", "miette measures with 0.1, its wrapper textwrap with 0.2"),
 ];

@@ -96,6 +96,11 @@ pub enum Command {
     Check(Check),
     /// Run one broker on a server.properties
     Broker(Broker),
+    /// Make the image that stands in for Kafka's
+    #[command(subcommand)]
+    Image(Image),
+    /// Say whether the node of this container serves (the image's health check)
+    Healthy(Healthy),
     /// Run scenarios and compare every reply with what Apache Kafka answered
     Conformance(Conformance),
     /// Run scenarios on Apache Kafka and keep what it answers
@@ -111,6 +116,9 @@ pub enum Command {
         /// Folder of the project
         root: PathBuf,
     },
+    /// Do a step of an image's entrypoint (its scripts do)
+    #[command(hide = true)]
+    Container(Container),
     /// Become the JVM that runs one node (the process runtime starts it)
     #[command(hide = true)]
     ApacheKafka(ApacheKafka),
@@ -355,6 +363,76 @@ pub struct Broker {
     /// A setting that wins over the file's
     #[arg(long = "override", value_name = "KEY=VALUE")]
     pub overrides: Vec<String>,
+}
+
+/// `image`
+#[derive(Debug, Subcommand)]
+pub enum Image {
+    /// Make it on the Docker engine, and print its names
+    Build(ImageBuild),
+}
+
+/// `image build`
+#[derive(Debug, Args)]
+pub struct ImageBuild {
+    /// Name for it, such as bitnami/kafka:3.7.0, whose conventions it then has; may be given more than once
+    #[arg(short, long, value_name = "NAME")]
+    pub tag: Vec<String>,
+    /// Write its root file system here, as tar, in place of making it on an engine
+    #[arg(long, value_name = "FILE", conflicts_with = "tag")]
+    pub output: Option<PathBuf>,
+}
+
+/// `healthy`
+#[derive(Debug, Args)]
+pub struct Healthy {
+    /// The node's configuration; by default that of the node that runs here
+    pub properties: Option<PathBuf>,
+    /// Milliseconds until a node that does not answer counts as sick
+    #[arg(long, value_name = "MS", default_value_t = 1000)]
+    pub timeout_ms: u64,
+}
+
+/// `container`
+#[derive(Debug, Args)]
+pub struct Container {
+    /// Whose conventions; by default those that the environment is written for
+    #[arg(long, value_enum)]
+    pub convention: Option<Convention>,
+    /// Which step
+    #[arg(value_enum)]
+    pub step: ContainerStep,
+    /// The words of the script that does it
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    pub words: Vec<String>,
+}
+
+/// See [`Container::convention`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Convention {
+    /// bitnami/kafka
+    Bitnami,
+    /// apache/kafka
+    Apache,
+    /// confluentinc/cp-kafka
+    Confluent,
+}
+
+/// See [`Container::step`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ContainerStep {
+    /// What the image starts with
+    Entrypoint,
+    /// Settings, data folders and the scripts that run once
+    Setup,
+    /// All steps of a node
+    Run,
+    /// Make the settings of the environment
+    Configure,
+    /// See to the data folders
+    Ensure,
+    /// Become the node
+    Launch,
 }
 
 /// `apache-kafka`

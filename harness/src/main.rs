@@ -3,6 +3,7 @@
 mod cli;
 mod commands;
 mod exit;
+mod inside;
 mod project;
 mod terminal;
 
@@ -12,6 +13,12 @@ use std::process::ExitCode;
 use terminal::Terminal;
 
 fn main() -> ExitCode {
+    let program = std::env::args_os().next().unwrap_or_default();
+    let words = || std::env::args_os().skip(1).collect();
+    if let Some(code) = inside::as_called(&program.to_string_lossy(), words) {
+        // The exit code of a process is its lowest byte.
+        return ExitCode::from(code.to_le_bytes()[0]);
+    }
     let words = cli::arguments(std::env::args_os().map(|word| word.to_string_lossy().into_owned()));
     // Before any thread: the death signal belongs to the thread that asks for it.
     if words.get(1).is_some_and(|word| word == commands::guard::WORD) {

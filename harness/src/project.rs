@@ -2,6 +2,7 @@
 
 use crate::cli::{Global, RuntimeChoice};
 use crate::exit::{Exit, Result, Stop};
+use crate::inside;
 use crate::terminal::Terminal;
 use clap::ValueEnum as _;
 use jackdaw_compose::{Diagnostic, LoadOptions, Project, Severity, has_errors, load, sort};
@@ -143,7 +144,7 @@ pub async fn runtime_for(
 pub async fn runtime(global: &Global, project: &str, terminal: &Terminal) -> Result<Box<dyn Runtime>> {
     match asked(global)? {
         Some(RuntimeChoice::Process) => return Ok(Box::new(ProcessRuntime::new()?)),
-        Some(RuntimeChoice::Docker) => return Ok(Box::new(DockerRuntime::connect().await?)),
+        Some(RuntimeChoice::Docker) => return Ok(Box::new(DockerRuntime::connect(inside::names()).await?)),
         None => {}
     }
     let process = ProcessRuntime::new();
@@ -152,7 +153,7 @@ pub async fn runtime(global: &Global, project: &str, terminal: &Terminal) -> Res
     {
         return Ok(Box::new(process.clone()));
     }
-    match DockerRuntime::connect().await {
+    match DockerRuntime::connect(inside::names()).await {
         Ok(docker) => Ok(Box::new(docker)),
         Err(why) => {
             terminal.status(&format!("{why}; services run as processes"));

@@ -264,6 +264,8 @@ impl Node {
                 target: "kafka.server.BrokerServer",
                 "[BrokerServer id={node_id}] Transition from STARTING to STARTED"
             );
+            // Kafka says this with ZooKeeper only; launchers of that time still wait for it.
+            tracing::info!(target: "kafka.server.KafkaServer", "[KafkaServer id={node_id}] started");
         }
         tracing::info!(
             target: "kafka.server.BrokerServer",

@@ -48,7 +48,8 @@ impl Cluster {
                 service,
             );
             diagnostics.extend(plan.diagnostics.iter().cloned());
-            diagnostics.extend(variables::check(provider, service));
+            let set = service.environment.iter().filter(|var| var.value.is_some());
+            diagnostics.extend(variables::check(provider, set.map(|var| &var.name)));
             nodes.push(plan);
         }
         let quorums = quorums(project, &nodes);
@@ -78,8 +79,8 @@ fn draft(provider: Provider, input: Input<'_>) -> crate::draft::Draft {
     }
 }
 
-/// What a node started inside a container runs with. There the project's name is not known, so an id that is
-/// derived is derived from the voters alone.
+/// What a node started inside a container runs with, and everything that is to be said about its variables. There the
+/// project's name is not known, so an id that is derived is derived from the voters alone.
 pub fn entrypoint(
     provider: Provider,
     env: impl IntoIterator<Item = (String, String)>,
@@ -87,11 +88,14 @@ pub fn entrypoint(
 ) -> NodePlan {
     let input = Input::new(crate::input::variables_from(env), files);
     let nowhere = jackdaw_compose::Span::default();
+    let said = variables::check(provider, input.variables().iter().map(|variable| &variable.name));
     let mut plan = node::plan(provider, draft(provider, input), "this node", &nowhere, None);
     if plan.cluster_id.is_none() && !jackdaw_compose::has_errors(&plan.diagnostics) {
         let value = cluster_id::derived(None, &plan.voters);
         plan.cluster_id = Some(ClusterId { value, origin: ClusterIdOrigin::Derived });
     }
+    plan.diagnostics.extend(said);
+    jackdaw_compose::sort(&mut plan.diagnostics);
     plan
 }
 

@@ -31,6 +31,8 @@ pub struct Layout {
     pub start_scripts: &'static [&'static str],
     /// Where a mounted `server.properties` is looked for.
     pub config_dir: &'static str,
+    /// The file that the entrypoint makes of the environment, and that the node reads.
+    pub made_config: &'static str,
     /// Folder of the data unless `log.dirs` says otherwise.
     pub data_dir: &'static str,
     /// Paths that the image declares as volumes.
@@ -58,6 +60,23 @@ impl Provider {
             ("confluentinc", "cp-kafka" | "cp-server") => Some(Provider::Confluent),
             _ => None,
         }
+    }
+
+    /// The family that an environment is written for, where nothing else says so: by the variables that only one of
+    /// them reads. Without any of those it is apache's, whose image starts with no variable at all.
+    pub fn of_environment<'a>(names: impl IntoIterator<Item = &'a str>) -> Self {
+        const BITNAMI_S: [&str; 3] =
+            ["ALLOW_PLAINTEXT_LISTENER", "KAFKA_KRAFT_CLUSTER_ID", "KAFKA_ENABLE_KRAFT"];
+        let mut found = Provider::Apache;
+        for name in names {
+            if name.starts_with("KAFKA_CFG_") || BITNAMI_S.contains(&name) {
+                return Provider::Bitnami;
+            }
+            if name.starts_with("CONFLUENT_") || name.starts_with("KAFKA_CONFLUENT_") {
+                found = Provider::Confluent;
+            }
+        }
+        found
     }
 
     /// Where the image keeps what.
@@ -92,6 +111,7 @@ const BITNAMI: Layout = Layout {
         "/opt/bitnami/scripts/kafka/run.sh",
     ],
     config_dir: "/bitnami/kafka/config",
+    made_config: "/opt/bitnami/kafka/config/server.properties",
     data_dir: "/bitnami/kafka/data",
     volumes: &["/bitnami/kafka"],
     user: "1001:0",
@@ -114,6 +134,7 @@ const APACHE: Layout = Layout {
         "/etc/kafka/docker/configureDefaults",
     ],
     config_dir: "/mnt/shared/config",
+    made_config: "/opt/kafka/config/server.properties",
     data_dir: "/tmp/kraft-combined-logs",
     volumes: &["/etc/kafka/secrets", "/var/lib/kafka/data", "/mnt/shared/config"],
     user: "1000:1000",
@@ -135,6 +156,7 @@ const CONFLUENT: Layout = Layout {
         "/etc/confluent/docker/launch",
     ],
     config_dir: "/etc/kafka",
+    made_config: "/etc/kafka/kafka.properties",
     data_dir: "/var/lib/kafka/data",
     volumes: &["/var/lib/kafka/data", "/etc/kafka/secrets"],
     user: "1000:1000",

@@ -1,7 +1,7 @@
 //! Variables that do not do what their author thinks: misspelt, another image's, or without meaning here.
 //! It must not change a plan.
 
-use jackdaw_compose::{Code, Diagnostic, Service, nearest};
+use jackdaw_compose::{Code, Diagnostic, Spanned, nearest};
 
 use crate::{Provider, apache, bitnami, confluent, settings};
 
@@ -29,34 +29,36 @@ const MEANINGLESS: [&str; 17] = [
 /// What every bitnami file carries and no KRaft node needs.
 const NO_OPS: [&str; 3] = ["ALLOW_PLAINTEXT_LISTENER", "KAFKA_ENABLE_KRAFT", "BITNAMI_DEBUG"];
 
-/// What is to be said about each variable of a node's service.
-pub(crate) fn check(provider: Provider, service: &Service) -> Vec<Diagnostic> {
+/// What is to be said about the variables of a node, by their names.
+pub(crate) fn check<'a>(
+    provider: Provider,
+    names: impl IntoIterator<Item = &'a Spanned<String>>,
+) -> Vec<Diagnostic> {
     let known = known(provider);
-    let set = service.environment.iter().filter(|var| var.value.is_some());
-    set.filter_map(|var| {
-        let name = var.name.value.as_str();
+    let found = names.into_iter().filter_map(|spanned| {
+        let name = spanned.value.as_str();
         let found = verdict(provider, name, &known)?;
         let diagnostic = match found {
             Verdict::Meaningless => {
                 let message = format!("{name} has no meaning here: there is no Java virtual machine");
-                Diagnostic::new(Code::MeaninglessVariable, message, &var.name.span).label("no effect")
+                Diagnostic::new(Code::MeaninglessVariable, message, &spanned.span).label("no effect")
             }
             Verdict::Foreign(instead) => {
                 let message = format!("the {provider} image does not read {name}");
                 let help = format!("write {instead}");
-                Diagnostic::new(Code::ForeignVariable, message, &var.name.span)
+                Diagnostic::new(Code::ForeignVariable, message, &spanned.span)
                     .label("another image's")
                     .help(help)
             }
             Verdict::NearMiss(near) => {
                 let message = format!("the {provider} image does not know {name}");
                 let help = near_miss_help(&near);
-                Diagnostic::new(Code::NearMissVariable, message, &var.name.span).label("ignored").help(help)
+                Diagnostic::new(Code::NearMissVariable, message, &spanned.span).label("ignored").help(help)
             }
         };
         Some(diagnostic)
-    })
-    .collect()
+    });
+    found.collect()
 }
 
 fn near_miss_help(near: &str) -> String {

@@ -22,7 +22,7 @@ pub fn lower(project: &Project, cluster: &Cluster, build: &str) -> (ProjectSpec,
     let mut services = Vec::new();
     for service in in_dependency_order(project) {
         let node = cluster.node(&service.name);
-        match why_left_out(service, node) {
+        match why_left_out(service) {
             Some(reason) => left_out.push(LeftOut { service: service.name.value.clone(), reason }),
             None => services.push(lower_service(project, service, node, build)),
         }
@@ -50,12 +50,8 @@ pub fn lower(project: &Project, cluster: &Cluster, build: &str) -> (ProjectSpec,
     (spec, left_out)
 }
 
-fn why_left_out(service: &Service, node: Option<&NodePlan>) -> Option<String> {
-    let Some(image) = &service.image else {
-        return Some("it has to be built, and Jackdaw builds no images".into());
-    };
-    (node.is_none() && provide(service).is_some())
-        .then(|| format!("it runs a command of its own in {image}, whose tools are not part of Jackdaw yet"))
+fn why_left_out(service: &Service) -> Option<String> {
+    service.image.is_none().then(|| "it has to be built, and Jackdaw builds no images".into())
 }
 
 fn lower_service(project: &Project, service: &Service, node: Option<&NodePlan>, build: &str) -> ServiceSpec {
@@ -67,6 +63,7 @@ fn lower_service(project: &Project, service: &Service, node: Option<&NodePlan>, 
     ServiceSpec {
         image: service.image.as_ref().map(|image| image.value.clone()).unwrap_or_default(),
         node: node.cloned(),
+        stands_in: provide(service),
         reference: None,
         ports: service.ports.iter().map(lower_port).collect(),
         mounts: service.mounts.iter().filter_map(|mount| lower_mount(project, mount)).collect(),
@@ -138,7 +135,12 @@ fn hash(service: &Service, container: &str, node: Option<&NodePlan>, build: &str
             "build": build,
         })
     });
-    digest::hex(json!({ "container": container, "service": canonical, "node": node }).to_string().as_bytes())
+    let stands_in = provide(service).map(|_| build).filter(|_| node.is_none());
+    let mut whole = json!({ "container": container, "service": canonical, "node": node });
+    if let Some(build) = stands_in {
+        whole["build"] = build.into();
+    }
+    digest::hex(whole.to_string().as_bytes())
 }
 
 /// Takes the words of `--provider SERVICE=PROVIDER` (`*` for every node) into the spec. A node that Apache Kafka

@@ -1,7 +1,7 @@
 //! What is wanted and what is there, in words that both runtimes share. Data only: no I/O.
 
 use crate::process::reference::Release;
-use jackdaw_conventions::NodePlan;
+use jackdaw_conventions::{NodePlan, Provider};
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -44,8 +44,10 @@ pub struct ServiceSpec {
     pub container: String,
     /// Image as the file names it.
     pub image: String,
-    /// Present where the image is one that Jackdaw stands in for.
+    /// Present where the service starts a Kafka node.
     pub node: Option<NodePlan>,
+    /// Whose image it is, where Jackdaw stands in for that: a node's, or one that is used for its tools.
+    pub stands_in: Option<Provider>,
     /// Present where Apache Kafka itself runs the node.
     pub reference: Option<Release>,
     /// Published ports, host addresses parsed.

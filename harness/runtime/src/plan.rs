@@ -239,6 +239,19 @@ pub struct Means {
     pub kind: Kind,
     /// The image of this binary, where the runtime has images.
     pub own_image: Option<String>,
+    /// Whether Kafka's tools are in it, for services that use an image for them.
+    pub has_tools: bool,
+}
+
+impl Means {
+    fn runs(&self, service: &ServiceSpec) -> bool {
+        match (self.kind, service.stands_in) {
+            _ if service.node.is_some() => true,
+            (Kind::Process, _) => false,
+            (Kind::Docker, Some(_)) => self.has_tools,
+            (Kind::Docker, None) => true,
+        }
+    }
 }
 
 /// The plan of `up` for the selected services.
@@ -252,8 +265,8 @@ pub fn up(
 ) -> Plan {
     let mut steps: Vec<Step> = left_out.iter().cloned().map(Step::LeaveOut).collect();
     let (runnable, refused): (Vec<&ServiceSpec>, Vec<&ServiceSpec>) =
-        selected.iter().partition(|service| means.kind == Kind::Docker || service.node.is_some());
-    steps.extend(refused.iter().map(|service| Step::LeaveOut(not_runnable(service))));
+        selected.iter().partition(|service| means.runs(service));
+    steps.extend(refused.iter().map(|service| Step::LeaveOut(not_runnable(service, means.kind))));
     if options.remove_orphans {
         let orphans = orphans(spec, observed);
         steps.extend(orphans.iter().filter(|o| o.state.is_live()).map(|o| stop(o, None)));
@@ -281,9 +294,18 @@ pub fn up(
     Plan { project: spec.name.clone(), runtime: means.kind, steps }
 }
 
-/// Why a service of another image cannot run as a process.
-fn not_runnable(service: &ServiceSpec) -> LeftOut {
-    let reason = format!("{} is not a Kafka image, and only a container engine can run it", service.image);
+/// Why a service that starts no node cannot run there.
+fn not_runnable(service: &ServiceSpec, kind: Kind) -> LeftOut {
+    let image = &service.image;
+    let reason = match (service.stands_in, kind) {
+        (Some(_), Kind::Process) => {
+            format!("it runs a command of its own in {image}, which only a container engine can")
+        }
+        (Some(_), Kind::Docker) => {
+            format!("it runs a command of its own in {image}, whose tools are not part of Jackdaw yet")
+        }
+        (None, _) => format!("{image} is not a Kafka image, and only a container engine can run it"),
+    };
     LeftOut { service: service.name.clone(), reason }
 }
 
@@ -291,11 +313,11 @@ fn images(runnable: &[&ServiceSpec], observed: &Observed, means: &Means) -> Vec<
     let mut steps = Vec::new();
     let there = |image: &str| observed.images.iter().any(|have| have == image);
     if let Some(own) = means.own_image.as_ref().filter(|own| !there(own))
-        && runnable.iter().any(|service| service.node.is_some())
+        && runnable.iter().any(|service| service.stands_in.is_some())
     {
         steps.push(Step::ImportImage { image: own.clone() });
     }
-    let foreign: Vec<_> = runnable.iter().filter(|service| service.node.is_none()).collect();
+    let foreign: Vec<_> = runnable.iter().filter(|service| service.stands_in.is_none()).collect();
     let mut names: Vec<&str> = foreign.iter().map(|service| service.image.as_str()).collect();
     names.sort_unstable();
     names.dedup();

@@ -9,6 +9,7 @@ mod differences;
 mod exec;
 pub mod guard;
 mod hidden;
+mod image;
 mod logs;
 mod ps;
 pub mod tools;
@@ -36,6 +37,9 @@ pub fn run(global: &Global, command: Command, terminal: Terminal) -> Result {
         Command::Config(wanted) => config::run(global, &wanted, &terminal),
         Command::Check(check) => crate::block_on(check::run(global, check, terminal)),
         Command::Broker(broker) => broker::run(broker),
+        Command::Image(image) => crate::block_on(image::run(image)),
+        Command::Healthy(healthy) => crate::inside::healthy::run(&healthy),
+        Command::Container(container) => crate::inside::container::run(container),
         Command::Conformance(wanted) => conformance::run(global, &wanted, terminal),
         Command::Record(wanted) => conformance::record(global, &wanted, terminal),
         Command::ApacheKafka(node) => broker::reference(node),

@@ -93,7 +93,8 @@ fn bitnami_names_become_properties() {
         assert_eq!(get(&node, key), expected, "{key}");
     }
     assert_eq!(node.user, "1001:0");
-    assert!(node.diagnostics.is_empty(), "{:#?}", node.diagnostics);
+    let codes: Vec<Code> = node.diagnostics.iter().map(|found| found.code).collect();
+    assert_eq!(codes, [Code::MeaninglessVariable], "{:#?}", node.diagnostics);
 }
 
 #[test]
@@ -210,4 +211,36 @@ fn files_are_found_through_mounts_secrets_and_configs() {
     assert_eq!(ids, [4, 5]);
     let place = cluster.nodes[0].properties.span("node.id").position().expect("it is in a file");
     assert_eq!(place.to_string(), "conf/server.properties:2:9");
+}
+
+#[test]
+fn an_environment_says_whose_conventions_it_follows() {
+    for (names, expected) in [
+        (&["KAFKA_CFG_NODE_ID", "PATH"][..], Provider::Bitnami),
+        (&["ALLOW_PLAINTEXT_LISTENER", "KAFKA_NODE_ID"], Provider::Bitnami),
+        (&["CLUSTER_ID", "KAFKA_NODE_ID"], Provider::Apache),
+        (&["KAFKA_CONFLUENT_SUPPORT_METRICS_ENABLE", "KAFKA_NODE_ID"], Provider::Confluent),
+        (&["PATH", "HOME"], Provider::Apache),
+    ] {
+        assert_eq!(Provider::of_environment(names.iter().copied()), expected, "{names:?}");
+    }
+}
+
+#[test]
+fn inside_a_container_each_variable_that_has_no_effect_is_named() {
+    let said = |provider, env: &[(&str, &str)]| -> Vec<String> {
+        let node = node(provider, env, &[]);
+        let help = |d: &jackdaw_compose::Diagnostic| d.help.clone().unwrap_or_default();
+        node.diagnostics.iter().map(|d| format!("{}: {}", d.message, help(d))).collect()
+    };
+    let misspelt = said(Provider::Bitnami, &kraft(&[("KAFKA_KRAFT_CLTER_ID", "HsDBs9l6UUmQq7Y5E6bNlw")]));
+    assert_eq!(misspelt.len(), 1, "{misspelt:?}");
+    assert!(misspelt[0].starts_with("the bitnami image does not know KAFKA_KRAFT_CLTER_ID: did you mean"));
+    let foreign = said(Provider::Apache, &[("KAFKA_CFG_NODE_ID", "1")]);
+    assert!(
+        foreign.iter().any(|line| line.contains("does not read KAFKA_CFG_NODE_ID: write KAFKA_NODE_ID")),
+        "{foreign:?}"
+    );
+    let heap = said(Provider::Bitnami, &kraft(&[("KAFKA_HEAP_OPTS", "-Xmx1g"), ("PATH", "/bin")]));
+    assert_eq!(heap, ["KAFKA_HEAP_OPTS has no meaning here: there is no Java virtual machine: "]);
 }

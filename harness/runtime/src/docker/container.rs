@@ -1,6 +1,7 @@
 //! From a service to the engine's words for its container. No I/O.
 
-use super::image::{BINARY, PROPERTIES, file, folder};
+use super::image::{PROPERTIES, file, folder};
+use super::rootfs::{BINARY, Names, PATH};
 use crate::model::{MountSource, NetworkSpec, ProjectSpec, Restart, ServiceSpec, VolumeSpec};
 use bollard::models::{
     ContainerCreateBody, EndpointIpamConfig, EndpointSettings, HealthConfig, HostConfig, Ipam, IpamConfig,
@@ -8,7 +9,7 @@ use bollard::models::{
     RestartPolicyNameEnum, VolumeCreateRequest,
 };
 use jackdaw_compose::{HealthTest, Healthcheck};
-use jackdaw_conventions::NodePlan;
+use jackdaw_conventions::{NodePlan, Provider};
 use std::collections::HashMap;
 use std::io;
 use std::path::Path;
@@ -56,8 +57,13 @@ fn labels(spec: &ProjectSpec, service: &ServiceSpec) -> HashMap<String, String> 
     labels
 }
 
-/// The container of a service; `own_image` is what nodes run.
-pub fn body(spec: &ProjectSpec, service: &ServiceSpec, own_image: &str) -> ContainerCreateBody {
+/// The container of a service; `own_image` is what stands in for Kafka's images, and answers to `names`.
+pub fn body(
+    spec: &ProjectSpec,
+    service: &ServiceSpec,
+    own_image: &str,
+    names: &Names,
+) -> ContainerCreateBody {
     let compose = &service.compose;
     let words =
         |list: &Option<jackdaw_compose::Spanned<Vec<String>>>| list.as_ref().map(|words| words.value.clone());
@@ -81,24 +87,80 @@ pub fn body(spec: &ProjectSpec, service: &ServiceSpec, own_image: &str) -> Conta
         networking_config: networking(spec, service),
         ..ContainerCreateBody::default()
     };
-    if let Some(node) = &service.node {
-        run_node(&mut body, node, own_image);
+    if let Some(provider) = service.stands_in {
+        stand_in(&mut body, provider, own_image);
+        if let Some(node) = &service.node {
+            run_node(&mut body, service, node);
+        }
+        if service.compose.healthcheck.as_ref().is_some_and(|check| calls_missing(check, names)) {
+            let own = vec!["CMD".into(), BINARY.into(), "healthy".into()];
+            body.healthcheck.get_or_insert_default().test = Some(own);
+        }
     }
     body
 }
 
-fn run_node(body: &mut ContainerCreateBody, node: &NodePlan, own_image: &str) {
-    let mut words: Vec<String> = vec!["broker".into()];
-    if let Some(id) = &node.cluster_id {
-        words.extend(["--cluster-id".into(), id.value.clone()]);
-    }
-    words.push(PROPERTIES.into());
+/// Our own image in place of one of Kafka's: what that one says of itself is said here, as ours serves all of them.
+fn stand_in(body: &mut ContainerCreateBody, provider: Provider, own_image: &str) {
+    let layout = provider.layout();
+    let owned = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<String>>();
     body.image = Some(own_image.to_owned());
+    // As Docker has it: an entrypoint of the file's own leaves no command of the image's.
+    if body.entrypoint.is_none() {
+        body.entrypoint = Some(owned(layout.entrypoint));
+        body.cmd = body.cmd.take().or_else(|| Some(owned(layout.command)));
+    }
+    body.user = body.user.take().or_else(|| Some(layout.user.to_owned()));
+    body.working_dir = body.working_dir.take().or_else(|| Some(layout.working_dir.to_owned()));
+    let env = body.env.get_or_insert_default();
+    if layout.bin_on_path && !env.iter().any(|variable| variable.starts_with("PATH=")) {
+        let path = if PATH.split(':').any(|folder| folder == layout.bin_dir) {
+            PATH.to_owned()
+        } else {
+            format!("{}:{PATH}", layout.bin_dir)
+        };
+        env.push(format!("PATH={path}"));
+    }
+}
+
+/// Whether a healthcheck calls a tool of Kafka's that the image does not have.
+fn calls_missing(check: &Healthcheck, names: &Names) -> bool {
+    let words = match &check.test {
+        HealthTest::Command(words) => words.join(" "),
+        HealthTest::Shell(line) => line.clone(),
+        HealthTest::Disabled | HealthTest::Inherited => return false,
+    };
+    let called = words.split(|c: char| c.is_whitespace() || "/;|&()'\"".contains(c));
+    let tools = called.filter(|word| word.starts_with("kafka-"));
+    tools.into_iter().any(|word| !names.kafka.iter().any(|name| name == word))
+}
+
+/// A node that starts as its image does is started at once, on the settings that were made of its file. One with a
+/// command of its own, or scripts to run first, goes the image's way, in the cluster that the file's nodes agree on.
+fn run_node(body: &mut ContainerCreateBody, service: &ServiceSpec, node: &NodePlan) {
+    body.user = Some(node.user.clone());
+    let has_scripts =
+        |folder: &str| service.mounts.iter().any(|mount| Path::new(&mount.target).starts_with(folder));
+    let own_way = service.compose.entrypoint.is_some()
+        || service.compose.command.is_some()
+        || node.init_scripts_dir.is_some_and(has_scripts);
+    let id = node.cluster_id.as_ref().map(|id| id.value.clone());
+    if own_way {
+        let variable = match node.provider {
+            Provider::Bitnami => "KAFKA_KRAFT_CLUSTER_ID",
+            Provider::Apache | Provider::Confluent => "CLUSTER_ID",
+        };
+        let env = body.env.get_or_insert_default();
+        if let Some(id) = id.filter(|_| !env.iter().any(|set| set.starts_with(&format!("{variable}=")))) {
+            env.push(format!("{variable}={id}"));
+        }
+        return;
+    }
+    let mut words: Vec<String> = vec!["broker".into()];
+    words.extend(id.into_iter().flat_map(|id| ["--cluster-id".into(), id]));
+    words.push(PROPERTIES.into());
     body.entrypoint = Some(vec![BINARY.into()]);
     body.cmd = Some(words);
-    body.user = Some(node.user.clone());
-    // The image has no shell: a check in shell words would call a good node unhealthy.
-    body.healthcheck = Some(HealthConfig { test: Some(vec!["NONE".into()]), ..HealthConfig::default() });
 }
 
 fn environment(service: &ServiceSpec) -> Vec<String> {
@@ -314,7 +376,7 @@ mod tests {
         spec.working_dir = "/work".into();
         spec.config_files = vec!["/srv/compose.yml".into()];
         spec.services[0].hash = "HASH".into();
-        let body = body(&spec, &spec.services[0], "jackdaw:test");
+        let body = body(&spec, &spec.services[0], "jackdaw:test", &Names::default());
         let sorted: serde_json::Value = serde_json::to_value(&body).unwrap();
         let mut text = serde_json::to_string_pretty(&sort(sorted)).unwrap();
         text.push('\n');

@@ -1,6 +1,9 @@
-//! The image: the running binary, the shared libraries it has mapped, the few files they need, and the
-//! folders that the images it stands in for have. Made in memory, streamed to the engine, tagged by content.
+//! The image: the running binary, the shared libraries it has mapped, and what [`super::rootfs`] puts around them.
+//! Made in memory, streamed to the engine, tagged by content.
 
+pub use super::rootfs::{BINARY, Names, changes};
+
+use super::rootfs::{FILES, FOLDERS, links, scripts};
 use crate::digest::Sha256;
 use crate::runtime::{Result, RuntimeError};
 use std::collections::BTreeSet;
@@ -8,40 +11,10 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Where the binary lies in the image.
-pub const BINARY: &str = "/usr/bin/jackdaw";
 /// Where the launcher puts a node's configuration.
 pub const PROPERTIES: &str = "/etc/jackdaw/server.properties";
 /// The image's name; its tag is the hash of its content.
 pub const NAME: &str = "jackdaw";
-/// Raised when the layout below changes, so that the tag does too.
-const LAYOUT: &str = "1";
-
-const FILES: [(&str, &str); 3] = [
-    (
-        "etc/passwd",
-        "root:x:0:0:root:/root:/bin/sh\nappuser:x:1000:1000:appuser:/:/bin/sh\n\
-         kafka:x:1001:0:kafka:/:/bin/sh\n",
-    ),
-    ("etc/group", "root:x:0:\nappuser:x:1000:\n"),
-    // Without it glibc asks DNS before files in some builds.
-    ("etc/nsswitch.conf", "passwd: files\ngroup: files\nhosts: files dns\n"),
-];
-
-/// Folders with owner and mode: a named volume that is mounted on one starts with them, as with the images
-/// that are stood in for.
-const FOLDERS: [(&str, u64, u64, u32); 10] = [
-    ("tmp", 0, 0, 0o1777),
-    ("root", 0, 0, 0o700),
-    ("etc/jackdaw", 0, 0, 0o755),
-    ("bitnami/kafka", 1001, 0, 0o775),
-    ("bitnami/kafka/data", 1001, 0, 0o775),
-    ("bitnami/kafka/config", 1001, 0, 0o775),
-    ("var/lib/kafka/data", 1000, 1000, 0o775),
-    ("etc/kafka/secrets", 1000, 1000, 0o775),
-    ("mnt/shared/config", 1000, 1000, 0o775),
-    ("tmp/kraft-combined-logs", 1000, 1000, 0o775),
-];
 
 /// Everything that goes into the image.
 #[derive(Debug)]
@@ -52,17 +25,19 @@ pub struct Content {
 }
 
 impl Content {
-    /// Reads the running binary and what it has mapped.
+    /// Reads the running binary and what it has mapped; `names` are those that it answers to.
     ///
     /// # Errors
     /// When one of them cannot be read.
-    pub fn of_this_program() -> Result<Self> {
+    pub fn of_this_program(names: &Names) -> Result<Self> {
         let read = |path: &Path| fs::read(path).map_err(RuntimeError::io(path));
         let binary = read(Path::new("/proc/self/exe"))?;
         let maps = read(Path::new("/proc/self/maps"))?;
         let mut mapped = mapped_libraries(&String::from_utf8_lossy(&maps));
         mapped.extend(name_service(&mapped));
-        let links = mapped.iter().filter_map(|path| loader_link(path)).collect();
+        let loader = mapped.iter().filter_map(|path| loader_link(path));
+        let named = links(names).into_iter().map(|(from, to)| (from.into(), to.into()));
+        let links = loader.chain(named).collect();
         let libraries = mapped.into_iter().map(|path| Ok((path.clone(), read(&path)?)));
         Ok(Content { binary, libraries: libraries.collect::<Result<_>>()?, links })
     }
@@ -70,8 +45,18 @@ impl Content {
     /// `jackdaw:HASH`.
     pub fn reference(&self) -> String {
         let mut sha = Sha256::default();
-        sha.update(LAYOUT.as_bytes());
         sha.update(&self.binary);
+        for (path, text) in scripts() {
+            sha.update(path.as_bytes());
+            sha.update(text.as_bytes());
+        }
+        for (path, uid, gid, mode) in FOLDERS {
+            sha.update(format!("{path} {uid} {gid} {mode}").as_bytes());
+        }
+        for (from, to) in &self.links {
+            sha.update(from.as_os_str().as_encoded_bytes());
+            sha.update(to.as_os_str().as_encoded_bytes());
+        }
         for (path, bytes) in &self.libraries {
             sha.update(path.as_os_str().as_encoded_bytes());
             sha.update(bytes);
@@ -91,6 +76,10 @@ impl Content {
         for (path, text) in FILES {
             file(&mut tar, Path::new(path), text.as_bytes(), 0o644)?;
         }
+        for (path, text) in scripts() {
+            // As with the images: whoever a container runs as may change them.
+            file(&mut tar, Path::new(path), text.as_bytes(), 0o777)?;
+        }
         for (path, bytes) in &self.libraries {
             file(&mut tar, relative(path), bytes, 0o755)?;
         }
@@ -101,19 +90,6 @@ impl Content {
         file(&mut tar, relative(Path::new(BINARY)), &self.binary, 0o755)?;
         tar.into_inner()
     }
-}
-
-/// What the image runs unless a container says otherwise, as Dockerfile instructions.
-pub fn changes() -> Vec<String> {
-    [
-        "ENV PATH=/opt/bitnami/kafka/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-        "ENTRYPOINT [\"/usr/bin/jackdaw\"]",
-        "CMD [\"--help\"]",
-        "USER 1001",
-        "LABEL org.opencontainers.image.title=jackdaw",
-    ]
-    .map(str::to_owned)
-    .to_vec()
 }
 
 fn relative(path: &Path) -> &Path {
@@ -189,10 +165,11 @@ mod tests {
 
     #[test]
     fn the_image_holds_this_program_and_what_it_has_mapped() {
-        let content = Content::of_this_program().unwrap();
+        let names = Names { shell: vec!["bash".into()], kafka: vec!["kafka-topics.sh".into()] };
+        let content = Content::of_this_program(&names).unwrap();
         assert_eq!(
             content.reference(),
-            Content::of_this_program().unwrap().reference(),
+            Content::of_this_program(&names).unwrap().reference(),
             "same content, same tag"
         );
         let bytes = content.tar().unwrap();
@@ -202,7 +179,8 @@ mod tests {
             .unwrap()
             .map(|entry| entry.unwrap().path().unwrap().display().to_string())
             .collect();
-        for wanted in ["usr/bin/jackdaw", "etc/passwd", "bitnami/kafka/data/", "tmp/"] {
+        for wanted in ["usr/bin/jackdaw", "usr/bin/bash", "bin", "etc/passwd", "bitnami/kafka/data/", "tmp/"]
+        {
             assert!(names.iter().any(|name| name == wanted), "{wanted} in {names:?}");
         }
         if cfg!(all(target_env = "gnu", not(target_feature = "crt-static"))) {

@@ -7,6 +7,7 @@ mod exec;
 mod folders;
 pub mod image;
 mod observe;
+pub mod rootfs;
 mod streams;
 
 use crate::logline::{LogLine, LogOptions};
@@ -27,7 +28,8 @@ use bollard::query_parameters::{
 use container::PROJECT;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{BoxStream, StreamExt as _, TryStreamExt as _};
-use image::Content;
+use image::{Content, Names};
+use jackdaw_conventions::Provider;
 use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -45,6 +47,7 @@ const CONFLICT: u16 = 409;
 #[derive(Debug, Clone)]
 pub struct DockerRuntime {
     docker: Docker,
+    names: Names,
     own: Arc<OnceLock<Own>>,
 }
 
@@ -85,40 +88,51 @@ fn unless<T>(done: std::result::Result<T, Error>, codes: &[u16]) -> Result<()> {
 }
 
 impl DockerRuntime {
-    /// Connects to the engine of DOCKER_HOST, or of the usual socket.
+    /// Connects to the engine of DOCKER_HOST, or of the usual socket; `names` are those that this program answers to.
     ///
     /// # Errors
     /// [`RuntimeError::Unavailable`] when none answers.
-    pub async fn connect() -> Result<Self> {
+    pub async fn connect(names: Names) -> Result<Self> {
         let none = |why: String| RuntimeError::Unavailable(format!("no Docker engine answers: {why}"));
         let docker = Docker::connect_with_defaults().map_err(|error| none(words(&error)))?;
         let pinged = tokio::time::timeout(PING_TIMEOUT, docker.ping()).await;
         pinged.map_err(|_| none("no answer in time".into()))?.map_err(|error| none(words(&error)))?;
         let docker = docker.negotiate_version().await.map_err(|error| none(words(&error)))?;
-        Ok(DockerRuntime { docker, own: Arc::default() })
+        Ok(DockerRuntime { docker, names, own: Arc::default() })
     }
 
     fn own(&self) -> Result<&Own> {
         if let Some(own) = self.own.get() {
             return Ok(own);
         }
-        let content = Content::of_this_program()?;
+        let content = Content::of_this_program(&self.names)?;
         let image = content.reference();
         Ok(self.own.get_or_init(|| Own { content, image }))
     }
 
-    async fn import(&self) -> Result<()> {
-        let own = self.own()?;
-        let tar = own.content.tar().map_err(RuntimeError::io("the image"))?;
-        let (repo, tag) = own.image.split_once(':').unwrap_or((&own.image, "latest"));
+    /// Makes the image under that name, with what a convention (by default the environment's) runs in it.
+    ///
+    /// # Errors
+    /// As the engine says.
+    pub async fn import(&self, reference: &str, convention: Option<Provider>) -> Result<()> {
+        let tar = self.own()?.content.tar().map_err(RuntimeError::io("the image"))?;
+        let (repo, tag) = named(reference);
         let options = CreateImageOptionsBuilder::default()
             .from_src("-")
             .repo(repo)
             .tag(tag)
-            .changes(image::changes())
+            .changes(image::changes(convention))
             .build();
         let told = self.docker.create_image(Some(options), Some(bollard::body_full(tar.into())), None);
         told.try_for_each(|_| std::future::ready(Ok(()))).await.map_err(failed)
+    }
+
+    /// The image's name, by its content.
+    ///
+    /// # Errors
+    /// When this program cannot be read.
+    pub fn own_image(&self) -> Result<&str> {
+        Ok(&self.own()?.image)
     }
 
     async fn pull(&self, image: &str, services: &[String]) -> Outcome {
@@ -138,7 +152,7 @@ impl DockerRuntime {
         if let (Some(node), true) = (&service.node, is_local()) {
             folders::make_missing(service, node)?;
         }
-        let body = container::body(spec, service, &self.own()?.image);
+        let body = container::body(spec, service, &self.own()?.image, &self.names);
         let options = CreateContainerOptionsBuilder::default().name(&service.container).build();
         let created = self.docker.create_container(Some(options), body).await;
         created.map_err(|error| match status(&error) {
@@ -168,7 +182,7 @@ impl DockerRuntime {
     async fn do_step(&self, spec: Option<&ProjectSpec>, step: &Step) -> Result<Outcome> {
         let no_file = || RuntimeError::Failed("this is made from a file, and there is none".into());
         match step {
-            Step::ImportImage { .. } => self.import().await?,
+            Step::ImportImage { image } => self.import(image, None).await?,
             Step::PullImage { image, services } => return Ok(self.pull(image, services).await),
             Step::CreateNetwork { network: name } => {
                 let spec = spec.ok_or_else(no_file)?;
@@ -261,13 +275,22 @@ fn tagged(image: &str) -> String {
     if name.contains(':') || name.contains('@') { image.to_owned() } else { format!("{image}:latest") }
 }
 
+/// Name and tag of a reference; a colon before the last slash is a port.
+fn named(reference: &str) -> (&str, &str) {
+    match reference.rsplit_once(':') {
+        Some((name, tag)) if !tag.contains('/') => (name, tag),
+        _ => (reference, "latest"),
+    }
+}
+
 impl Runtime for DockerRuntime {
     fn kind(&self) -> Kind {
         Kind::Docker
     }
 
     fn means(&self) -> Result<Means> {
-        Ok(Means { kind: Kind::Docker, own_image: Some(self.own()?.image.clone()) })
+        let own_image = Some(self.own()?.image.clone());
+        Ok(Means { kind: Kind::Docker, own_image, has_tools: !self.names.kafka.is_empty() })
     }
 
     fn observe<'a>(
@@ -294,14 +317,6 @@ impl Runtime for DockerRuntime {
             for service in starting.iter().filter(|service| service.reference.is_some()) {
                 let name = &service.name;
                 found.errors.push(format!("{name}: Apache Kafka is run as a process: use --runtime process"));
-            }
-            for service in starting.iter().filter(|service| service.node.is_some()) {
-                if service.compose.healthcheck.is_some() {
-                    let name = &service.name;
-                    found.warnings.push(format!(
-                        "{name}: its healthcheck is not run (the image has no shell); ready means that the node answers"
-                    ));
-                }
             }
             Ok(found)
         })

@@ -46,8 +46,12 @@ impl DockerRuntime {
     /// Of the images that the spec needs, those that are there.
     async fn images(&self, spec: Option<&ProjectSpec>) -> Vec<String> {
         let Some(spec) = spec else { return Vec::new() };
-        let mut wanted: Vec<&str> =
-            spec.services.iter().filter(|s| s.node.is_none()).map(|service| service.image.as_str()).collect();
+        let mut wanted: Vec<&str> = spec
+            .services
+            .iter()
+            .filter(|s| s.stands_in.is_none())
+            .map(|service| service.image.as_str())
+            .collect();
         wanted.extend(self.own.get().map(|own| own.image.as_str()));
         let found = join_all(wanted.iter().map(|image| self.docker.inspect_image(image))).await;
         let there = wanted.into_iter().zip(found).filter(|(_, found)| found.is_ok());

@@ -5,7 +5,8 @@ use crate::lower::select;
 use crate::testing::{seed, seed_text, spec_of};
 
 fn means(kind: Kind) -> Means {
-    Means { kind, own_image: (kind == Kind::Docker).then(|| "jackdaw:test".into()) }
+    let own_image = (kind == Kind::Docker).then(|| "jackdaw:test".into());
+    Means { kind, own_image, has_tools: kind == Kind::Docker }
 }
 
 fn there(service: &ServiceSpec, state: State) -> Instance {
@@ -184,4 +185,30 @@ fn a_plan_is_json_for_programs() {
     assert_eq!(json["runtime"], "process");
     assert_eq!(json["steps"][0]["do"], "create_volume");
     assert_eq!(json["steps"][2]["container"], "Kafka00Container");
+}
+
+#[test]
+fn a_service_that_uses_the_image_for_its_tools_runs_where_they_are() {
+    let init = "services:
+  one:
+    image: apache/kafka:3.7.0
+  init:
+    image: apache/kafka:3.7.0
+    command: ['/opt/kafka/bin/kafka-topics.sh', '--list', '--bootstrap-server', 'one:9092']
+    depends_on: [one]
+";
+    let spec = spec_of(init);
+    let services: Vec<&ServiceSpec> = spec.services.iter().collect();
+    let steps = |means: &Means| {
+        let plan = up(&spec, &services, &[], &Observed::default(), means, &UpOptions::default());
+        plan.steps.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+    };
+    assert!(steps(&means(Kind::Docker)).contains("create     container seed-init-1 (apache/kafka:3.7.0)"));
+    assert!(!steps(&means(Kind::Docker)).contains("pull"), "it is our own image");
+    let without = steps(&Means { has_tools: false, ..means(Kind::Docker) });
+    assert!(
+        without.contains("leave out  init: ") && without.contains("not part of Jackdaw yet"),
+        "{without}"
+    );
+    assert!(steps(&means(Kind::Process)).contains("which only a container engine can"));
 }

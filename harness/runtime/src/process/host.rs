@@ -344,7 +344,7 @@ impl Runtime for ProcessRuntime {
     }
 
     fn means(&self) -> Result<Means> {
-        Ok(Means { kind: Kind::Process, own_image: None })
+        Ok(Means { kind: Kind::Process, own_image: None, has_tools: false })
     }
 
     fn observe<'a>(
