@@ -1,5 +1,5 @@
 //! Kafka's tools without a JVM say what Kafka's say: the lines of `fixtures/tools.txt`, recorded from Apache Kafka
-//! 3.7.0, against a cluster of Jackdaw's; and each answers at once.
+//! 3.7.0, against a cluster of Jackdaw's.
 
 #![allow(clippy::unwrap_used, reason = "a panic in a test helper is the failure report")]
 
@@ -13,7 +13,6 @@ use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::Mutex;
-use std::time::{Duration, Instant};
 
 /// Small topics of Kafka's own, so that no line waits for them.
 const SETTINGS: [&str; 4] = [
@@ -254,50 +253,5 @@ fn record() {
     {
         let told = transcript(&cluster, Provider::ApacheKafka, lines);
         fs::write(recordings().join(format!("{name}.snap")), told).unwrap();
-    }
-}
-
-/// The JVM takes a second. The best of a few runs counts: the machine may be busy with other tests.
-#[test]
-fn each_tool_answers_at_once() {
-    const LIMIT: Duration = Duration::from_millis(50);
-    let cluster = Cluster::up(&SETTINGS);
-    let bootstrap = cluster.bootstrap();
-    let folder = tempfile::tempdir().unwrap();
-    let mut place = Place {
-        bootstrap: &bootstrap,
-        logs: logs(&cluster),
-        folder,
-        provider: Provider::Jackdaw,
-        ids: BTreeMap::new(),
-    };
-    place.run("kafka-topics --bootstrap-server $B --create --topic quick --replica-assignment 0:1:2");
-    place.run("kafka-console-producer --bootstrap-server $B --topic quick < a\\nb\\n");
-    for line in [
-        "kafka-topics --bootstrap-server $B --list",
-        "kafka-topics --bootstrap-server $B --describe",
-        "kafka-console-producer --bootstrap-server $B --topic quick < c\\n",
-        "kafka-console-consumer --bootstrap-server $B --topic quick --from-beginning --max-messages 2",
-        "kafka-console-consumer --bootstrap-server $B --topic quick --group quick --from-beginning --max-messages 1",
-        "kafka-broker-api-versions --bootstrap-server $B",
-        "kafka-consumer-groups --bootstrap-server $B --list",
-        "kafka-configs --bootstrap-server $B --topic quick --describe",
-        "kafka-get-offsets --bootstrap-server $B --topic quick",
-        "kafka-metadata-quorum --bootstrap-server $B describe --status",
-        "kafka-log-dirs --bootstrap-server $B --describe",
-    ] {
-        let (words, stdin) = line.split_once(" < ").unwrap_or((line, ""));
-        let words: Vec<String> = words.split(' ').map(|word| word.replace("$B", &bootstrap)).collect();
-        let words: Vec<&str> = words.iter().map(String::as_str).collect();
-        let took = |_| {
-            let started = Instant::now();
-            let output = place.output(words[0], &words[1..], &unescaped(stdin));
-            let took = started.elapsed();
-            assert!(output.status.success(), "{line}: {}", String::from_utf8_lossy(&output.stderr));
-            took
-        };
-        let best = (0..5).map(took).min().unwrap();
-        eprintln!("{best:>10.1?}  {line}");
-        assert!(best < LIMIT, "{line}: {best:?}");
     }
 }
