@@ -35,7 +35,8 @@ const LINES: [(&str, &str); 11] = [
 fn main() {
     let cluster = Cluster::up(&SETTINGS);
     let bootstrap = cluster.bootstrap();
-    let created = run(&bootstrap, "kafka-topics --create --topic quick --replica-assignment 0:1:2", "", false);
+    let created =
+        run(&bootstrap, "kafka-topics --create --topic quick --replica-assignment 0:1:2", "", false);
     created.and_then(|_| run(&bootstrap, "kafka-console-producer --topic quick", "a\nb\n", false)).unwrap();
     let has_jvm = run(&bootstrap, LINES[0].0, "", true).is_some();
     println!("{:>9} {:>7} {:>9} {:>7}   ms", "Jackdaw", "best", "Kafka", "best");
@@ -53,9 +54,9 @@ fn main() {
 fn told(took: &mut [Duration]) -> String {
     took.sort_unstable();
     let ms = |took: Duration| took.as_secs_f64() * 1000.0;
-    match took {
-        [] => format!("{:>9} {:>7} ", "-", "-"),
-        [best, ..] => format!("{:>9.1} {:>7.1} ", ms(took[took.len() / 2]), ms(*best)),
+    match (took.get(took.len() / 2), took.first()) {
+        (Some(median), Some(best)) => format!("{:>9.1} {:>7.1} ", ms(*median), ms(*best)),
+        _ => format!("{:>9} {:>7} ", "-", "-"),
     }
 }
 
