@@ -17,7 +17,8 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use crate::config::Config;
 use crate::logging;
 use crate::net::Resolver;
-use parts::{Node, StartError};
+
+pub use parts::{Node, StartError};
 
 const LOGGER: &str = "kafka.server.KafkaRaftServer";
 

@@ -275,6 +275,11 @@ impl Node {
         Ok(())
     }
 
+    /// The cluster as this node knows it.
+    pub fn images(&self) -> watch::Receiver<Arc<MetadataImage>> {
+        self.loader.images.clone()
+    }
+
     /// Resolves when some part cannot go on.
     pub fn failure(&mut self) -> impl Future<Output = StartError> + use<> {
         let raft = self.raft.clone();
