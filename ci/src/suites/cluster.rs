@@ -2,6 +2,7 @@
 //! own command line, under a project name of its own. It knows nothing of any suite.
 
 use super::Side;
+use super::interrupt::{Group, Interrupt};
 use crate::conformance::program;
 use anyhow::Context as _;
 use std::fs::File;
@@ -22,13 +23,15 @@ const READY: &str = "bootstrap.servers=";
 /// A cluster that runs; taken down with its data when dropped.
 pub struct Cluster {
     program: PathBuf,
-    /// `jackdaw up`, attached: a Ctrl-C at the terminal reaches it too, and it stops what it started.
+    /// `jackdaw up`, attached. Whatever becomes of it, what it started is taken down by name.
     up: Child,
+    _group: Group,
+    log: PathBuf,
 }
 
 impl Cluster {
     /// Starts the nodes, waits until they are ready, and writes what they print to `log`.
-    pub fn up(side: Side, log: &Path) -> anyhow::Result<Self> {
+    pub fn up(side: Side, log: &Path, interrupt: &Interrupt) -> anyhow::Result<Self> {
         let program = program()?;
         // Of a run that was killed.
         down(&program)?;
@@ -37,14 +40,20 @@ impl Cluster {
         if side == Side::Reference {
             command.args(["--provider", "*=apache-kafka"]).env("SUITES_AUTHORIZER", AUTHORIZER);
         }
-        let mut up = command.spawn().context("jackdaw up")?;
+        let (mut up, group) = interrupt.spawn(&mut command)?;
         let said = up.stdout.take().context("its output is piped")?;
-        let cluster = Cluster { program, up };
-        let ready = keep(said, File::create(log)?);
-        ready
-            .recv()
-            .with_context(|| format!("the cluster did not come up; {} has its log", log.display()))?;
+        let cluster = Cluster { program, up, _group: group, log: log.to_owned() };
+        let ready = keep(said, File::create(log)?).recv();
+        interrupt.check()?;
+        ready.with_context(|| format!("the cluster did not come up; {} has its log", log.display()))?;
         Ok(cluster)
+    }
+
+    /// An error where it did not last.
+    pub fn check(&mut self) -> anyhow::Result<()> {
+        let ended = self.up.try_wait()?;
+        anyhow::ensure!(ended.is_none(), "the cluster ended first; {} has its log", self.log.display());
+        Ok(())
     }
 
     /// A command about a node, such as `kill`.

@@ -1,8 +1,8 @@
 //! The tests of franz-go's client package, its group and transaction ETL chains among them.
 
+use super::Room;
 use super::cluster::{BOOTSTRAP, Cluster};
 use super::table::{Ended, Results};
-use super::{Room, output, text_of};
 use anyhow::Context as _;
 use serde_json::Value;
 use std::path::Path;
@@ -18,8 +18,8 @@ pub fn prepare(room: &Room) -> anyhow::Result<()> {
 /// The module's folder in go's cache.
 fn sources(room: &Room) -> anyhow::Result<String> {
     let module = format!("{}@{}", room.suite.package_name(), room.suite.version);
-    let said =
-        output(Command::new("go").args(["mod", "download", "-json", &module]).current_dir(&room.folder))?;
+    let said = room
+        .output(Command::new("go").args(["mod", "download", "-json", &module]).current_dir(&room.folder))?;
     let said: Value = serde_json::from_str(&said)?;
     Ok(said["Dir"].as_str().context("go says where a module is")?.to_owned())
 }
@@ -33,13 +33,18 @@ pub fn run(room: &Room, _: &Cluster, log: &Path) -> anyhow::Result<Results> {
         .env("KGO_TEST_RF", "3")
         .env("KGO_TEST_RECORDS", "50000")
         .env("KGO_LOG_LEVEL", "none");
-    Ok(events(&text_of(&mut go, log)?))
+    events(&room.said(&mut go, log)?.0)
 }
 
+/// What go says of a test binary that somebody else ended.
+const CUT_SHORT: [&str; 4] = ["signal: hangup", "signal: interrupt", "signal: killed", "signal: terminated"];
+
 /// `go test -json`: one event a line. Only whole tests count, not their parts.
-fn events(text: &str) -> Results {
+fn events(text: &str) -> anyhow::Result<Results> {
     let mut results = Results::new();
     for event in text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()) {
+        let said = event["Output"].as_str().unwrap_or_default().trim();
+        anyhow::ensure!(!CUT_SHORT.contains(&said), "the tests were ended from outside: {said}");
         let ended = match event["Action"].as_str() {
             Some("pass") => Ended::Passes,
             // A test that was begun and never ended took the package down with it.
@@ -51,7 +56,7 @@ fn events(text: &str) -> Results {
             results.insert(test.to_owned(), ended);
         }
     }
-    results
+    Ok(results)
 }
 
 #[cfg(test)]
@@ -69,6 +74,8 @@ mod tests {
             {"Action":"skip","Test":"TestC"}
             {"Action":"fail"}"#;
         let expected = [("TestA", Ended::Passes), ("TestB", Ended::Fails), ("TestC", Ended::Skipped)];
-        assert_eq!(events(text), expected.map(|(name, ended)| (name.to_owned(), ended)).into());
+        assert_eq!(events(text).unwrap(), expected.map(|(name, ended)| (name.to_owned(), ended)).into());
+        let killed = format!("{text}\n{}", r#"{"Action":"output","Output":"signal: killed\n"}"#);
+        assert!(events(&killed).is_err());
     }
 }

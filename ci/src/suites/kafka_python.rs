@@ -1,8 +1,8 @@
 //! kafka-python's integration tests, from its source distribution.
 
+use super::Room;
 use super::cluster::{BOOTSTRAP, Cluster};
 use super::table::{Ended, Results};
-use super::{Room, output, text_of};
 use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -33,10 +33,10 @@ pub fn prepare(room: &Room) -> anyhow::Result<()> {
     if ready.is_file() {
         return Ok(());
     }
-    output(Command::new("python3").args(["-m", "venv", "--clear", "env"]).current_dir(&room.folder))?;
+    room.output(Command::new("python3").args(["-m", "venv", "--clear", "env"]).current_dir(&room.folder))?;
     let pip = |words: &[&str]| {
         let mut pip = Command::new(python(room));
-        output(
+        room.output(
             pip.args(["-m", "pip", "--quiet", "--disable-pip-version-check"])
                 .args(words)
                 .current_dir(&room.folder),
@@ -45,7 +45,7 @@ pub fn prepare(room: &Room) -> anyhow::Result<()> {
     let package = format!("{}=={}", room.suite.package_name(), room.suite.version);
     pip(&["download", "--no-deps", "--no-binary", ":all:", "--dest", ".", &package])?;
     let archive = sources.with_extension("").file_name().map(|_| format!("{}.tar.gz", sources.display()));
-    output(Command::new("tar").arg("xzf").args(archive).current_dir(&room.folder))?;
+    room.output(Command::new("tar").arg("xzf").args(archive).current_dir(&room.folder))?;
     pip(&[&["install"], BESIDE].concat())?;
     pip(&["install", &sources.display().to_string()])?;
     // `test` must be the suite's own package, and not the one of Python's library.
@@ -78,7 +78,13 @@ pub fn run(room: &Room, _: &Cluster, log: &Path) -> anyhow::Result<Results> {
     pytest.env("KAFKA_URI", format!("kafka://{first}")).env("KAFKA_VERSION", "3.7.0");
     // It has to exist, and is used for brokers of their own.
     pytest.env("KAFKA_ROOT", &room.folder);
-    text_of(&mut pytest, log)?;
+    let (_, status) = room.said(&mut pytest, log)?;
+    // All ran, with or without failures; anything else is an interrupt, an error of its own, or nothing to run.
+    anyhow::ensure!(
+        matches!(status.code(), Some(0 | 1)),
+        "pytest ended with {status}; see {}",
+        log.display()
+    );
     Ok(reports(&fs::read_to_string(report)?))
 }
 

@@ -1,10 +1,12 @@
 //! Other people's test suites as judges: each is taken by name and version from its registry, run against Apache Kafka
 //! and against Jackdaw on one shape of cluster, and its table of results kept in `fixtures/suites`.
 //!
-//! No text of a suite enters the repository: sources and builds lie in a cache outside of it.
+//! No text of a suite enters the repository: sources and builds lie in a cache outside of it. A run that does not come to
+//! its end keeps nothing: a table that lacks tests looks like one in which they fail.
 
 mod cluster;
 mod franz_go;
+mod interrupt;
 mod kafka_python;
 mod librdkafka;
 mod table;
@@ -13,10 +15,12 @@ mod verifiable;
 use crate::{results, tidy};
 use anyhow::Context as _;
 use cluster::Cluster;
+use interrupt::Interrupt;
 use std::fmt;
 use std::fs::{self, File};
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode, Stdio};
+use std::process::{Command, ExitCode, ExitStatus, Stdio};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use table::{Column, Results, Table};
 
@@ -153,12 +157,21 @@ impl Suite {
 struct Room {
     suite: &'static Suite,
     folder: PathBuf,
+    interrupt: Interrupt,
 }
+
+/// Signals that somebody else ends a program by: what it says by then is not all that there was to say.
+const CUT_SHORT_BY: [i32; 4] = [
+    signal_hook::consts::SIGHUP,
+    signal_hook::consts::SIGINT,
+    signal_hook::consts::SIGKILL,
+    signal_hook::consts::SIGTERM,
+];
 
 const USAGE: &str = "usage: cargo run -p ci -- suites [--only reference|jackdaw] [NAME …]; the suites are:";
 
 /// `suites [--only SIDE] [NAME…]`. Exit codes as the product's: 0 all as it must be, 1 not so, 2 bad input,
-/// 3 a program is missing.
+/// 3 a program is missing, 130 ended by a signal.
 pub fn main(words: &[&str]) -> ExitCode {
     let (sides, names): (&[Side], &[&str]) = match words {
         ["--only", "reference", names @ ..] => (&[Side::Reference], names),
@@ -176,10 +189,20 @@ pub fn main(words: &[&str]) -> ExitCode {
         missing.iter().for_each(|missing| eprintln!("{missing}"));
         return ExitCode::from(3);
     }
+    let interrupt = match Interrupt::watched() {
+        Ok(interrupt) => interrupt,
+        Err(error) => {
+            eprintln!("{error:#}");
+            return ExitCode::FAILURE;
+        }
+    };
     let mut held = true;
     for suite in chosen() {
-        let findings = judged(suite, sides).unwrap_or_else(|error| vec![format!("{error:#}")]);
+        let findings = judged(suite, sides, &interrupt).unwrap_or_else(|error| vec![format!("{error:#}")]);
         findings.iter().for_each(|finding| eprintln!("   {}: {finding}", suite.name));
+        if interrupt.came() {
+            return ExitCode::from(130);
+        }
         held &= findings.is_empty();
     }
     if held { ExitCode::SUCCESS } else { ExitCode::FAILURE }
@@ -205,20 +228,36 @@ fn missing(suite: &Suite) -> Vec<String> {
 }
 
 /// Runs a suite on these sides, keeps the table, and says what must not be.
-fn judged(suite: &'static Suite, sides: &[Side]) -> anyhow::Result<Vec<String>> {
+fn judged(suite: &'static Suite, sides: &[Side], interrupt: &Interrupt) -> anyhow::Result<Vec<String>> {
     let package = suite.package.rsplit(['/', ':', ' ']).next().unwrap_or_default();
-    let room = Room { suite, folder: cache()?.join(format!("{package}-{}", suite.version)) };
+    let folder = cache()?.join(format!("{package}-{}", suite.version));
+    let room = Room { suite, folder, interrupt: interrupt.clone() };
     fs::create_dir_all(&room.folder)?;
     eprintln!("── {}: {} {}", suite.name, suite.package, suite.version);
     (suite.prepare)(&room)?;
-    let file = tidy::root().join("fixtures/suites").join(format!("{}.md", suite.name));
-    let mut table = fs::read_to_string(&file).map(|text| Table::parse(&text)).unwrap_or_default();
+    kept(suite, &file_of(suite), sides, |side| ran(&room, side))
+}
+
+fn file_of(suite: &Suite) -> PathBuf {
+    tidy::root().join("fixtures/suites").join(format!("{}.md", suite.name))
+}
+
+/// Puts all sides into the table, or none where one of them did not come to its end.
+fn kept(
+    suite: &Suite,
+    file: &Path,
+    sides: &[Side],
+    mut run: impl FnMut(Side) -> anyhow::Result<Column>,
+) -> anyhow::Result<Vec<String>> {
+    let mut table = fs::read_to_string(file).map(|text| Table::parse(&text)).unwrap_or_default();
     for side in sides {
-        table.set(*side, ran(&room, *side)?);
+        let column =
+            run(*side).with_context(|| format!("nothing is kept of this run, which ended on {side}"))?;
+        table.set(*side, column);
         eprintln!("   {side}: {}", table.sum(*side));
     }
     fs::create_dir_all(file.parent().context("it has a folder")?)?;
-    fs::write(&file, table.text(suite))?;
+    fs::write(file, table.text(suite))?;
     Ok(table.findings(suite))
 }
 
@@ -227,11 +266,15 @@ fn ran(room: &Room, side: Side) -> anyhow::Result<Column> {
     let log = |what: &str| {
         room.folder.join(format!("{}{what}-on-{}.log", room.suite.name, format!("{side:?}").to_lowercase()))
     };
-    let cluster = Cluster::up(side, &log("-cluster"))?;
+    let mut cluster = Cluster::up(side, &log("-cluster"), &room.interrupt)?;
     let (began, words) = (Instant::now(), log(""));
     File::create(&words)?;
     eprintln!("   on {side}; its words go to {}", words.display());
-    let results = (room.suite.run)(room, &cluster, &words)?;
+    let results = (room.suite.run)(room, &cluster, &words);
+    // What fails for want of a cluster, or because it was ended, says nothing of anybody.
+    room.interrupt.check()?;
+    cluster.check()?;
+    let results = results?;
     anyhow::ensure!(!results.is_empty(), "no test ran; see {}", words.display());
     let date = results::date(SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs());
     Ok(Column { when: format!("{date}, {} s", began.elapsed().as_secs()), results })
@@ -244,23 +287,37 @@ fn cache() -> anyhow::Result<PathBuf> {
     Ok(cache.context("no folder for a cache: set HOME")?.join("jackdaw/suites"))
 }
 
-/// What a program printed that has to end well.
-fn output(command: &mut Command) -> anyhow::Result<String> {
-    let output = command.output().with_context(|| format!("{command:?}"))?;
-    let said = String::from_utf8_lossy(&output.stderr);
-    let last: Vec<&str> = said.lines().rev().take(5).collect();
-    let last = last.into_iter().rev().collect::<Vec<_>>().join("\n");
-    anyhow::ensure!(output.status.success(), "{command:?} ended with {}:\n{last}", output.status);
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
-}
+impl Room {
+    /// What a program printed that has to end well.
+    fn output(&self, command: &mut Command) -> anyhow::Result<String> {
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let (child, _group) = self.interrupt.spawn(command)?;
+        let output = child.wait_with_output()?;
+        self.interrupt.check()?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        let last: Vec<&str> = said.lines().rev().take(5).collect();
+        let last = last.into_iter().rev().collect::<Vec<_>>().join("\n");
+        anyhow::ensure!(output.status.success(), "{command:?} ended with {}:\n{last}", output.status);
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
 
-/// What a program of a suite printed, which the log keeps; however it ended.
-fn text_of(command: &mut Command, log: &Path) -> anyhow::Result<String> {
-    let file = File::options().create(true).append(true).open(log)?;
-    let before = usize::try_from(file.metadata()?.len())?;
-    let status = command.stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file).status();
-    status.with_context(|| format!("{command:?}"))?;
-    Ok(String::from_utf8_lossy(&fs::read(log)?[before..]).into_owned())
+    /// What a program of a suite printed, which the log keeps, and how it ended: with failures, or crashed, but of
+    /// itself.
+    fn said(&self, command: &mut Command, log: &Path) -> anyhow::Result<(String, ExitStatus)> {
+        let file = File::options().create(true).append(true).open(log)?;
+        let before = usize::try_from(file.metadata()?.len())?;
+        command.stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file);
+        let (mut child, _group) = self.interrupt.spawn(command)?;
+        let status = child.wait()?;
+        self.interrupt.check()?;
+        let is_cut_short = status.signal().is_some_and(|signal| CUT_SHORT_BY.contains(&signal));
+        anyhow::ensure!(
+            !is_cut_short,
+            "{} was ended from outside: {status}",
+            command.get_program().display()
+        );
+        Ok((String::from_utf8_lossy(&fs::read(log)?[before..]).into_owned(), status))
+    }
 }
 
 /// For tests of what becomes of results.
@@ -289,10 +346,49 @@ mod tests {
     }
 
     #[test]
+    fn a_run_that_does_not_come_to_its_end_keeps_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("blank.md");
+        let column =
+            || Column { when: "now".into(), results: [("a".to_owned(), table::Ended::Passes)].into() };
+        let fails_on = |failing: Option<Side>| {
+            let run = |side| match failing == Some(side) {
+                true => Err(anyhow::anyhow!("interrupted")),
+                false => Ok(column()),
+            };
+            kept(&BLANK, &file, &[Side::Reference, Side::Jackdaw], run).map_err(|error| format!("{error:#}"))
+        };
+        let told = "nothing is kept of this run, which ended on Jackdaw: interrupted";
+        assert_eq!(fails_on(Some(Side::Jackdaw)).unwrap_err(), told);
+        assert!(!file.exists());
+        fails_on(None).unwrap();
+        let whole = fs::read_to_string(&file).unwrap();
+        fs::write(&file, whole.replace("now", "then")).unwrap();
+        assert!(fails_on(Some(Side::Reference)).is_err());
+        assert_eq!(fs::read_to_string(&file).unwrap(), whole.replace("now", "then"));
+    }
+
+    /// A program that failed has said what it had to say; one that was killed has not.
+    #[test]
+    fn what_was_killed_is_no_result() {
+        let folder = tempfile::tempdir().unwrap();
+        let room = Room { suite: &BLANK, folder: folder.path().to_owned(), interrupt: Interrupt::default() };
+        let said = |script: &str| {
+            let said = room.said(Command::new("sh").args(["-c", script]), &folder.path().join("log"));
+            said.map(|(text, _)| text).map_err(|error| error.to_string())
+        };
+        assert_eq!(said("echo a; exit 1"), Ok("a\n".to_owned()));
+        assert_eq!(said("echo b; kill -ABRT $$"), Ok("b\n".to_owned()));
+        for signal in ["KILL", "TERM"] {
+            let error = said(&format!("echo c; kill -{signal} $$")).unwrap_err();
+            assert!(error.starts_with("sh was ended from outside: signal: "), "{error}");
+        }
+    }
+
+    #[test]
     fn the_kept_tables_are_as_they_must_be() {
         for suite in SUITES {
-            let file = tidy::root().join("fixtures/suites").join(format!("{}.md", suite.name));
-            let text = fs::read_to_string(&file).unwrap();
+            let text = fs::read_to_string(file_of(suite)).unwrap();
             let table = Table::parse(&text);
             let wanted = table.text(suite);
             let differs = wanted.lines().zip(text.lines()).find(|(wanted, kept)| wanted != kept);

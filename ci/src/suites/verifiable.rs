@@ -3,6 +3,7 @@
 
 use super::Room;
 use super::cluster::{BOOTSTRAP, Cluster};
+use super::interrupt::Group;
 use super::table::{Ended, Results};
 use anyhow::{Context as _, ensure};
 use serde_json::Value;
@@ -32,7 +33,9 @@ pub fn run(room: &Room, cluster: &Cluster, log: &Path) -> anyhow::Result<Results
     let bench = Bench { room, cluster, log: File::options().append(true).open(log)? };
     let mut results = Results::new();
     let mut case = |name: String, done: anyhow::Result<()>| {
-        if let Err(error) = &done {
+        if let Err(error) = &done
+            && !room.interrupt.came()
+        {
             eprintln!("   {name}: {error:#}");
         }
         results.insert(name, if done.is_ok() { Ended::Passes } else { Ended::Fails });
@@ -59,7 +62,7 @@ impl Bench<'_> {
     fn tool(&self, class: &str, words: &[&str]) -> anyhow::Result<Tool> {
         let mut command = self.cluster.tool(&format!("org.apache.kafka.tools.{class}"));
         command.args(words).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(self.log.try_clone()?);
-        let mut child = command.spawn()?;
+        let (mut child, group) = self.room.interrupt.spawn(&mut command)?;
         let said = child.stdout.take().context("its output is piped")?;
         let heard = Arc::new(Heard::default());
         let mut log = self.log.try_clone()?;
@@ -72,7 +75,7 @@ impl Bench<'_> {
             }
             to.end();
         });
-        Ok(Tool { child, heard })
+        Ok(Tool { child, heard, _group: group })
     }
 
     fn producer(&self, topic: &str, words: &[&str]) -> anyhow::Result<Tool> {
@@ -215,6 +218,7 @@ impl Heard {
 struct Tool {
     child: Child,
     heard: Arc<Heard>,
+    _group: Group,
 }
 
 impl Tool {
