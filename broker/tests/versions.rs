@@ -6,7 +6,8 @@
 mod support;
 
 use jackdaw_broker::net::NodeClient;
-use jackdaw_wire::api::{self, Scope};
+use jackdaw_wire::api::{Extras, Scope};
+use jackdaw_wire::consumer_group::{self, ConsumerGroupDescribeRequest, ConsumerGroupHeartbeatRequest};
 use jackdaw_wire::messages::add_partitions_to_txn_request::{
     AddPartitionsToTxnTopic, AddPartitionsToTxnTransaction,
 };
@@ -24,7 +25,9 @@ use jackdaw_wire::messages::offset_for_leader_epoch_request::{
 use jackdaw_wire::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use jackdaw_wire::messages::write_txn_markers_request::{WritableTxnMarker, WritableTxnMarkerTopic};
 use jackdaw_wire::messages::*;
-use jackdaw_wire::protocol::StrBytes;
+use jackdaw_wire::protocol::{Encodable, StrBytes};
+use jackdaw_wire::record_codec::Versioned;
+use jackdaw_wire::{Bytes, BytesMut};
 use support::*;
 
 #[test]
@@ -379,6 +382,10 @@ async fn group_codes(client: &NodeClient, key: ApiKey, version: i16) -> Result<V
             let request = LeaveGroupRequest::default().with_group_id(group);
             vec![ask(client, version, &request).await?.error_code]
         }
+        ApiKey::ConsumerGroupHeartbeat | ApiKey::ConsumerGroupDescribe => {
+            consumer_group_codes(client, key, version).await?
+        }
+        ApiKey::DescribeGroups if version >= 6 => consumer_group_codes(client, key, version).await?,
         ApiKey::DescribeGroups => {
             let request = DescribeGroupsRequest::default().with_groups(vec![group]);
             ask(client, version, &request).await?.groups.iter().map(|g| g.error_code).collect()
@@ -398,15 +405,71 @@ async fn group_codes(client: &NodeClient, key: ApiKey, version: i16) -> Result<V
     })
 }
 
+/// What came with groups of the consumer protocol.
+async fn consumer_group_codes(client: &NodeClient, key: ApiKey, version: i16) -> Result<Vec<i16>, String> {
+    Ok(match key {
+        ApiKey::ConsumerGroupHeartbeat => {
+            let request = ConsumerGroupHeartbeatRequest {
+                group_id: "g".into(),
+                member_id: "m".into(),
+                rebalance_timeout_ms: 1_000,
+                subscribed_topic_names: Some(vec!["t".into()]),
+                topic_partitions: Some(vec![]),
+                ..Default::default()
+            };
+            let body = consumer_group::encode(version, &request).map_err(|e| e.to_string())?;
+            let reply: consumer_group::ConsumerGroupHeartbeatResponse =
+                ask_raw(client, key, version, body).await?;
+            vec![reply.error_code]
+        }
+        ApiKey::ConsumerGroupDescribe => {
+            let request = ConsumerGroupDescribeRequest { group_ids: vec!["g".into()], ..Default::default() };
+            let body = consumer_group::encode(version, &request).map_err(|e| e.to_string())?;
+            let reply: consumer_group::ConsumerGroupDescribeResponse =
+                ask_raw(client, key, version, body).await?;
+            reply.groups.iter().map(|group| group.error_code).collect()
+        }
+        _ => {
+            let mut body = BytesMut::new();
+            let group = GroupId(StrBytes::from_static_str("g"));
+            let request = DescribeGroupsRequest::default().with_groups(vec![group]);
+            request.encode(&mut body, 5).map_err(|e| e.to_string())?;
+            let reply: consumer_group::DescribeGroupsResponse =
+                ask_raw(client, key, version, body.freeze()).await?;
+            reply.groups.iter().map(|group| group.error_code).collect()
+        }
+    })
+}
+
+async fn ask_raw<A: Versioned>(
+    client: &NodeClient,
+    key: ApiKey,
+    version: i16,
+    body: Bytes,
+) -> Result<A, String> {
+    let reply = client.request_raw(key as i16, version, (2, 1), body, PATIENCE).await;
+    consumer_group::decode(version, &mut reply.map_err(|e| e.to_string())?).map_err(|e| e.to_string())
+}
+
 #[tokio::test]
 async fn every_version_of_every_api_is_answered() {
-    let cluster = Cluster::start(1, "auto.create.topics.enable=false").await;
+    answers_in_every_version(Extras::default(), "").await;
+}
+
+#[tokio::test]
+async fn so_is_every_version_that_comes_with_groups_of_the_consumer_protocol() {
+    let extras = Extras { group_version: true, consumer_groups: true };
+    answers_in_every_version(extras, "\ngroup.coordinator.rebalance.protocols=classic,consumer").await;
+}
+
+async fn answers_in_every_version(extras: Extras, settings: &str) {
+    let cluster = Cluster::start(1, &format!("auto.create.topics.enable=false{settings}")).await;
     let client = cluster.node(0).client();
     assert_eq!(create_topic(&client, "t", 1, 1).await, 0);
     let topic = topic_ready(&client, "t", 1).await;
     let mut wrong = Vec::new();
-    for row in api::advertised(Scope::Broker) {
-        for version in row.min_version..=row.max_version {
+    for (row, max_version) in extras.advertised(Scope::Broker) {
+        for version in row.min_version..=max_version {
             let mut told = codes(&client, row.key, version, &topic).await;
             if row.key == ApiKey::DeleteTopics {
                 // In whatever order the controller went through them.
@@ -451,6 +514,8 @@ async fn every_version_of_every_api_is_answered() {
                 | ApiKey::LeaveGroup
                 | ApiKey::OffsetFetch
                 | ApiKey::DescribeGroups
+                | ApiKey::ConsumerGroupHeartbeat
+                | ApiKey::ConsumerGroupDescribe
                 | ApiKey::DeleteGroups
                 | ApiKey::OffsetDelete => &[16],
                 _ => &[0, 3],
@@ -461,4 +526,57 @@ async fn every_version_of_every_api_is_answered() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// What is told of groups of the consumer protocol: the feature's levels, the finalized one, and the last versions of
+/// DescribeGroups and ConsumerGroupHeartbeat.
+async fn told_of_groups(client: &NodeClient, version: i16) -> Result<String, String> {
+    let text = StrBytes::from_static_str;
+    let request = ApiVersionsRequest::default()
+        .with_client_software_name(text("test"))
+        .with_client_software_version(text("1"));
+    let reply = ask(client, version, &request).await?;
+    let supported = reply.supported_features.iter().find(|f| &*f.name == "group.version");
+    let finalized = reply.finalized_features.iter().find(|f| &*f.name == "group.version");
+    let last = |key: ApiKey| {
+        let row = reply.api_keys.iter().find(|row| row.api_key == key as i16);
+        row.map(|row| row.max_version)
+    };
+    Ok(format!(
+        "{:?} {:?} {:?} {:?}",
+        supported.map(|f| (f.min_version, f.max_version)),
+        finalized.map(|f| f.max_version_level),
+        last(ApiKey::DescribeGroups),
+        last(ApiKey::ConsumerGroupHeartbeat),
+    ))
+}
+
+/// KIP-1022: who looks before the setting is made finds 3.7; then the feature tells of the protocol and switches it, and
+/// clients that know of it already are refused and not cut off.
+#[tokio::test]
+async fn the_protocol_of_groups_is_switched_by_its_feature() {
+    let plain = Cluster::start(1, "").await;
+    assert_eq!(told_of_groups(&plain.node(0).client(), 3).await.unwrap(), "None None Some(5) None");
+    let cluster = Cluster::start(1, "group.coordinator.rebalance.protocols=classic,consumer").await;
+    let (client, controller) = (cluster.node(0).client(), cluster.node(0).controller_client());
+    let on = "Some((0, 1)) Some(1) Some(6) Some(1)";
+    assert_eq!(told_of_groups(&client, 4).await.unwrap(), on);
+    assert_eq!(told_of_groups(&client, 3).await.unwrap(), "None Some(1) Some(6) Some(1)");
+    assert_eq!(told_of_groups(&controller, 4).await.unwrap(), "Some((0, 1)) Some(1) None None");
+    for (level, kind, told, beat) in [(0, 2, "Some((0, 1)) None Some(5) None", 35), (1, 1, on, 16)] {
+        let update = update_features_request::FeatureUpdateKey::default()
+            .with_feature(StrBytes::from_static_str("group.version"))
+            .with_max_version_level(level)
+            .with_upgrade_type(kind);
+        let request = UpdateFeaturesRequest::default().with_feature_updates(vec![update]);
+        let results = ask(&client, 1, &request).await.unwrap().results;
+        assert_eq!(results.iter().map(|r| r.error_code).collect::<Vec<_>>(), [0]);
+        eventually(&format!("group.version {level} is told"), async || {
+            let now = told_of_groups(&client, 4).await?;
+            if now == told { Ok(()) } else { Err(now) }
+        })
+        .await;
+        let codes = consumer_group_codes(&client, ApiKey::ConsumerGroupHeartbeat, 1).await;
+        assert_eq!(codes, Ok(vec![beat]));
+    }
 }

@@ -21,12 +21,17 @@ use crate::subscription::CONSUMER;
 
 impl Groups {
     pub(crate) fn describe(&mut self, token: u64, id: GroupId) {
-        let described = match self.groups.get(&id.0).filter(|group| group.consumer.is_none()) {
-            Some(group) => group.described(),
+        let found = self.groups.get(&id.0);
+        let (group, not_found) = match found.filter(|group| group.consumer.is_none()) {
+            Some(group) => (group.described(), None),
             // As is told of groups that never were, and of those of the consumer protocol.
-            None => DescribedGroup::default().with_group_state(StrBytes::from_static_str("Dead")),
+            None => {
+                let why = if found.is_some() { "is not a classic group" } else { "not found" };
+                let dead = DescribedGroup::default().with_group_state(StrBytes::from_static_str("Dead"));
+                (dead, Some(format!("Group {} {why}.", id.0)))
+            }
         };
-        self.reply(token, Reply::Describe(described.with_group_id(id)));
+        self.reply(token, Reply::Describe { group: group.with_group_id(id), not_found });
     }
 
     pub(crate) fn list(&mut self, token: u64, states: &[StrBytes], types: &[StrBytes]) {

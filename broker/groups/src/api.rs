@@ -118,7 +118,11 @@ pub enum Reply {
     Commit(OffsetCommitResponse),
     TxnCommit(TxnOffsetCommitResponse),
     Fetch(OffsetFetchResponseGroup),
-    Describe(DescribedGroup),
+    Describe {
+        group: DescribedGroup,
+        /// Why there is no such group, in words; from version 6 on that is an error (KIP-1043).
+        not_found: Option<String>,
+    },
     List(Vec<ListedGroup>),
     Delete(DeletableGroupResult),
     DeleteOffsets(OffsetDeleteResponse),
@@ -217,9 +221,10 @@ impl Request {
                 let id = group.group_id.clone();
                 Reply::Fetch(OffsetFetchResponseGroup::default().with_group_id(id).with_error_code(code))
             }
-            Self::Describe(id) => {
-                Reply::Describe(DescribedGroup::default().with_group_id(id.clone()).with_error_code(code))
-            }
+            Self::Describe(id) => Reply::Describe {
+                group: DescribedGroup::default().with_group_id(id.clone()).with_error_code(code),
+                not_found: None,
+            },
             Self::List { .. } => Reply::List(Vec::new()),
             Self::Delete(id) => {
                 Reply::Delete(DeletableGroupResult::default().with_group_id(id.clone()).with_error_code(code))

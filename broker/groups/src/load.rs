@@ -134,7 +134,7 @@ impl Groups {
             let group = self.new_group(id.clone(), now.wall_ms);
             group.consumer = Some(Box::new(consumer));
             group.offsets = offsets;
-            let session_ms = i64::from(self.config.consumer.session_timeout_ms);
+            let session_ms = i64::from(self.times_of(&id).session_timeout_ms);
             self.with(now, &id, |group, context| group.begin_loaded_consumer(context, session_ms));
         }
         // Offsets of no group, or of one that was deleted after they were committed in a transaction.

@@ -14,6 +14,7 @@ use crate::consumer::ConsumerWrite;
 use crate::group::Group;
 use crate::join::StaticReplacement;
 use crate::load::Loading;
+use crate::settings::{GroupSettings, Times};
 use crate::topics::Topics;
 
 /// What an append was for.
@@ -105,6 +106,7 @@ impl Context<'_> {
 pub struct Groups {
     pub(crate) config: Config,
     pub(crate) topics: Arc<Topics>,
+    settings: Arc<GroupSettings>,
     pub(crate) groups: BTreeMap<StrBytes, Group>,
     /// Groups with offsets in open transactions, by producer id.
     producers: BTreeMap<i64, BTreeSet<StrBytes>>,
@@ -123,6 +125,7 @@ impl Groups {
         Self {
             config,
             topics: Arc::default(),
+            settings: Arc::default(),
             groups: BTreeMap::new(),
             producers: BTreeMap::new(),
             out: Outbox::default(),
@@ -144,6 +147,15 @@ impl Groups {
     /// one of their members is next heard of.
     pub fn set_topics(&mut self, topics: Arc<Topics>) {
         self.topics = topics;
+    }
+
+    /// Single groups have these settings from here on; each member hears of them with its next heartbeat.
+    pub fn set_settings(&mut self, settings: Arc<GroupSettings>) {
+        self.settings = settings;
+    }
+
+    pub(crate) fn times_of(&self, id: &StrBytes) -> Times {
+        Times::of(id, &self.settings, &self.config.consumer)
     }
 
     /// When [`Groups::tick`] is due, in `steady_ms`.

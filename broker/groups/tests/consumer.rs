@@ -90,6 +90,27 @@ fn silence_ends_a_session_and_slowness_a_rebalance() {
     ));
 }
 
+/// KIP-848: whoever runs a group sets its times, and no member asks for its own.
+#[test]
+fn a_group_has_times_of_its_own_where_they_were_set() {
+    assert_snapshot!(play(
+        consumer_config(),
+        "
+        topics t=1
+        own session=60000 heartbeat=9000
+        hb a
+        after 59000
+        reload                                   # sessions begin anew
+        after 59000
+        hb a epoch=1
+        own session=45000                        # which holds from the next heartbeat on
+        after 59000
+        hb a epoch=1
+        after 45000
+    "
+    ));
+}
+
 #[test]
 fn static_members_come_back_to_what_they_had() {
     assert_snapshot!(play(

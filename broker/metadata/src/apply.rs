@@ -315,7 +315,8 @@ impl MetadataImage {
                 return Err(ApplyError::UnsupportedMetadataVersion(record.feature_level));
             }
             self.features.metadata_version = record.feature_level;
-        } else if record.feature_level == 0 {
+        // Of this one, 0 is not the same as nothing.
+        } else if record.feature_level == 0 && record.name != features::GROUP_VERSION {
             self.features.finalized.remove(&record.name);
         } else {
             self.features.finalized.insert(record.name.clone(), record.feature_level);

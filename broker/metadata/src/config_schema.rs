@@ -26,6 +26,12 @@ pub trait ConfigSchema: Send + Sync {
     /// What the user is told about the first setting that will not do.
     fn validate_topic(&self, configs: &BTreeMap<String, String>) -> Result<(), String>;
 
+    /// Checks all that is set on a group. The error is Kafka's own text, for INVALID_CONFIG.
+    ///
+    /// # Errors
+    /// What the user is told about the first setting that will not do.
+    fn validate_group(&self, configs: &BTreeMap<String, String>) -> Result<(), String>;
+
     /// Whether values of the key are lists, which can be appended to and subtracted from.
     fn is_list(&self, resource: ResourceType, key: &str) -> bool;
 

@@ -1,4 +1,5 @@
-//! Which `metadata.version` brings what (Kafka's `MetadataVersion`).
+//! Which `metadata.version` brings what (Kafka's `MetadataVersion`), and the feature that 3.7 does not have:
+//! `group.version` (`GroupVersion` of 4.x).
 
 /// The feature that says how records are written.
 pub const METADATA_VERSION: &str = "metadata.version";
@@ -8,6 +9,13 @@ pub const MINIMUM: i16 = 1;
 pub const MINIMUM_BOOTSTRAP: i16 = 4;
 /// 3.7-IV4: what Kafka 3.7.0 formats with, and the highest that this node understands.
 pub const LATEST: i16 = 19;
+
+/// The feature that says which protocols groups may speak (KIP-848).
+pub const GROUP_VERSION: &str = "group.version";
+/// The highest level, from which on groups of the consumer protocol are served.
+pub const LATEST_GROUP_VERSION: i16 = 1;
+/// What another feature than `metadata.version` needs of that to leave 0: 3.3-IV3 (`Feature.validateVersion`).
+pub const MINIMUM_OF_OTHERS: i16 = 7;
 
 /// The finalized level of `metadata.version`, with what it allows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

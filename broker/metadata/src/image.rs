@@ -100,10 +100,20 @@ impl MetadataImage {
 pub struct FeaturesImage {
     /// `metadata.version` as a feature level (19 is 3.7-IV4); 0 before the first record.
     pub metadata_version: i16,
-    /// The other finalized features by name.
+    /// The other finalized features by name, none of them at 0 but `group.version`.
     pub finalized: BTreeMap<String, i16>,
     /// ZooKeeper migration state as in the record: 0 NONE; `None` before the first record.
     pub zk_migration_state: Option<i8>,
+}
+
+impl FeaturesImage {
+    /// The level of `group.version` for a node whose settings name the consumer protocol, or do not: the one that was
+    /// said. Where nobody said any the settings decide, as in 3.7, which has no such feature and whose controllers read
+    /// no log that has it above 0; so it is not raised unasked.
+    pub fn group_version(&self, is_named: bool) -> i16 {
+        let unsaid = if is_named { features::LATEST_GROUP_VERSION } else { 0 };
+        self.finalized.get(features::GROUP_VERSION).copied().unwrap_or(unsaid)
+    }
 }
 
 /// Topics by id and by name.
@@ -165,6 +175,8 @@ pub enum ResourceType {
     Broker,
     /// A broker's loggers.
     BrokerLogger,
+    /// A group (since 4.0).
+    Group,
     /// A type that this version does not know, by its number: kept, and without effect.
     Other(i8),
 }
@@ -176,6 +188,7 @@ impl ResourceType {
             Self::Topic => 2,
             Self::Broker => 4,
             Self::BrokerLogger => 8,
+            Self::Group => 32,
             Self::Other(id) => id,
         }
     }
@@ -186,6 +199,7 @@ impl ResourceType {
             2 => Self::Topic,
             4 => Self::Broker,
             8 => Self::BrokerLogger,
+            32 => Self::Group,
             other => Self::Other(other),
         }
     }
@@ -204,6 +218,11 @@ impl ConfigResource {
     /// A topic.
     pub fn topic(name: impl Into<String>) -> Self {
         Self { resource_type: ResourceType::Topic, name: name.into() }
+    }
+
+    /// A group.
+    pub fn group(name: impl Into<String>) -> Self {
+        Self { resource_type: ResourceType::Group, name: name.into() }
     }
 
     /// One broker.

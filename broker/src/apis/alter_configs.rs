@@ -156,6 +156,7 @@ impl Inner {
         }
         match ResourceType::of(asked.kind) {
             ResourceType::Topic | ResourceType::Other(CLIENT_METRICS) => Ok(()),
+            ResourceType::Group if self.parts.config.groups.consumer.enabled => Ok(()),
             ResourceType::Broker => self.judge_broker(image, asked),
             ResourceType::BrokerLogger if asked.is_incremental => {
                 Err(invalid("Levels of single loggers are not built"))

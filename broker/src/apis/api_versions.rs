@@ -13,10 +13,12 @@ use crate::dispatch::{RequestContext, Response, Scope, decode};
 /// Answers in the asked version, or, where that is unknown, in version 0 with an error and the versions of this very
 /// API.
 pub fn answer(context: &RequestContext, extras: Extras, body: Bytes, image: &MetadataImage) -> Response {
-    let known = api::of(ApiKey::ApiVersions).is_some_and(|row| row.has_version(context.api_version));
+    let own = own(context.scope, extras);
+    let known =
+        own.is_some_and(|(row, max_version)| (row.min_version..=max_version).contains(&context.api_version));
     if !known {
         let context = RequestContext { api_version: 0, ..context.clone() };
-        return Response::encode(&context, &unsupported());
+        return Response::encode(&context, &unsupported(own));
     }
     let request: ApiVersionsRequest = match decode(context, body) {
         Ok(request) => request,
@@ -28,7 +30,13 @@ pub fn answer(context: &RequestContext, extras: Extras, body: Bytes, image: &Met
         let refusal = ApiVersionsResponse::default().with_error_code(ErrorCode::InvalidRequest.code());
         return Response::encode(context, &refusal);
     }
-    Response::encode(context, &table(context.scope, extras, image))
+    Response::encode(context, &table(context, extras, image))
+}
+
+/// This very API with its last version.
+fn own(scope: Scope, extras: Extras) -> Option<(&'static api::Api, i16)> {
+    let row = api::of(ApiKey::ApiVersions)?;
+    Some((row, extras.max_version(scope, row)?))
 }
 
 fn version((row, max_version): (&api::Api, i16)) -> ApiVersion {
@@ -38,32 +46,44 @@ fn version((row, max_version): (&api::Api, i16)) -> ApiVersion {
         .with_max_version(max_version)
 }
 
-fn unsupported() -> ApiVersionsResponse {
-    let own = api::of(ApiKey::ApiVersions).map(|row| version((row, row.max_version)));
+fn unsupported(own: Option<(&api::Api, i16)>) -> ApiVersionsResponse {
     ApiVersionsResponse::default()
         .with_error_code(ErrorCode::UnsupportedVersion.code())
-        .with_api_keys(own.into_iter().collect())
+        .with_api_keys(own.map(version).into_iter().collect())
 }
 
+/// From this version on a feature may be told whose lowest level is 0 (KAFKA-17492).
+const FEATURES_FROM_0: i16 = 4;
+
 /// The whole table of a listener. Features are told from version 3 on; the encoder leaves them out before.
-pub fn table(scope: Scope, extras: Extras, image: &MetadataImage) -> ApiVersionsResponse {
-    let supported = SupportedFeatureKey::default()
-        .with_name(StrBytes::from_static_str(features::METADATA_VERSION))
-        .with_min_version(features::MINIMUM)
-        .with_max_version(features::LATEST);
-    let level = (image.features.metadata_version > 0)
-        .then(|| (features::METADATA_VERSION.to_owned(), image.features.metadata_version));
-    let others = image.features.finalized.iter().map(|(name, level)| (name.clone(), *level));
-    let finalized = level.into_iter().chain(others.filter(|(name, _)| name != features::METADATA_VERSION));
-    let finalized = finalized.map(|(name, level)| {
+fn table(context: &RequestContext, extras: Extras, image: &MetadataImage) -> ApiVersionsResponse {
+    let of_groups = image.features.group_version(extras.group_version);
+    let supported = [(features::METADATA_VERSION, features::MINIMUM, features::LATEST)].into_iter().chain(
+        (extras.group_version && context.api_version >= FEATURES_FROM_0).then_some((
+            features::GROUP_VERSION,
+            0,
+            features::LATEST_GROUP_VERSION,
+        )),
+    );
+    let supported = supported.map(|(name, min, max)| {
+        SupportedFeatureKey::default()
+            .with_name(StrBytes::from_static_str(name))
+            .with_min_version(min)
+            .with_max_version(max)
+    });
+    let mut levels = image.features.finalized.clone();
+    levels.insert(features::METADATA_VERSION.to_owned(), image.features.metadata_version);
+    levels.insert(features::GROUP_VERSION.to_owned(), of_groups);
+    let finalized = levels.into_iter().filter(|(_, level)| *level > 0).map(|(name, level)| {
         FinalizedFeatureKey::default()
             .with_name(StrBytes::from_string(name))
             .with_max_version_level(level)
             .with_min_version_level(level)
     });
+    let served = Extras { consumer_groups: extras.consumer_groups && of_groups > 0, ..extras };
     ApiVersionsResponse::default()
-        .with_api_keys(extras.advertised(scope).map(version).collect())
-        .with_supported_features(vec![supported])
+        .with_api_keys(served.advertised(context.scope).map(version).collect())
+        .with_supported_features(supported.collect())
         .with_finalized_features_epoch(image.provenance.offset)
         .with_finalized_features(finalized.collect())
 }

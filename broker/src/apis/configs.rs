@@ -1,4 +1,4 @@
-//! DescribeConfigs of topics and brokers (`ConfigHelper`).
+//! DescribeConfigs of topics, brokers and groups (`ConfigHelper`).
 
 use jackdaw_metadata::{ConfigResource, MetadataImage, ResourceType, topic_name};
 use jackdaw_wire::ErrorCode;
@@ -27,6 +27,8 @@ pub fn describe(
 ) -> DescribeConfigsResponse {
     let is_unknown = |resource: &DescribeConfigsResource| match ResourceType::of(resource.resource_type) {
         ResourceType::Other(other) => other != CLIENT_METRICS,
+        // 3.7 knows no such resource.
+        ResourceType::Group => !config.groups.consumer.enabled,
         _ => false,
     };
     if request.resources.iter().any(is_unknown) {
@@ -93,6 +95,8 @@ fn settings_of(
         ResourceType::Other(CLIENT_METRICS) if name.is_empty() => {
             invalid("Client metrics subscription name must not be empty".to_owned())
         }
+        ResourceType::Group if name.is_empty() => invalid("Group name must not be empty".to_owned()),
+        ResourceType::Group => Ok(schema::describe_group(&config.values, set(&ConfigResource::group(name)))),
         // No subscription can have been made.
         ResourceType::Other(CLIENT_METRICS) => Ok(Vec::new()),
         ResourceType::BrokerLogger => invalid("Levels of single loggers are not built".to_owned()),

@@ -54,6 +54,45 @@ const SEVERAL_GROUPS_FROM: i16 = 8;
 const OFFSETS_IN_KAFKA_FROM: i16 = 1;
 /// Below this version a loading coordinator must be called an absent one, which old producers can bear (KAFKA-7296).
 const LOADING_KNOWN_FROM: i16 = 2;
+/// From this version on a group that is not there is an error, and says why (KIP-1043).
+const NOT_FOUND_FROM: i16 = 6;
+
+/// Takes out of a request what does not exist: by topic and partition, for whoever makes the reply. Requests about
+/// offsets have the same parts under different types, and so have their replies.
+macro_rules! take_unknown {
+    ($request:ident, $image:ident) => {{
+        let mut unknown: Vec<(TopicName, i32)> = Vec::new();
+        for topic in &mut $request.topics {
+            let name = &topic.name;
+            topic.partitions.retain(|partition| {
+                let exists = $image.partition(name, partition.partition_index).is_some();
+                if !exists {
+                    unknown.push((name.clone(), partition.partition_index));
+                }
+                exists
+            });
+        }
+        $request.topics.retain(|topic| !topic.partitions.is_empty());
+        unknown
+    }};
+}
+
+/// Tells of it behind what else there is to tell of the same topic.
+macro_rules! tell_unknown {
+    ($reply:ident, $unknown:ident, $topic:ident, $partition:ident) => {
+        for (name, partition_index) in $unknown {
+            let partition = $partition::default()
+                .with_partition_index(partition_index)
+                .with_error_code(ErrorCode::UnknownTopicOrPartition.code());
+            match $reply.topics.iter_mut().find(|topic| topic.name == name) {
+                Some(topic) => topic.partitions.push(partition),
+                None => {
+                    $reply.topics.push($topic::default().with_name(name).with_partitions(vec![partition]))
+                }
+            }
+        }
+    };
+}
 
 impl Inner {
     /// Answers one of the group APIs. `Err` closes the connection.
@@ -72,12 +111,17 @@ impl Inner {
             ApiKey::OffsetCommit => self.offset_commit(context, image, decode(context, body)?).await?,
             ApiKey::TxnOffsetCommit => self.txn_offset_commit(context, image, decode(context, body)?).await?,
             ApiKey::OffsetFetch => self.offset_fetch(context, decode(context, body)?).await?,
-            ApiKey::DescribeGroups => self.describe_groups(context, decode(context, body)?).await?,
+            ApiKey::DescribeGroups => {
+                // Later ones ask in the same form.
+                let api_version = context.api_version.min(NOT_FOUND_FROM - 1);
+                let request = decode(&RequestContext { api_version, ..context.clone() }, body)?;
+                self.describe_groups(context, request).await?
+            }
             ApiKey::ListGroups => self.list_groups(context, decode(context, body)?).await?,
             ApiKey::DeleteGroups => self.delete_groups(context, decode(context, body)?).await?,
             ApiKey::OffsetDelete => self.offset_delete(context, image, decode(context, body)?).await?,
-            ApiKey::ConsumerGroupHeartbeat => self.consumer_group_heartbeat(context, body).await?,
-            ApiKey::ConsumerGroupDescribe => self.consumer_group_describe(context, body).await?,
+            ApiKey::ConsumerGroupHeartbeat => self.consumer_group_heartbeat(context, image, body).await?,
+            ApiKey::ConsumerGroupDescribe => self.consumer_group_describe(context, image, body).await?,
             other => Response::Close(format!("{other:?} is not about groups")),
         })
     }
@@ -122,9 +166,18 @@ impl Inner {
         }
     }
 
+    /// `isConsumerGroupProtocolEnabled`: the settings name the protocol, as it is advertised, and the feature is on.
+    fn check_consumer_groups(&self, image: &MetadataImage) -> Result<(), ErrorCode> {
+        match image.features.group_version(self.parts.config.groups.consumer.enabled) {
+            0 => Err(ErrorCode::UnsupportedVersion),
+            _ => Ok(()),
+        }
+    }
+
     async fn consumer_group_heartbeat(
         &self,
         context: &RequestContext,
+        image: &MetadataImage,
         mut body: Bytes,
     ) -> Result<Response, Response> {
         let version = context.api_version;
@@ -132,7 +185,12 @@ impl Inner {
             consumer_group::decode(version, &mut body).map_err(close)?;
         let group = request.group_id.clone();
         let (caller, unique) = (Self::caller(context), random_uuid(rand::random));
-        match self.ask_group(&group, Request::ConsumerHeartbeat { caller, unique, request }).await? {
+        let request = Request::ConsumerHeartbeat { caller, unique, request };
+        let reply = match self.check_consumer_groups(image) {
+            Ok(()) => self.ask_group(&group, request).await?,
+            Err(error) => request.refusal(error).ok_or_else(closed)?,
+        };
+        match reply {
             Reply::ConsumerHeartbeat(reply) => {
                 consumer_group::encode(version, &reply).map(Response::from).map_err(close)
             }
@@ -143,6 +201,7 @@ impl Inner {
     async fn consumer_group_describe(
         &self,
         context: &RequestContext,
+        image: &MetadataImage,
         mut body: Bytes,
     ) -> Result<Response, Response> {
         let version = context.api_version;
@@ -150,11 +209,15 @@ impl Inner {
             consumer_group::decode(version, &mut body).map_err(close)?;
         let is_told = request.include_authorized_operations;
         let described = join_all(request.group_ids.into_iter().map(|id| async move {
-            let group_id = GroupId(StrBytes::from_string(id.clone()));
-            match self.ask_group(&id, Request::ConsumerDescribe(group_id)).await? {
+            let request = Request::ConsumerDescribe(GroupId(StrBytes::from_string(id.clone())));
+            let reply = match self.check_consumer_groups(image) {
+                Ok(()) => self.ask_group(&id, request).await?,
+                Err(error) => request.refusal(error).ok_or_else(closed)?,
+            };
+            match reply {
                 Reply::ConsumerDescribe(mut group) => {
                     if is_told && group.error_code == 0 {
-                        group.authorized_operations = operations::CONSUMER_GROUP;
+                        group.authorized_operations = operations::GROUP_WITH_CONFIGS;
                     }
                     Ok(*group)
                 }
@@ -232,12 +295,7 @@ impl Inner {
             let Some(Reply::Commit(reply)) = unsupported else { return Err(closed()) };
             return Ok(Response::encode(context, &reply));
         }
-        let mut unknown = Vec::new();
-        for topic in &mut request.topics {
-            let name = &topic.name;
-            topic.partitions.retain(|p| exists(image, name, p.partition_index, &mut unknown));
-        }
-        request.topics.retain(|topic| !topic.partitions.is_empty());
+        let unknown = take_unknown!(request, image);
         let mut reply = OffsetCommitResponse::default();
         if !request.topics.is_empty() {
             let group = request.group_id.clone();
@@ -247,17 +305,7 @@ impl Inner {
             };
             reply = told;
         }
-        for (name, partition_index) in unknown {
-            let partition = OffsetCommitResponsePartition::default()
-                .with_partition_index(partition_index)
-                .with_error_code(ErrorCode::UnknownTopicOrPartition.code());
-            match reply.topics.iter_mut().find(|topic| topic.name == name) {
-                Some(topic) => topic.partitions.push(partition),
-                None => reply.topics.push(
-                    OffsetCommitResponseTopic::default().with_name(name).with_partitions(vec![partition]),
-                ),
-            }
-        }
+        tell_unknown!(reply, unknown, OffsetCommitResponseTopic, OffsetCommitResponsePartition);
         Ok(Response::encode(context, &reply))
     }
 
@@ -268,12 +316,7 @@ impl Inner {
         mut request: TxnOffsetCommitRequest,
     ) -> Result<Response, Response> {
         use txn_offset_commit_response::{TxnOffsetCommitResponsePartition, TxnOffsetCommitResponseTopic};
-        let mut unknown = Vec::new();
-        for topic in &mut request.topics {
-            let name = &topic.name;
-            topic.partitions.retain(|p| exists(image, name, p.partition_index, &mut unknown));
-        }
-        request.topics.retain(|topic| !topic.partitions.is_empty());
+        let unknown = take_unknown!(request, image);
         let mut reply = TxnOffsetCommitResponse::default();
         if !request.topics.is_empty() {
             let group = request.group_id.clone();
@@ -282,17 +325,7 @@ impl Inner {
             };
             reply = told;
         }
-        for (name, partition_index) in unknown {
-            let partition = TxnOffsetCommitResponsePartition::default()
-                .with_partition_index(partition_index)
-                .with_error_code(ErrorCode::UnknownTopicOrPartition.code());
-            match reply.topics.iter_mut().find(|topic| topic.name == name) {
-                Some(topic) => topic.partitions.push(partition),
-                None => reply.topics.push(
-                    TxnOffsetCommitResponseTopic::default().with_name(name).with_partitions(vec![partition]),
-                ),
-            }
-        }
+        tell_unknown!(reply, unknown, TxnOffsetCommitResponseTopic, TxnOffsetCommitResponsePartition);
         if context.api_version < LOADING_KNOWN_FROM {
             let loading = ErrorCode::CoordinatorLoadInProgress.code();
             let partitions = reply.topics.iter_mut().flat_map(|topic| &mut topic.partitions);
@@ -376,21 +409,34 @@ impl Inner {
         context: &RequestContext,
         request: DescribeGroupsRequest,
     ) -> Result<Response, Response> {
-        let is_told = request.include_authorized_operations;
+        let of_group = match self.parts.config.groups.consumer.enabled {
+            true => operations::GROUP_WITH_CONFIGS,
+            false => operations::GROUP,
+        };
+        let (version, is_told) = (context.api_version, request.include_authorized_operations);
         let described = join_all(request.groups.into_iter().map(|id| async move {
-            match self.ask_group(&id.clone(), Request::Describe(id)).await? {
-                Reply::Describe(mut group) => {
-                    let shows = is_told && group.error_code == 0;
-                    group.authorized_operations =
-                        if shows { operations::GROUP } else { operations::NOT_TOLD };
-                    Ok(group)
-                }
-                other => Err(unexpected(&other)),
+            let Reply::Describe { mut group, not_found } =
+                self.ask_group(&id.clone(), Request::Describe(id)).await?
+            else {
+                return Err(closed());
+            };
+            let not_found = not_found.filter(|_| version >= NOT_FOUND_FROM);
+            if not_found.is_some() {
+                group.error_code = ErrorCode::GroupIdNotFound.code();
             }
+            let shows = is_told && group.error_code == 0;
+            group.authorized_operations = if shows { of_group } else { operations::NOT_TOLD };
+            Ok((group, not_found))
         }))
         .await;
-        let groups = described.into_iter().collect::<Result<_, Response>>()?;
-        Ok(Response::encode(context, &DescribeGroupsResponse::default().with_groups(groups)))
+        let groups = described.into_iter().collect::<Result<Vec<_>, Response>>()?;
+        if version < NOT_FOUND_FROM {
+            let groups = groups.into_iter().map(|(group, _)| group).collect();
+            return Ok(Response::encode(context, &DescribeGroupsResponse::default().with_groups(groups)));
+        }
+        let groups = groups.into_iter().map(|(group, why)| consumer_group::DescribedGroup::of(group, why));
+        let reply = consumer_group::DescribeGroupsResponse { groups: groups.collect(), ..Default::default() };
+        consumer_group::encode(version, &reply).map(Response::from).map_err(close)
     }
 
     /// The groups that this broker coordinates: clients ask every broker.
@@ -441,29 +487,14 @@ impl Inner {
         image: &MetadataImage,
         mut request: OffsetDeleteRequest,
     ) -> Result<Response, Response> {
-        let mut unknown = Vec::new();
-        for topic in &mut request.topics {
-            let name = &topic.name;
-            topic.partitions.retain(|p| exists(image, name, p.partition_index, &mut unknown));
-        }
-        request.topics.retain(|topic| !topic.partitions.is_empty());
+        let unknown = take_unknown!(request, image);
         let group = request.group_id.clone();
         let Reply::DeleteOffsets(mut reply) = self.ask_group(&group, Request::DeleteOffsets(request)).await?
         else {
             return Err(closed());
         };
         if reply.error_code == 0 {
-            for (name, partition_index) in unknown {
-                let partition = OffsetDeleteResponsePartition::default()
-                    .with_partition_index(partition_index)
-                    .with_error_code(ErrorCode::UnknownTopicOrPartition.code());
-                match reply.topics.iter_mut().find(|topic| topic.name == name) {
-                    Some(topic) => topic.partitions.push(partition),
-                    None => reply.topics.push(
-                        OffsetDeleteResponseTopic::default().with_name(name).with_partitions(vec![partition]),
-                    ),
-                }
-            }
+            tell_unknown!(reply, unknown, OffsetDeleteResponseTopic, OffsetDeleteResponsePartition);
         }
         Ok(Response::encode(context, &reply))
     }
@@ -474,7 +505,7 @@ fn close(error: FrameError) -> Response {
 }
 
 fn closed() -> Response {
-    Response::Close("a request about offsets was answered by something else".to_owned())
+    Response::Close("a request about groups was answered by something else".to_owned())
 }
 
 fn unexpected(reply: &Reply) -> Response {
@@ -490,15 +521,6 @@ fn java_address(ip: IpAddr) -> String {
             format!("/{}", parts.join(":"))
         }
     }
-}
-
-/// Whether the image has the partition; what it has not goes to `unknown`.
-fn exists(image: &MetadataImage, topic: &TopicName, index: i32, unknown: &mut Vec<(TopicName, i32)>) -> bool {
-    let exists = image.partition(topic, index).is_some();
-    if !exists {
-        unknown.push((topic.clone(), index));
-    }
-    exists
 }
 
 /// Version 0 asks for what lies in ZooKeeper, which no KRaft broker has (`OffsetFetchRequest.getErrorResponse`).

@@ -41,7 +41,7 @@ mod operations {
     pub const TOPIC: i32 = 0b1101_1111_1000;
     pub const GROUP: i32 = 0b1_0100_1000;
     /// Since 4.0 groups have configurations.
-    pub const CONSUMER_GROUP: i32 = 0b1101_0100_1000;
+    pub const GROUP_WITH_CONFIGS: i32 = 0b1101_0100_1000;
     /// Not asked for.
     pub const NOT_TOLD: i32 = i32::MIN;
 }

@@ -10,6 +10,7 @@ use jackdaw_groups::{Assignor, ConsumerConfig, MigrationPolicy};
 use jackdaw_log::{TOPIC_CONFIGS, TopicConfigs};
 use jackdaw_wire::compression::Compression;
 
+use super::groups::GroupRules;
 use super::values::{Problem, Values, split_csv};
 use super::{
     CleanerConfig, Config, GroupsConfig, LifecycleConfig, Listener, MetadataLogConfig, NetworkConfig,
@@ -390,6 +391,7 @@ fn groups(values: &mut Values) -> GroupsConfig {
         commit_timeout_ms: values.number("offsets.commit.timeout.ms"),
         commit_required_acks: values.number("offsets.commit.required.acks"),
         consumer: consumer_groups(values),
+        rules: GroupRules::of(values),
     }
 }
 

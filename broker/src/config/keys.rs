@@ -3,6 +3,7 @@
 //!
 //! Must not parse files or know what a value does to a node; `values` and `build` do.
 
+mod groups;
 mod node;
 mod security;
 mod service;
@@ -116,6 +117,11 @@ use keys;
 /// Every key, in Kafka's order within its subject.
 pub fn all() -> impl Iterator<Item = &'static Key> {
     [node::NODE, storage::STORAGE, service::SERVICE, security::SECURITY].into_iter().flatten()
+}
+
+/// What can be set on single groups, in the order in which Kafka checks it.
+pub fn of_groups() -> impl Iterator<Item = &'static Key> {
+    groups::GROUPS.iter()
 }
 
 /// The row of a key.

@@ -4,6 +4,7 @@
 
 mod build;
 pub mod dynamic;
+pub mod groups;
 pub mod keys;
 pub mod listeners;
 pub mod properties;
@@ -22,6 +23,7 @@ use jackdaw_wire::api::Extras;
 use jackdaw_wire::compression::Compression;
 
 use crate::net::HostPort;
+use groups::GroupRules;
 pub use values::{Problem, Values};
 
 /// What a node needs to know before it starts, in Kafka's terms; durations are milliseconds, sizes bytes.
@@ -212,12 +214,14 @@ pub struct GroupsConfig {
     pub commit_required_acks: i16,
     /// Groups of the consumer protocol (KIP-848).
     pub consumer: ConsumerConfig,
+    /// What may be set on single ones of them.
+    pub rules: GroupRules,
 }
 
 impl GroupsConfig {
     /// What is served beyond 3.7.0's APIs on their account.
     pub fn extras(&self) -> Extras {
-        Extras { consumer_groups: self.consumer.enabled }
+        Extras { group_version: self.consumer.enabled, consumer_groups: self.consumer.enabled }
     }
 }
 

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use jackdaw_log::{TOPIC_CONFIGS, TopicConfigs, ValueType, lookup};
 
+use super::groups::broker_level;
 use super::keys::{self, Key, Kind};
 use super::values::split_list;
 use super::{Config, Values};
@@ -20,6 +21,7 @@ pub enum Source {
     DynamicDefaultBroker = 3,
     StaticBroker = 4,
     Default = 5,
+    Group = 8,
 }
 
 /// `DescribeConfigsResponse.ConfigType`
@@ -207,6 +209,26 @@ fn unknown_key(layers: Layers<'_>, name: &str) -> Described {
         doc: None,
         synonyms,
     }
+}
+
+/// A group's settings, all of them. What the broker gives a group that has none of its own, Kafka calls a default.
+pub fn describe_group(values: &Values, group: &Dynamic) -> Vec<Described> {
+    let describe = |key: &'static Key| {
+        let set = group.get(key.name).map(|value| shown(key, value));
+        let synonyms: Vec<_> =
+            set.iter().map(|value| (key.name.to_owned(), Some(value.clone()), Source::Group)).collect();
+        Described {
+            name: key.name.to_owned(),
+            value: set.or_else(|| values.get(&broker_level(key.name)).map(|value| shown(key, value))),
+            source: synonyms.first().map_or(Source::Default, |(.., source)| *source),
+            read_only: false,
+            sensitive: false,
+            kind: broker_type(key.kind),
+            doc: Some(key.doc),
+            synonyms,
+        }
+    };
+    keys::of_groups().map(describe).collect()
 }
 
 /// What was set while running, for all brokers.

@@ -1,4 +1,5 @@
-//! The settings of topics, as the controller checks and describes them, from the table that the log has.
+//! The settings of topics, as the controller checks and describes them, from the table that the log has; and those of
+//! groups, as it checks them.
 
 use std::collections::BTreeMap;
 
@@ -6,6 +7,7 @@ use jackdaw_log::{TOPIC_CONFIGS, TopicConfigDef, TopicConfigs, ValueType, lookup
 use jackdaw_metadata::ResourceType;
 use jackdaw_metadata::config_schema::{ConfigSchema, EffectiveConfig};
 
+use crate::config::groups::GroupRules;
 use crate::config::keys;
 
 /// `DescribeConfigsResponse.ConfigSource`.
@@ -23,15 +25,16 @@ pub struct TopicSchema {
     /// Topic-level names, as far as the file sets them.
     file: BTreeMap<String, String>,
     defaults: TopicConfigs,
+    groups: GroupRules,
 }
 
 impl TopicSchema {
     /// `file` has topic-level names (`Config::topic_overrides`). What the file's own checks let through and the
     /// table refuses is left at its default.
-    pub fn new(file: BTreeMap<String, String>) -> Self {
+    pub fn new(file: BTreeMap<String, String>, groups: GroupRules) -> Self {
         let pairs = file.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         let defaults = TopicConfigs::default().with(pairs).unwrap_or_default();
-        Self { file, defaults }
+        Self { file, defaults, groups }
     }
 
     fn effective(
@@ -67,6 +70,10 @@ impl ConfigSchema for TopicSchema {
     fn validate_topic(&self, configs: &BTreeMap<String, String>) -> Result<(), String> {
         let pairs = configs.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         self.defaults.with(pairs).map(drop).map_err(|error| error.to_string())
+    }
+
+    fn validate_group(&self, configs: &BTreeMap<String, String>) -> Result<(), String> {
+        self.groups.check(configs)
     }
 
     fn is_list(&self, resource: ResourceType, key: &str) -> bool {
@@ -111,7 +118,7 @@ mod tests {
     /// The reply of CreateTopics tells which level a setting came from: tools show it.
     #[test]
     fn the_strongest_level_wins_and_is_named() {
-        let schema = TopicSchema::new(map(&[("segment.bytes", "1000")]));
+        let schema = TopicSchema::new(map(&[("segment.bytes", "1000")]), GroupRules::default());
         let none = map(&[]);
         let hours = map(&[("log.retention.hours", "2"), ("log.segment.bytes", "77")]);
         for (name, topic, node, cluster, expected) in [

@@ -110,6 +110,7 @@ fn settings(node_id: i32) -> ControllerSettings {
         delete_topics: true,
         rebalance_interval_ms: None,
         no_op_interval_ms: Some(500),
+        consumer_groups: false,
         bootstrap: Vec::new(),
     }
 }
@@ -188,6 +189,7 @@ fn life(
         previous_broker_epoch: -1,
         heartbeat_interval_ms: 2_000,
         registration_timeout_ms: 20_000,
+        features: crate::lifecycle::supported_features(false),
         channel,
         images,
         broker_epoch: Arc::new(AtomicI64::new(-1)),

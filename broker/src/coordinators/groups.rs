@@ -6,13 +6,14 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use jackdaw_groups::{Groups, RecordPlace, Reply, Request, TopicPartition, Topics};
+use jackdaw_groups::{GroupSettings, Groups, RecordPlace, Reply, Request, TopicPartition, Topics};
 use jackdaw_log::VerificationGuard;
 use jackdaw_metadata::MetadataDelta;
 use jackdaw_metadata::topic_name::GROUP_METADATA_TOPIC;
 use jackdaw_wire::{ErrorCode, StrBytes};
 use tokio::sync::watch;
 
+use super::settings_feed::SettingsFeed;
 use super::topics_feed::TopicsFeed;
 use super::{Append, CoordinatorOptions, Coordinators, Effect, LoadError, LoadedMarker, Machine, Now, Place};
 use crate::config::Config;
@@ -37,20 +38,23 @@ impl From<Request> for GroupRequest {
 /// One partition's groups.
 pub struct HostedGroups {
     groups: Groups,
-    /// Only groups of the consumer protocol look at them.
+    /// Only groups of the consumer protocol look at these.
     topics: Option<watch::Receiver<Arc<Topics>>>,
+    settings: Option<watch::Receiver<Arc<GroupSettings>>>,
     /// Of the request being handled.
     guard: Option<VerificationGuard>,
     acks: i16,
     timeout_ms: u64,
 }
 
+/// What coordinators know of the cluster.
+pub struct Known {
+    pub topics: Arc<TopicsFeed>,
+    pub settings: Arc<SettingsFeed>,
+}
+
 /// Coordinators with the broker's settings.
-pub fn coordinators(
-    config: &Config,
-    replicas: Arc<ReplicaManager>,
-    topics: Arc<TopicsFeed>,
-) -> GroupCoordinators {
+pub fn coordinators(config: &Config, replicas: Arc<ReplicaManager>, known: Known) -> GroupCoordinators {
     let size = |value: i32| usize::try_from(value).unwrap_or(0);
     let groups = &config.groups;
     let settings = jackdaw_groups::Config {
@@ -73,7 +77,8 @@ pub fn coordinators(
         default_partitions: config.topics.offsets_topic_partitions,
         make: Box::new(move |_| HostedGroups {
             groups: Groups::new(settings.clone()),
-            topics: topics.subscribe(),
+            topics: known.topics.subscribe(),
+            settings: known.settings.subscribe(),
             guard: None,
             acks,
             timeout_ms,
@@ -106,13 +111,22 @@ impl GroupCoordinators {
 }
 
 impl HostedGroups {
-    fn look_at_topics(&mut self) {
-        // Without a sender the node stops, and what is known will do.
-        if let Some(topics) = self.topics.as_mut().filter(|topics| topics.has_changed().unwrap_or(false)) {
-            let topics = Arc::clone(&topics.borrow_and_update());
+    /// Looks at the cluster again.
+    fn look(&mut self) {
+        if let Some(topics) = changed(&mut self.topics) {
             self.groups.set_topics(topics);
         }
+        if let Some(settings) = changed(&mut self.settings) {
+            self.groups.set_settings(settings);
+        }
     }
+}
+
+/// What was not looked at yet.
+fn changed<T>(receiver: &mut Option<watch::Receiver<Arc<T>>>) -> Option<Arc<T>> {
+    // Without a sender the node stops, and what is known will do.
+    let receiver = receiver.as_mut().filter(|receiver| receiver.has_changed().unwrap_or(false))?;
+    Some(Arc::clone(&receiver.borrow_and_update()))
 }
 
 impl Machine for HostedGroups {
@@ -138,11 +152,15 @@ impl Machine for HostedGroups {
             let topics = Arc::clone(&topics.borrow_and_update());
             self.groups.set_topics(topics);
         }
+        if let Some(settings) = &mut self.settings {
+            let settings = Arc::clone(&settings.borrow_and_update());
+            self.groups.set_settings(settings);
+        }
         self.groups.loaded(now);
     }
 
     fn handle(&mut self, now: Now, token: u64, request: GroupRequest) {
-        self.look_at_topics();
+        self.look();
         self.guard = request.guard;
         self.groups.handle(now, token, request.request);
     }
@@ -152,7 +170,7 @@ impl Machine for HostedGroups {
     }
 
     fn tick(&mut self, now: Now) {
-        self.look_at_topics();
+        self.look();
         self.groups.tick(now);
     }
 

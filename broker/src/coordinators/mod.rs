@@ -16,6 +16,7 @@
 
 pub mod groups;
 mod place;
+pub mod settings_feed;
 mod task;
 pub mod topics_feed;
 pub mod transactions;

@@ -14,9 +14,7 @@ use jackdaw_wire::types::kafka_base64;
 use jackdaw_wire::{ErrorCode, StrBytes, Uuid};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::{
-    BrokerState, Command, LifecycleError, LifecycleOptions, security_protocol_id, supported_features,
-};
+use super::{BrokerState, Command, LifecycleError, LifecycleOptions, security_protocol_id};
 use crate::apis::LinkError;
 use crate::apis::forward::ask;
 
@@ -183,7 +181,7 @@ impl Life {
                 .with_port(listener.port)
                 .with_security_protocol(security_protocol_id(&listener.security_protocol))
         });
-        let features = supported_features().into_iter().map(|(name, range)| {
+        let features = options.features.iter().map(|(&name, range)| {
             Feature::default()
                 .with_name(StrBytes::from_static_str(name))
                 .with_min_supported_version(range.min)

@@ -10,7 +10,7 @@ use jackdaw_wire::types::random_uuid;
 use jackdaw_wire::{ErrorCode, StrBytes};
 use tokio::sync::watch;
 
-use super::{security_protocol_id, supported_features};
+use super::{Features, security_protocol_id};
 use crate::apis::LinkError;
 use crate::apis::forward::ask;
 use crate::config::Listener;
@@ -24,6 +24,7 @@ const RETRY_PAUSE: Duration = Duration::from_millis(500);
 pub async fn register_controller(
     node_id: i32,
     listeners: Vec<Listener>,
+    features: Features,
     channel: ControllerChannel,
     mut images: watch::Receiver<Arc<MetadataImage>>,
 ) {
@@ -35,7 +36,7 @@ pub async fn register_controller(
             .with_port(listener.port)
             .with_security_protocol(security_protocol_id(&listener.security_protocol))
     });
-    let features = supported_features().into_iter().map(|(name, range)| {
+    let features = features.into_iter().map(|(name, range)| {
         Feature::default()
             .with_name(StrBytes::from_static_str(name))
             .with_min_supported_version(range.min)

@@ -65,6 +65,8 @@ pub struct LifecycleOptions {
     pub heartbeat_interval_ms: u64,
     /// `initial.broker.registration.timeout.ms`
     pub registration_timeout_ms: u64,
+    /// What the node supports.
+    pub features: Features,
     pub channel: ControllerChannel,
     /// Images that have been acted on.
     pub images: watch::Receiver<Arc<MetadataImage>>,
@@ -151,10 +153,15 @@ impl Lifecycle {
     }
 }
 
-/// The features that this node supports, as it registers with them.
-pub(crate) fn supported_features() -> BTreeMap<&'static str, VersionRange> {
-    let range = VersionRange { min: features::MINIMUM, max: features::LATEST };
-    BTreeMap::from([(features::METADATA_VERSION, range)])
+/// Features with the levels that a node supports, as it registers with them.
+pub type Features = BTreeMap<&'static str, VersionRange>;
+
+/// Those of a node whose settings name the consumer protocol of groups, or do not.
+pub fn supported_features(consumer_groups: bool) -> Features {
+    let levels = VersionRange { min: features::MINIMUM, max: features::LATEST };
+    let of_groups = VersionRange { min: 0, max: features::LATEST_GROUP_VERSION };
+    let of_groups = consumer_groups.then_some((features::GROUP_VERSION, of_groups));
+    [(features::METADATA_VERSION, levels)].into_iter().chain(of_groups).collect()
 }
 
 /// `SecurityProtocol.id`.

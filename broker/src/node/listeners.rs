@@ -88,6 +88,10 @@ impl Handler for ControllerApis {
         let inner = Arc::clone(&self.inner);
         async move { inner.answer(context, body).await.unwrap_or_else(|close| close) }.boxed()
     }
+
+    fn extras(&self) -> Extras {
+        self.inner.config.groups.extras()
+    }
 }
 
 impl Inner {
@@ -98,7 +102,9 @@ impl Inner {
         }
         let image = Arc::clone(&self.images.borrow());
         Ok(match ApiKey::try_from(context.api_key) {
-            Ok(ApiKey::ApiVersions) => api_versions::answer(&context, Extras::default(), body, &image),
+            Ok(ApiKey::ApiVersions) => {
+                api_versions::answer(&context, self.config.groups.extras(), body, &image)
+            }
             Ok(ApiKey::DescribeCluster) => {
                 let leader = self.raft.leader().borrow().leader;
                 let request = decode(&context, body)?;

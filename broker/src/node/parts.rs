@@ -23,11 +23,14 @@ use crate::controller::{
     self, Assignments, BrokerWatch, ControllerChannel, ControllerHandle, ControllerOptions, IsrSender,
     TopicSchema,
 };
-use crate::coordinators::groups::{self, GroupCoordinators};
+use crate::coordinators::groups::{self, GroupCoordinators, Known};
+use crate::coordinators::settings_feed::SettingsFeed;
 use crate::coordinators::topics_feed::TopicsFeed;
 use crate::coordinators::transactions::{self, MarkerWriter, TransactionCoordinators};
 use crate::dispatch::Scope;
-use crate::lifecycle::{Lifecycle, LifecycleError, LifecycleOptions, register_controller};
+use crate::lifecycle::{
+    Lifecycle, LifecycleError, LifecycleOptions, register_controller, supported_features,
+};
 use crate::loader::{self, LoaderError, LoaderHandle, Publisher};
 use crate::net::{BindError, Bound, Handler, Limits, NodeClient, Resolver, Server};
 use crate::raft::{self, RaftError, RaftHandle, RaftOptions, VoterAddress};
@@ -95,6 +98,7 @@ struct Broker {
 #[derive(Clone)]
 struct BrokerCoordinators {
     topics: Arc<TopicsFeed>,
+    settings: Arc<SettingsFeed>,
     groups: Arc<GroupCoordinators>,
     transactions: Arc<TransactionCoordinators>,
     markers: Arc<MarkerWriter>,
@@ -104,6 +108,7 @@ impl Publisher for BrokerCoordinators {
     fn publish<'a>(&'a self, image: &'a Arc<MetadataImage>, delta: &'a MetadataDelta) -> BoxFuture<'a, ()> {
         async move {
             self.topics.apply(image, delta);
+            self.settings.apply(image, delta);
             self.groups.apply(image);
             self.groups.forget_deleted(delta);
             self.transactions.apply(image);
@@ -448,9 +453,10 @@ impl Opening<'_> {
             rebalance_interval_ms: rebalance
                 .then(|| config.replication.leader_imbalance_check_interval_seconds.saturating_mul(1000)),
             no_op_interval_ms: (idle_ms > 0).then_some(idle_ms),
+            consumer_groups: config.groups.consumer.enabled,
             bootstrap: bootstrap_records(found, config.bootstrap_metadata_version),
         };
-        let schema = TopicSchema::new(config.topic_overrides.clone());
+        let schema = TopicSchema::new(config.topic_overrides.clone(), config.groups.rules);
         Ok(controller::start(ControllerOptions { settings, schema, raft: self.raft.clone() }))
     }
 
@@ -478,8 +484,11 @@ impl Opening<'_> {
     }
 
     fn coordinators(&self, replicas: &Arc<ReplicaManager>) -> BrokerCoordinators {
-        let topics = Arc::new(TopicsFeed::new(self.config.groups.consumer.enabled));
-        let groups = Arc::new(groups::coordinators(self.config, Arc::clone(replicas), Arc::clone(&topics)));
+        let is_needed = self.config.groups.consumer.enabled;
+        let topics = Arc::new(TopicsFeed::new(is_needed));
+        let settings = Arc::new(SettingsFeed::new(is_needed));
+        let known = Known { topics: Arc::clone(&topics), settings: Arc::clone(&settings) };
+        let groups = Arc::new(groups::coordinators(self.config, Arc::clone(replicas), known));
         let markers = Arc::new(MarkerWriter { replicas: Arc::clone(replicas), groups: Arc::clone(&groups) });
         let transactions = transactions::coordinators(
             self.config,
@@ -487,7 +496,7 @@ impl Opening<'_> {
             Arc::clone(replicas),
             Arc::clone(&markers),
         );
-        BrokerCoordinators { topics, groups, transactions, markers }
+        BrokerCoordinators { topics, settings, groups, transactions, markers }
     }
 
     fn publisher(&self, replicas: &Arc<ReplicaManager>, limits: &Arc<Limits>) -> Arc<dyn Publisher> {
@@ -511,7 +520,9 @@ impl Opening<'_> {
         let config = self.config;
         let is_controller = |l: &&Listener| config.is_controller_listener(&l.name);
         let told = listeners::told(config.listeners.iter().filter(is_controller), &ports);
-        tokio::spawn(register_controller(config.node_id, told, self.channel(), loader.images.clone()));
+        let features = supported_features(config.groups.consumer.enabled);
+        let images = loader.images.clone();
+        tokio::spawn(register_controller(config.node_id, told, features, self.channel(), images));
         handle.watch_brokers(
             loader.images.clone(),
             BrokerWatch {
@@ -555,6 +566,7 @@ impl Opening<'_> {
             previous_broker_epoch: replicas.previous_broker_epoch(),
             heartbeat_interval_ms: ms(config.lifecycle.heartbeat_interval_ms),
             registration_timeout_ms: ms(config.lifecycle.initial_registration_timeout_ms),
+            features: supported_features(config.groups.consumer.enabled),
             channel: self.channel(),
             images: loader.images.clone(),
             broker_epoch: Arc::clone(&self.broker_epoch),

@@ -201,26 +201,38 @@ pub fn advertised(scope: Scope) -> impl Iterator<Item = &'static Api> {
     APIS.iter().filter(move |api| api.built.has(scope))
 }
 
-/// What a broker serves beyond 3.7.0, because its settings say so.
+/// What a node serves beyond 3.7.0, because its settings say so.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Extras {
+    /// The feature that groups of the consumer protocol are switched by (`group.version` of 4.x).
+    pub group_version: bool,
     /// Groups of the consumer protocol (KIP-848), as 4.1.0 has them.
     pub consumer_groups: bool,
 }
 
+/// With the feature: the last version of the API that tells of it. Older ones cannot tell of a feature that may be at 0
+/// (KAFKA-17492).
+const WITH_GROUP_VERSION: &[(ApiKey, i16)] = &[(ApiKey::ApiVersions, 4)];
+
 /// With groups of the consumer protocol: the last version of each API that speaks of them. Offsets have in 3.7.0
 /// already what such members need.
-const WITH_CONSUMER_GROUPS: &[(ApiKey, i16)] =
-    &[(ApiKey::ListGroups, 5), (ApiKey::ConsumerGroupHeartbeat, 1), (ApiKey::ConsumerGroupDescribe, 1)];
+const WITH_CONSUMER_GROUPS: &[(ApiKey, i16)] = &[
+    (ApiKey::DescribeGroups, 6),
+    (ApiKey::ListGroups, 5),
+    (ApiKey::ConsumerGroupHeartbeat, 1),
+    (ApiKey::ConsumerGroupDescribe, 1),
+];
 
 impl Extras {
     /// The last version that is served of an API here; none where it is not.
     pub fn max_version(self, scope: Scope, api: &Api) -> Option<i16> {
-        let extra = WITH_CONSUMER_GROUPS.iter().find(|(key, _)| *key as i16 == api.key as i16);
-        match extra {
-            Some((_, max_version)) if self.consumer_groups && scope == Scope::Broker => Some(*max_version),
-            _ => api.built.has(scope).then_some(api.max_version),
-        }
+        let with = |has: bool, table: &[(ApiKey, i16)]| {
+            let row = table.iter().find(|(key, _)| *key as i16 == api.key as i16);
+            row.filter(|_| has).map(|(_, max_version)| *max_version)
+        };
+        with(self.group_version, WITH_GROUP_VERSION)
+            .or_else(|| with(self.consumer_groups && scope == Scope::Broker, WITH_CONSUMER_GROUPS))
+            .or_else(|| api.built.has(scope).then_some(api.max_version))
     }
 
     /// What an ApiVersions reply lists on this kind of listener, each with its last version.
@@ -293,18 +305,25 @@ mod tests {
             Extras::default().advertised(Scope::Broker).map(|(api, max)| (api.name, max)).collect();
         let table: Vec<_> = advertised(Scope::Broker).map(|api| (api.name, api.max_version)).collect();
         assert_eq!(plain, table);
-        let extras = Extras { consumer_groups: true };
-        let more: Vec<_> = extras
-            .advertised(Scope::Broker)
-            .map(|(api, max)| (api.name, max))
-            .filter(|one| !plain.contains(one))
-            .collect();
-        assert_eq!(more, [("ListGroups", 5), ("ConsumerGroupHeartbeat", 1), ("ConsumerGroupDescribe", 1)]);
-        assert!(
-            extras
-                .advertised(Scope::Controller)
-                .map(|(api, _)| api.name)
-                .eq(advertised(Scope::Controller).map(|api| api.name))
+        let of_controllers: Vec<_> =
+            advertised(Scope::Controller).map(|api| (api.name, api.max_version)).collect();
+        let more = |extras: Extras, scope: Scope| -> Vec<_> {
+            let told = extras.advertised(scope).map(|(api, max)| (api.name, max));
+            told.filter(|one| !plain.contains(one) && !of_controllers.contains(one)).collect()
+        };
+        let feature = Extras { group_version: true, consumer_groups: false };
+        assert_eq!(more(feature, Scope::Broker), [("ApiVersions", 4)]);
+        let extras = Extras { group_version: true, consumer_groups: true };
+        assert_eq!(
+            more(extras, Scope::Broker),
+            [
+                ("DescribeGroups", 6),
+                ("ListGroups", 5),
+                ("ApiVersions", 4),
+                ("ConsumerGroupHeartbeat", 1),
+                ("ConsumerGroupDescribe", 1)
+            ]
         );
+        assert_eq!(more(extras, Scope::Controller), [("ApiVersions", 4)]);
     }
 }

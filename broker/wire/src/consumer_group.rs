@@ -1,9 +1,10 @@
-//! ConsumerGroupHeartbeat and ConsumerGroupDescribe in the versions of Kafka 4.1 (KIP-848, KIP-1082, KIP-1099), which are
-//! younger than the messages of `kafka_protocol`.
+//! ConsumerGroupHeartbeat and ConsumerGroupDescribe in the versions of Kafka 4.1 (KIP-848, KIP-1082, KIP-1099), and the
+//! version of DescribeGroups that came with them (KIP-1043): they are younger than the messages of `kafka_protocol`.
 //!
 //! Fields and codecs only: what a heartbeat does to a group is the business of `jackdaw-groups`.
 
 use bytes::{Bytes, BytesMut};
+use kafka_protocol::messages::describe_groups_response as messages;
 use uuid::Uuid;
 
 use crate::ErrorCode;
@@ -105,10 +106,62 @@ record_structs! {
         topic_name: String, since 0;
         partitions: Vec<i32>, since 0;
     }
+
+    /// Its request is that of version 5.
+    DescribeGroupsResponse 6..=6 flexible 5 {
+        throttle_time_ms: i32, since 1;
+        groups: Vec<DescribedGroup>, since 0;
+    }
+
+    DescribedGroup {
+        error_code: i16, since 0;
+        error_message: Option<String>, since 6;
+        group_id: String, since 0;
+        group_state: String, since 0;
+        protocol_type: String, since 0;
+        protocol_data: String, since 0;
+        members: Vec<DescribedMember>, since 0;
+        authorized_operations: i32 = i32::MIN, since 3;
+    }
+
+    DescribedMember {
+        member_id: String, since 0;
+        group_instance_id: Option<String>, since 4;
+        client_id: String, since 0;
+        client_host: String, since 0;
+        member_metadata: Bytes, since 0;
+        member_assignment: Bytes, since 0;
+    }
 }
 
 nullable_structs! {
     Assignment;
+}
+
+impl DescribedGroup {
+    /// The same group as older versions tell it, and why it is not there, in words.
+    pub fn of(group: messages::DescribedGroup, error_message: Option<String>) -> Self {
+        let member = |member: messages::DescribedGroupMember| DescribedMember {
+            member_id: member.member_id.to_string(),
+            group_instance_id: member.group_instance_id.map(|id| id.to_string()),
+            client_id: member.client_id.to_string(),
+            client_host: member.client_host.to_string(),
+            member_metadata: member.member_metadata,
+            member_assignment: member.member_assignment,
+            ..Default::default()
+        };
+        Self {
+            error_code: group.error_code,
+            error_message,
+            group_id: group.group_id.to_string(),
+            group_state: group.group_state.to_string(),
+            protocol_type: group.protocol_type.to_string(),
+            protocol_data: group.protocol_data.to_string(),
+            members: group.members.into_iter().map(member).collect(),
+            authorized_operations: group.authorized_operations,
+            ..Default::default()
+        }
+    }
 }
 
 /// Reads a request behind its header. Bytes behind it are ignored, as the reference ignores them.
@@ -163,5 +216,31 @@ mod tests {
         let described = ConsumerGroupDescribeResponse { groups: vec![group], ..Default::default() };
         let (old, new) = (encode(0, &described).unwrap(), encode(1, &described).unwrap());
         assert_eq!(old.len() + 1, new.len());
+    }
+
+    /// Version 5 as `kafka_protocol` writes it, with the one field that version 6 has more.
+    #[test]
+    fn a_described_group_says_why_it_is_not_there() {
+        use kafka_protocol::messages::DescribeGroupsResponse as Older;
+        use kafka_protocol::protocol::{Encodable, StrBytes};
+        let member = messages::DescribedGroupMember::default()
+            .with_member_id(StrBytes::from_static_str("m"))
+            .with_group_instance_id(Some(StrBytes::from_static_str("i")))
+            .with_member_metadata(Bytes::from_static(b"abc"));
+        let group = messages::DescribedGroup::default()
+            .with_error_code(69)
+            .with_group_state(StrBytes::from_static_str("Dead"))
+            .with_members(vec![member])
+            .with_authorized_operations(7);
+        let mut older = BytesMut::new();
+        Older::default().with_groups(vec![group.clone()]).encode(&mut older, 5).unwrap();
+        let told = |message| {
+            let groups = vec![DescribedGroup::of(group.clone(), message)];
+            encode(6, &DescribeGroupsResponse { groups, ..Default::default() }).unwrap()
+        };
+        // Behind the throttle time, the number of groups and the error code.
+        let (before, behind) = older.split_at(7);
+        assert_eq!(told(None), [before, b"\0", behind].concat());
+        assert_eq!(told(Some("no".into())), [before, b"\x03no", behind].concat());
     }
 }

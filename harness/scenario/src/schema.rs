@@ -1,5 +1,5 @@
 //! The messages of Apache Kafka 3.7.0 as one table (`messages.txt`): API, versions, fields; those of groups of the
-//! consumer protocol (KIP-848), which 3.7 has in an early form, are 4.1.0's.
+//! consumer protocol (KIP-848), which 3.7 has in an early form, are 4.1.0's, and so is version 6 of DescribeGroups.
 //!
 //! It is the harness's own, so that what judges a broker shares no codec with it. It must not hold
 //! anything that is not a fact of the protocol.

@@ -195,7 +195,7 @@ fn heartbeat(step: &Step<'_>, caller: &Caller, unique: Uuid, beat: &Beat) -> Res
     draft.bump_epoch(step, bumps || rebalances);
     draft.assign(step);
     draft.reconcile(&id, owned.as_ref())?;
-    draft.time(TimerChange::Session(id.clone(), i64::from(step.config.consumer.session_timeout_ms)));
+    draft.time(TimerChange::Session(id.clone(), i64::from(step.times.session_timeout_ms)));
     let current = draft.group.members.get(&id).map(|member| member.current.clone()).unwrap_or_default();
     let is_full = beat.rebalance_timeout_ms != -1
         && (beat.subscribed_topic_names.is_some() || beat.subscribed_topic_regex.is_some())
@@ -204,7 +204,7 @@ fn heartbeat(step: &Step<'_>, caller: &Caller, unique: Uuid, beat: &Beat) -> Res
     let reply = ConsumerGroupHeartbeatResponse {
         member_id: Some(id.to_string()),
         member_epoch: current.epoch,
-        heartbeat_interval_ms: step.config.consumer.heartbeat_interval_ms,
+        heartbeat_interval_ms: step.times.heartbeat_interval_ms,
         assignment: tells.then(|| told(&current.assigned)),
         ..Default::default()
     };

@@ -11,6 +11,7 @@ use crate::api::{Config, Reply, Request};
 use crate::group::{Group, GroupState};
 use crate::machine::{Context, Groups, Write, of_group_write};
 use crate::member::Member as ClassicMember;
+use crate::settings::Times;
 use crate::topics::Topics;
 
 /// How long a write of which nobody knows whether it is in the log is waited with until it is written again, and
@@ -22,6 +23,7 @@ pub(crate) struct Step<'a> {
     pub now: Now,
     pub config: &'a Config,
     pub topics: &'a Topics,
+    pub times: Times,
     pub group: &'a Group,
 }
 
@@ -127,7 +129,8 @@ impl Groups {
         plan: impl FnOnce(&Step<'_>) -> Result<Planned, Refused>,
     ) {
         let Some(group) = self.groups.get(id) else { return };
-        let step = Step { now, config: &self.config, topics: &self.topics, group };
+        let times = self.times_of(id);
+        let step = Step { now, config: &self.config, topics: &self.topics, times, group };
         match plan(&step) {
             Err(refused) => {
                 if let Some((token, request)) = asked {

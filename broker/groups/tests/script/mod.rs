@@ -1,7 +1,7 @@
 //! Scripts: one line a step, as one would tell it; what the machine says to it stands indented below.
 //!
 //! `#` begins a comment. `a#1` is the id that the first join without an id made from client id (or instance) `a`.
-//! `topics t=4 u=2` are the cluster's from there on. `hb m epoch=0 topics=t owned=t-0` is a heartbeat of the consumer
+//! `topics t=4 u=2` are the cluster's from there on, `own session=60000 heartbeat=9000` the group's own settings. `hb m epoch=0 topics=t owned=t-0` is a heartbeat of the consumer
 //! protocol; joining ones are full.
 //! Appends are committed at once, unless `hold` stands before; then `stored` and `failed CODE` settle the oldest.
 
@@ -14,7 +14,10 @@ use std::collections::{BTreeMap, VecDeque};
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use jackdaw_groups::{Caller, Config, ConsumerConfig, Effect, Groups, RecordPlace, Request, Topic, Topics};
+use jackdaw_groups::{
+    Caller, Config, ConsumerConfig, Effect, GroupSettings, Groups, OwnSettings, RecordPlace, Request, Topic,
+    Topics,
+};
 use jackdaw_wire::batch::{BatchBuilder, BatchRef};
 use jackdaw_wire::compression::Compression;
 use jackdaw_wire::consumer_group::{ConsumerGroupHeartbeatRequest, TopicPartitions};
@@ -69,6 +72,7 @@ pub struct Play {
     next_token: u64,
     made_ids: BTreeMap<String, usize>,
     topics: Topics,
+    settings: Arc<GroupSettings>,
     text: String,
 }
 
@@ -86,6 +90,7 @@ pub fn play(config: Config, script: &str) -> String {
         next_token: 0,
         made_ids: BTreeMap::new(),
         topics: Topics::default(),
+        settings: Arc::default(),
         text: String::new(),
     };
     play.groups.loaded(play.now());
@@ -238,6 +243,7 @@ impl Play {
             }
             "resign" => self.groups.resign(self.now()),
             "topics" => self.set_topics(&words),
+            "own" => self.set_own(&words),
             verb => {
                 let request = self.request(verb, &words);
                 self.next_token += 1;
@@ -439,6 +445,15 @@ impl Play {
         self.groups.set_topics(Arc::new(self.topics.clone()));
     }
 
+    fn set_own(&mut self, words: &Words<'_>) {
+        let own = OwnSettings {
+            session_timeout_ms: words.number("session"),
+            heartbeat_interval_ms: words.number("heartbeat"),
+        };
+        self.settings = Arc::new(GroupSettings::from([(group_id().0, own)]));
+        self.groups.set_settings(Arc::clone(&self.settings));
+    }
+
     fn txn_commit(&self, words: &Words<'_>, member: StrBytes, generation: i32) -> Request {
         let topics = words.named.iter().filter(|(name, _)| name.contains('-')).map(|(name, offset)| {
             let (topic, index) = partition(name);
@@ -524,6 +539,7 @@ impl Play {
     fn reload(&mut self) {
         self.groups = Groups::new(self.config.clone());
         self.groups.set_topics(Arc::new(self.topics.clone()));
+        self.groups.set_settings(Arc::clone(&self.settings));
         self.outstanding.clear();
         for (offset, batch) in &self.log {
             let batch = BatchRef::parse(batch).unwrap();

@@ -85,7 +85,7 @@ pub fn told(reply: &Reply) -> String {
             });
             format!("[{}]", lines.collect::<Vec<_>>().join(", "))
         }
-        Reply::Describe(r) => {
+        Reply::Describe { group: r, .. } => {
             let members = r.members.iter().map(|m| {
                 format!(
                     "{}@{}={:?}",

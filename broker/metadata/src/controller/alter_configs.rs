@@ -78,7 +78,7 @@ impl Controller {
         &self,
         resource: &alter_configs_request::AlterConfigsResource,
     ) -> Result<Vec<MetadataRecord>, ApiError> {
-        let target = target(resource.resource_type, &resource.resource_name)?;
+        let target = self.target(resource.resource_type, &resource.resource_name)?;
         let before = self.configs_of(&target);
         let set =
             resource.configs.iter().map(|c| (c.name.to_string(), c.value.as_ref().map(ToString::to_string)));
@@ -100,7 +100,7 @@ impl Controller {
     }
 
     fn alter_resource(&self, resource: &AlterConfigsResource) -> Result<Vec<MetadataRecord>, ApiError> {
-        let target = target(resource.resource_type, &resource.resource_name)?;
+        let target = self.target(resource.resource_type, &resource.resource_name)?;
         let mut all = self.configs_of(&target);
         let mut records = Vec::new();
         for config in &resource.configs {
@@ -168,6 +168,15 @@ impl Controller {
             }
             return Ok(());
         }
+        if target.resource_type == ResourceType::Group {
+            if name.is_empty() {
+                return invalid("Default group resources are not allowed.");
+            }
+            return self
+                .schema
+                .validate_group(all)
+                .map_err(|text| ApiError::new(ErrorCode::InvalidConfig, text));
+        }
         if name.is_empty() {
             return Ok(());
         }
@@ -183,6 +192,24 @@ impl Controller {
         }
         Ok(())
     }
+
+    /// What configurations can be set on here.
+    fn target(&self, resource_type: i8, name: &str) -> Result<ConfigResource, ApiError> {
+        match ResourceType::of(resource_type) {
+            ResourceType::BrokerLogger => {
+                Err(ApiError::new(ErrorCode::InvalidRequest, "Unexpected resource type BROKER_LOGGER."))
+            }
+            ResourceType::Group if !self.settings.consumer_groups => Err(unknown_type(resource_type)),
+            ResourceType::Other(id) => Err(unknown_type(id)),
+            resource_type @ (ResourceType::Topic | ResourceType::Broker | ResourceType::Group) => {
+                Ok(ConfigResource { resource_type, name: name.to_owned() })
+            }
+        }
+    }
+}
+
+fn unknown_type(id: i8) -> ApiError {
+    ApiError::new(ErrorCode::UnsupportedVersion, format!("Unknown resource type {id}."))
 }
 
 /// Alters each resource that is named once, refuses one that is named again, and tells each with its error, if any;
@@ -204,21 +231,6 @@ fn each_once<'a, R>(
         };
         Some((resource, altered.map(|made| records.extend(made)).err()))
     })
-}
-
-fn target(resource_type: i8, name: &str) -> Result<ConfigResource, ApiError> {
-    match ResourceType::of(resource_type) {
-        resource_type @ (ResourceType::Topic | ResourceType::Broker) => {
-            Ok(ConfigResource { resource_type, name: name.to_owned() })
-        }
-        ResourceType::BrokerLogger => {
-            Err(ApiError::new(ErrorCode::InvalidRequest, "Unexpected resource type BROKER_LOGGER."))
-        }
-        ResourceType::Other(id) => {
-            let text = format!("Unknown resource type {id}.");
-            Err(ApiError::new(ErrorCode::UnsupportedVersion, text))
-        }
-    }
 }
 
 fn record(target: &ConfigResource, name: &str, value: Option<String>) -> MetadataRecord {

@@ -71,6 +71,8 @@ pub struct ControllerSettings {
     pub rebalance_interval_ms: Option<i64>,
     /// `metadata.max.idle.interval.ms`; `None` when it is 0.
     pub no_op_interval_ms: Option<i64>,
+    /// Groups of the consumer protocol may be switched on (`group.coordinator.rebalance.protocols`).
+    pub consumer_groups: bool,
     /// The records of `bootstrap.checkpoint`; empty for the defaults.
     pub bootstrap: Vec<MetadataRecord>,
 }

@@ -71,6 +71,7 @@ impl Controller {
         };
         let current = match name {
             features::METADATA_VERSION => self.image.metadata_version().0,
+            features::GROUP_VERSION => self.image.features.group_version(self.settings.consumer_groups),
             other => self.image.features.finalized.get(other).copied().unwrap_or(0),
         };
         if direction == Direction::Unknown {
@@ -93,6 +94,13 @@ impl Controller {
         }
         if name == features::METADATA_VERSION {
             self.check_metadata_version(level, direction)?;
+        } else if level > 0 && self.image.metadata_version().0 < features::MINIMUM_OF_OTHERS {
+            let minimum = MetadataVersion(features::MINIMUM_OF_OTHERS);
+            return refuse(&format!(
+                "{name} could not be set to {level} because it depends on metadata.version={} ({})",
+                minimum.0,
+                minimum.name()
+            ));
         }
         Ok(FeatureLevelRecord { name: name.to_owned(), feature_level: level, ..Default::default() })
     }
@@ -102,6 +110,9 @@ impl Controller {
         let own = match name {
             features::METADATA_VERSION => {
                 Some(VersionRange { min: features::MINIMUM, max: features::LATEST })
+            }
+            features::GROUP_VERSION if self.settings.consumer_groups => {
+                Some(VersionRange { min: 0, max: features::LATEST_GROUP_VERSION })
             }
             _ => None,
         };

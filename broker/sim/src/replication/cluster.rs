@@ -56,6 +56,10 @@ impl ConfigSchema for NoConfigs {
         Ok(())
     }
 
+    fn validate_group(&self, _: &BTreeMap<String, String>) -> Result<(), String> {
+        Ok(())
+    }
+
     fn is_list(&self, _: ResourceType, _: &str) -> bool {
         false
     }
@@ -95,6 +99,7 @@ impl Cluster {
             delete_topics: true,
             rebalance_interval_ms: None,
             no_op_interval_ms: None,
+            consumer_groups: false,
             bootstrap: vec![
                 FeatureLevelRecord {
                     name: METADATA_VERSION.into(),

@@ -118,3 +118,43 @@ fn a_replaced_configuration_loses_what_is_not_named() {
     twice: InvalidRequest Duplicate resource.
     "#);
 }
+
+/// A setting of a group that nothing reads would be one without effect: they come with the groups that have them.
+#[test]
+fn groups_have_settings_where_they_may_speak_the_consumer_protocol() {
+    const KEY: &str = "consumer.session.timeout.ms";
+    let mut log = String::new();
+    for consumer_groups in [false, true] {
+        let mut cluster = Cluster::empty(ControllerSettings { consumer_groups, ..settings() });
+        for (what, resource) in [
+            ("set", resource(32, "g", &[(0, KEY, Some("50000"))])),
+            ("same", resource(32, "g", &[(0, KEY, Some("50000"))])),
+            ("append", resource(32, "g", &[(2, KEY, Some("1"))])),
+            ("unknown key", resource(32, "g", &[(0, "share.session.timeout.ms", Some("50000"))])),
+            ("all groups", resource(32, "", &[(0, KEY, Some("50000"))])),
+            ("delete", resource(32, "g", &[(1, KEY, None)])),
+        ] {
+            let request = IncrementalAlterConfigsRequest::default().with_resources(vec![resource]);
+            let outcome = cluster.ask(1, request);
+            let Response::IncrementalAlterConfigs(r) = &outcome.response else { panic!() };
+            let message = r.responses[0].error_message.as_deref().unwrap_or_default();
+            let error = error_of(&outcome.response).map_or(String::new(), |e| format!("{e:?} "));
+            log += format!("{what}: {error}{message}{}", cluster.show(&outcome.records).trim()).trim_end();
+            log.push('\n');
+        }
+    }
+    insta::assert_snapshot!(log, @r#"
+    set: UnsupportedVersion Unknown resource type 32.
+    same: UnsupportedVersion Unknown resource type 32.
+    append: UnsupportedVersion Unknown resource type 32.
+    unknown key: UnsupportedVersion Unknown resource type 32.
+    all groups: UnsupportedVersion Unknown resource type 32.
+    delete: UnsupportedVersion Unknown resource type 32.
+    set: config 32/g consumer.session.timeout.ms=Some("50000")
+    same:
+    append: InvalidConfig Can't APPEND to key consumer.session.timeout.ms because its type is not LIST.
+    unknown key: InvalidConfig Unknown group config name: share.session.timeout.ms
+    all groups: InvalidRequest Default group resources are not allowed.
+    delete: config 32/g consumer.session.timeout.ms=None
+    "#);
+}

@@ -1,6 +1,7 @@
 //! Finalized features.
 
 use jackdaw_wire::messages::update_features_request::FeatureUpdateKey;
+use jackdaw_wire::metadata_record::FeatureLevelRecord;
 
 use super::*;
 
@@ -55,4 +56,85 @@ fn levels_change_only_where_every_node_can_follow() {
     no kind: Invalid update version 18 for feature metadata.version. The controller does not support the given upgrade type.
     negative: Invalid update version -1 for feature metadata.version. A feature version cannot be less than 0.
     ");
+}
+
+/// `group.version` of 4.x: the settings of every node must allow it, and while nobody has said a level they decide
+/// alone.
+#[test]
+fn the_protocol_of_groups_is_switched_where_the_settings_of_every_node_allow_it() {
+    const NAME: &str = "group.version";
+    let mut log = String::new();
+    for (settings_name_it, brokers_name_it) in [(false, true), (true, false), (true, true)] {
+        let alone = ControllerSettings { voters: vec![1], consumer_groups: settings_name_it, ..settings() };
+        let mut cluster = Cluster::empty(alone);
+        let mut broker = registration(1);
+        if brokers_name_it {
+            broker.features.push(
+                jackdaw_wire::messages::broker_registration_request::Feature::default()
+                    .with_name(text(NAME))
+                    .with_max_supported_version(1),
+            );
+        }
+        cluster.ask(3, broker);
+        log += &format!("controller {settings_name_it}, broker {brokers_name_it}\n");
+        for (level, kind) in [(1, 1), (2, 1), (0, 1), (0, 2), (1, 2), (1, 1)] {
+            let update = FeatureUpdateKey::default()
+                .with_feature(text(NAME))
+                .with_max_version_level(level)
+                .with_upgrade_type(kind);
+            let request = UpdateFeaturesRequest::default().with_feature_updates(vec![update]);
+            let outcome = cluster.ask(1, request);
+            let Response::UpdateFeatures(r) = &outcome.response else { panic!() };
+            let told = r.results[0].error_message.as_deref().unwrap_or("done").to_owned();
+            let image = cluster.controller.image();
+            let level_is = [false, true].map(|is_named| image.features.group_version(is_named));
+            log += &format!("{level} by {kind}: {told} {level_is:?}\n");
+        }
+        // What was said is not lost with the log.
+        let kept = cluster.controller.image().to_records();
+        let kept = kept.iter().filter_map(|record| match record {
+            MetadataRecord::FeatureLevel(r) if r.name == NAME => Some(r.feature_level),
+            _ => None,
+        });
+        log += &format!("kept: {:?}\n", kept.collect::<Vec<_>>());
+    }
+    insta::assert_snapshot!(log, @r"
+    controller false, broker true
+    1 by 1: Invalid update version 1 for feature group.version. Local controller 1 does not support this feature. [0, 1]
+    2 by 1: Invalid update version 2 for feature group.version. Local controller 1 does not support this feature. [0, 1]
+    0 by 1: done [0, 0]
+    0 by 2: done [0, 0]
+    1 by 2: Invalid update version 1 for feature group.version. Local controller 1 does not support this feature. [0, 0]
+    1 by 1: Invalid update version 1 for feature group.version. Local controller 1 does not support this feature. [0, 0]
+    kept: [0]
+    controller true, broker false
+    1 by 1: Invalid update version 1 for feature group.version. Broker 1 does not support this feature. [0, 1]
+    2 by 1: Invalid update version 2 for feature group.version. Local controller 1 only supports versions 0-1 [0, 1]
+    0 by 1: Invalid update version 0 for feature group.version. Can't downgrade the version of this feature without setting the upgrade type to either safe or unsafe downgrade. [0, 1]
+    0 by 2: done [0, 0]
+    1 by 2: Invalid update version 1 for feature group.version. Broker 1 does not support this feature. [0, 0]
+    1 by 1: Invalid update version 1 for feature group.version. Broker 1 does not support this feature. [0, 0]
+    kept: [0]
+    controller true, broker true
+    1 by 1: done [1, 1]
+    2 by 1: Invalid update version 2 for feature group.version. Local controller 1 only supports versions 0-1 [1, 1]
+    0 by 1: Invalid update version 0 for feature group.version. Can't downgrade the version of this feature without setting the upgrade type to either safe or unsafe downgrade. [1, 1]
+    0 by 2: done [0, 0]
+    1 by 2: Invalid update version 1 for feature group.version. Can't downgrade to a newer version. [0, 0]
+    1 by 1: done [1, 1]
+    kept: [1]
+    ");
+}
+
+/// Kafka's storage tool may have been told to switch them on, or off, when the cluster was formatted.
+#[test]
+fn a_bootstrap_file_may_say_the_level_of_another_feature() {
+    for level in [0, 1] {
+        let feature = |name: &str, level| -> MetadataRecord {
+            FeatureLevelRecord { name: name.into(), feature_level: level, ..Default::default() }.into()
+        };
+        let bootstrap = vec![feature("metadata.version", 19), feature("group.version", level)];
+        let cluster = Cluster::empty(ControllerSettings { consumer_groups: true, bootstrap, ..settings() });
+        assert_eq!(cluster.controller.image().features.group_version(true), level);
+    }
 }

@@ -35,6 +35,13 @@ impl ConfigSchema for Schema {
         }
     }
 
+    fn validate_group(&self, configs: &BTreeMap<String, String>) -> Result<(), String> {
+        match configs.keys().find(|key| key.as_str() != "consumer.session.timeout.ms") {
+            Some(key) => Err(format!("Unknown group config name: {key}")),
+            None => Ok(()),
+        }
+    }
+
     fn is_list(&self, _: ResourceType, key: &str) -> bool {
         key == "cleanup.policy"
     }
@@ -76,6 +83,7 @@ pub fn settings() -> ControllerSettings {
         delete_topics: true,
         rebalance_interval_ms: Some(300_000),
         no_op_interval_ms: None,
+        consumer_groups: false,
         bootstrap: Vec::new(),
     }
 }
