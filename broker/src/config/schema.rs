@@ -214,18 +214,20 @@ fn unknown_key(layers: Layers<'_>, name: &str) -> Described {
 /// A group's settings, all of them. What the broker gives a group that has none of its own, Kafka calls a default.
 pub fn describe_group(values: &Values, group: &Dynamic) -> Vec<Described> {
     let describe = |key: &'static Key| {
-        let set = group.get(key.name).map(|value| shown(key, value));
-        let synonyms: Vec<_> =
-            set.iter().map(|value| (key.name.to_owned(), Some(value.clone()), Source::Group)).collect();
+        let (value, source) = match group.get(key.name) {
+            Some(value) => (Some(value.as_str()), Source::Group),
+            None => (values.get(&broker_level(key.name)), Source::Default),
+        };
+        let value = value.map(|value| shown(key, value));
         Described {
             name: key.name.to_owned(),
-            value: set.or_else(|| values.get(&broker_level(key.name)).map(|value| shown(key, value))),
-            source: synonyms.first().map_or(Source::Default, |(.., source)| *source),
+            value: value.clone(),
+            source,
             read_only: false,
             sensitive: false,
             kind: broker_type(key.kind),
             doc: Some(key.doc),
-            synonyms,
+            synonyms: vec![(key.name.to_owned(), value, source)],
         }
     };
     keys::of_groups().map(describe).collect()
