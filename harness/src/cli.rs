@@ -363,6 +363,9 @@ pub struct Broker {
     /// A setting that wins over the file's
     #[arg(long = "override", value_name = "KEY=VALUE")]
     pub overrides: Vec<String>,
+    /// A port of the loopback address that leads to one of the node's
+    #[arg(long, value_name = "PORT=PORT", hide = true)]
+    pub forward: Vec<String>,
 }
 
 /// `image`

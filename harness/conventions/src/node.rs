@@ -301,7 +301,7 @@ fn voter(entry: &str, span: &Span) -> Option<Voter> {
     (!host.is_empty()).then(|| Voter { id, host: host.to_owned(), port, span: span.clone() })
 }
 
-fn listener(entry: &str, span: &Span) -> Option<Listener> {
+pub(crate) fn listener(entry: &str, span: &Span) -> Option<Listener> {
     let (name, address) = entry.split_once("://")?;
     let (host, port) = address.rsplit_once(':')?;
     let named = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || "_-.".contains(c));

@@ -6,6 +6,7 @@ use std::fmt;
 use jackdaw_compose::{Diagnostic, Span};
 
 use crate::Provider;
+use crate::lint::is_loopback;
 
 /// Where a property came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -117,6 +118,13 @@ pub struct Listener {
     pub span: Span,
 }
 
+impl Listener {
+    /// Reads `NAME://HOST:PORT`.
+    pub fn parse(text: &str) -> Option<Self> {
+        crate::node::listener(text, &Span::default())
+    }
+}
+
 impl fmt::Display for Listener {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.host.contains(':') {
@@ -218,6 +226,25 @@ impl NodePlan {
     pub fn controller_listener(&self) -> Option<&Listener> {
         let name = self.controller_listener_names.first()?;
         self.listeners.iter().find(|listener| listener.name == *name)
+    }
+
+    /// Advertises a listener at another address than was written.
+    pub fn advertise(&mut self, moved: &Listener) {
+        for listener in self.advertised.iter_mut().filter(|listener| listener.name == moved.name) {
+            listener.host.clone_from(&moved.host);
+            listener.port = moved.port;
+        }
+        let all: Vec<String> = self.advertised.iter().map(ToString::to_string).collect();
+        self.properties.set("advertised.listeners", all.join(","), Origin::Image);
+    }
+
+    /// A listener that is advertised on a port of the host's loopback has clients beside the node, too, such as a
+    /// healthcheck: the port on which they look for it there, and its own. None where it does not listen there.
+    pub fn beside(&self, moved: &Listener) -> Option<(u16, u16)> {
+        let listener = self.listeners.iter().find(|listener| listener.name == moved.name)?;
+        let is_anywhere =
+            matches!(listener.host.as_str(), "" | "0.0.0.0" | "::") || is_loopback(&listener.host);
+        (is_loopback(&moved.host) && is_anywhere).then_some((moved.port, listener.port))
     }
 
     /// Whether a listener serves the quorum only.

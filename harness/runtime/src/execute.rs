@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 
 /// Time between two looks at a dependency that is waited for.
 const WAIT_REST: Duration = Duration::from_millis(200);
+/// Log lines shown of an instance that failed.
+const LAST_LINES: usize = 20;
 /// A dependency that is waited for longer than this will not come.
 const WAIT_TIMEOUT: Duration = Duration::from_secs(600);
 
@@ -68,7 +70,11 @@ async fn one(
     };
     if let Step::Wait { service, dependency, condition, required } = step {
         match wait(runtime, spec, &plan.project, dependency, condition).await {
-            Err(why) if *required => return Err(RuntimeError::Failed(format!("{service}: {why}"))),
+            Err(gone @ RuntimeError::Unavailable(_)) => return Err(gone),
+            Err(why) if *required => {
+                let why = with_last_lines(runtime, &plan.project, dependency, format!("{service}: {why}"));
+                return Err(RuntimeError::Failed(why.await));
+            }
             Err(why) => skip(vec![service.clone()], &why.to_string()),
             Ok(()) => progress.done(step, began.elapsed()),
         }
@@ -125,10 +131,16 @@ async fn wait(
     }
 }
 
-/// The last log lines of an instance, for a message.
-pub async fn last_lines(runtime: &dyn Runtime, project: &str, service: &str, count: usize) -> Vec<String> {
-    let Ok(observed) = runtime.observe(project, None).await else { return Vec::new() };
-    let Some(instance) = observed.of(service) else { return Vec::new() };
-    let options = crate::logline::LogOptions { tail: Some(count), ..Default::default() };
-    runtime.logs(project, instance, options).map(|line| line.text).collect().await
+/// A message about an instance, with the last lines of its log.
+pub async fn with_last_lines(runtime: &dyn Runtime, project: &str, service: &str, message: String) -> String {
+    let Ok(observed) = runtime.observe(project, None).await else { return message };
+    let Some(instance) = observed.of(service) else { return message };
+    let options = crate::logline::LogOptions { tail: Some(LAST_LINES), ..Default::default() };
+    let lines: Vec<String> = runtime.logs(project, instance, options).map(|line| line.text).collect().await;
+    let mut message = message;
+    if !lines.is_empty() {
+        message += &format!("\nthe last lines of {service}:");
+        lines.iter().for_each(|line| message += &format!("\n  {line}"));
+    }
+    message
 }

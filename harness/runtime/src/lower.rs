@@ -6,14 +6,18 @@ use crate::digest;
 use crate::model::{
     LeftOut, MountSource, MountSpec, NetworkSpec, PortSpec, ProjectSpec, Restart, ServiceSpec, VolumeSpec,
 };
+use crate::ports::DYNAMIC;
 use crate::process::reference::Release;
-use jackdaw_compose::{self as compose, MountKind, Project, Protocol, Published, Service};
+use jackdaw_compose::{self as compose, FileContent, MountKind, Project, Protocol, Published, Service};
 use jackdaw_conventions::{Cluster, NodePlan, provide};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
 /// Docker's default for `stop_grace_period`.
 const STOP_GRACE_MS: u64 = 10_000;
+
+/// Docker Compose's mode of a secret or config that says none.
+const FILE_MODE: u32 = 0o444;
 
 /// The spec of a project, and the services that Jackdaw does not run on any runtime. `build` names the
 /// program that runs the nodes: another one changes their hashes.
@@ -60,13 +64,17 @@ fn lower_service(project: &Project, service: &Service, node: Option<&NodePlan>, 
         .container_name
         .as_ref()
         .map_or_else(|| format!("{}-{name}-1", *project.name), |n| n.value.clone());
+    let (files, missing) = lower_files(project, service);
     ServiceSpec {
         image: service.image.as_ref().map(|image| image.value.clone()).unwrap_or_default(),
         node: node.cloned(),
         stands_in: provide(service),
         reference: None,
         ports: service.ports.iter().map(lower_port).collect(),
-        mounts: service.mounts.iter().filter_map(|mount| lower_mount(project, mount)).collect(),
+        readdressed: Vec::new(),
+        has_lost_its_port: false,
+        mounts: service.mounts.iter().filter_map(|mount| lower_mount(project, mount)).chain(files).collect(),
+        missing,
         restart: lower_restart(service.restart),
         stop_signal: service.stop_signal.as_ref().map_or_else(|| "SIGTERM".into(), |s| s.value.clone()),
         stop_grace_ms: service.stop_grace_period.map_or(STOP_GRACE_MS, |grace| grace.as_millis() as u64),
@@ -78,13 +86,18 @@ fn lower_service(project: &Project, service: &Service, node: Option<&NodePlan>, 
 }
 
 fn lower_port(port: &compose::Port) -> PortSpec {
+    let (published, open) = match (port.published, port.protocol) {
+        (Published::Port(published), _) => (Some(published), None),
+        (Published::AnyOf(first, last), Protocol::Tcp) => (None, Some((first, last))),
+        (Published::Ephemeral, Protocol::Tcp) => (None, Some(DYNAMIC)),
+        // Nobody is told an address with such a port: the engine may choose.
+        (Published::AnyOf(first, _), _) => (Some(first), None),
+        (Published::Ephemeral, _) => (None, None),
+    };
     PortSpec {
         host_ip: port.host_ip.as_deref().and_then(|ip| ip.trim_matches(['[', ']']).parse().ok()),
-        published: match port.published {
-            Published::Port(published) => Some(published),
-            Published::AnyOf(first, _) => Some(first),
-            Published::Ephemeral => None,
-        },
+        published,
+        open,
         target: port.target,
         protocol: match port.protocol {
             Protocol::Tcp => "tcp",
@@ -107,6 +120,37 @@ fn lower_mount(project: &Project, mount: &compose::Mount) -> Option<MountSpec> {
         MountKind::Other(..) => return None,
     };
     Some(MountSpec { target: mount.target.clone(), source, create, read_only: mount.read_only })
+}
+
+/// Secrets and configs, and why those are missing that cannot be had.
+fn lower_files(project: &Project, service: &Service) -> (Vec<MountSpec>, Vec<String>) {
+    let secrets = service.secrets.iter().map(|mount| ("secret", mount, &project.secrets));
+    let configs = service.configs.iter().map(|mount| ("config", mount, &project.configs));
+    let (mut files, mut missing) = (Vec::new(), Vec::new());
+    for (kind, mount, declared) in secrets.chain(configs) {
+        let name = &mount.source.value;
+        let Some(object) = declared.iter().find(|object| object.key.value == *name) else { continue };
+        let text =
+            |text: &String| MountSource::Text { text: text.clone(), mode: mount.mode.unwrap_or(FILE_MODE) };
+        let source = match &object.content {
+            FileContent::File(path) => MountSource::Bind(path.clone()),
+            FileContent::Inline(content) | FileContent::Environment(_, Some(content)) => text(content),
+            FileContent::Environment(variable, None) => {
+                missing.push(format!(
+                    "the {kind} {name} is to come from the variable {variable}, which is not set"
+                ));
+                continue;
+            }
+            FileContent::External => {
+                missing.push(format!(
+                    "the {kind} {name} is external, and only a swarm keeps {kind}s: say `file` or `environment`"
+                ));
+                continue;
+            }
+        };
+        files.push(MountSpec { target: mount.target.clone(), source, create: false, read_only: true });
+    }
+    (files, missing)
 }
 
 fn lower_restart(restart: compose::Restart) -> Restart {

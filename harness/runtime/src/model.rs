@@ -1,7 +1,7 @@
 //! What is wanted and what is there, in words that both runtimes share. Data only: no I/O.
 
 use crate::process::reference::Release;
-use jackdaw_conventions::{NodePlan, Provider};
+use jackdaw_conventions::{Listener, NodePlan, Provider};
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -52,8 +52,14 @@ pub struct ServiceSpec {
     pub reference: Option<Release>,
     /// Published ports, host addresses parsed.
     pub ports: Vec<PortSpec>,
-    /// Volumes, binds and tmpfs, volumes by the engine's names.
+    /// Listeners that are advertised elsewhere than the file says, since the port that leads to them was left open.
+    pub readdressed: Vec<Listener>,
+    /// Its container was made for a host port that somebody else has by now.
+    pub has_lost_its_port: bool,
+    /// Volumes, binds and tmpfs, volumes by the engine's names; secrets and configs.
     pub mounts: Vec<MountSpec>,
+    /// Secrets and configs that cannot be had, a sentence each.
+    pub missing: Vec<String>,
     /// Restart policy.
     pub restart: Restart,
     /// Signal that asks it to stop.
@@ -71,8 +77,10 @@ pub struct ServiceSpec {
 pub struct PortSpec {
     /// Host address; `None` means all of them.
     pub host_ip: Option<IpAddr>,
-    /// Host port; `None` means one that is free.
+    /// Host port; `None` where it is open and nobody has chosen yet.
     pub published: Option<u16>,
+    /// First and last of the host ports that it may become, where the file leaves that open.
+    pub open: Option<(u16, u16)>,
     /// Port in the container.
     pub target: u16,
     /// `tcp` or `udp`.
@@ -103,6 +111,13 @@ pub enum MountSource {
     Bind(PathBuf),
     /// Memory.
     Tmpfs,
+    /// A file that the compose file itself, or the environment, has: a secret or a config.
+    Text {
+        /// Its content.
+        text: String,
+        /// Its permission bits.
+        mode: u32,
+    },
 }
 
 /// A network of the project.
@@ -230,8 +245,10 @@ pub struct Instance {
     pub finished_ms: Option<u64>,
     /// Times the policy brought it back since it was last started by hand.
     pub restarts: u32,
-    /// Published ports.
+    /// Published ports, while it runs.
     pub ports: Vec<BoundPort>,
+    /// Ports that it was made to publish, whether it runs or not.
+    pub publishes: Vec<BoundPort>,
     /// Address inside: on its first network, or its loopback address.
     pub address: Option<IpAddr>,
     /// Process id of the main process, where this machine runs it.

@@ -380,6 +380,9 @@ impl<'a> Fate<'a> {
         if old.state == State::Dead {
             return fate(Some(old), "it is dead", true, true);
         }
+        if service.has_lost_its_port && !options.no_recreate {
+            return fate(Some(old), "its host port is taken by now", true, true);
+        }
         fate(None, "", false, !matches!(old.state, State::Running | State::Restarting))
     }
 }
@@ -393,15 +396,19 @@ fn create(service: &ServiceSpec) -> Step {
     }
 }
 
-/// `node 0, controller and broker, for bitnami/kafka:3.7.0`.
+/// `node 0, controller and broker, for bitnami/kafka:3.7.0, 9092 published on 61200`.
 pub fn summary(service: &ServiceSpec) -> String {
-    match &service.node {
+    let mut text = match &service.node {
         Some(node) => {
             let by = service.reference.as_ref().map(|release| format!(", by {release}")).unwrap_or_default();
             format!("node {}, {}, for {}{by}", node.node_id, roles(node.roles), service.image)
         }
         None => service.image.clone(),
+    };
+    for port in service.ports.iter().filter(|port| port.open.is_some()) {
+        text += &port.published.map(|at| format!(", {} published on {at}", port.target)).unwrap_or_default();
     }
+    text
 }
 
 /// A node's roles in words.

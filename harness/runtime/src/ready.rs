@@ -126,15 +126,7 @@ fn is_plaintext(node: &NodePlan, listener: &str) -> bool {
 /// Where an advertised address is meant to be used: a name of the network inside it; a loopback address
 /// that nothing publishes inside the container; anything else on the host.
 fn vantage(spec: &ProjectSpec, service: &ServiceSpec, node: &NodePlan, advertised: &Listener) -> Vantage {
-    let inside = service.compose.networks.iter().any(|network| {
-        let others = spec.services.iter().flat_map(|other| {
-            let names = other.compose.names_on(&network.key.value);
-            let container = (!names.is_empty()).then_some(other.container.as_str());
-            names.into_iter().chain(container)
-        });
-        others.into_iter().any(|name| name == advertised.host)
-    }) || service.compose.hostname.as_ref().is_some_and(|name| name.value == advertised.host);
-    if inside {
+    if is_inside(spec, service, &advertised.host) {
         return Vantage::Network;
     }
     let is_local = matches!(advertised.host.as_str(), "localhost" | "127.0.0.1" | "::1");
@@ -145,6 +137,19 @@ fn vantage(spec: &ProjectSpec, service: &ServiceSpec, node: &NodePlan, advertise
         .iter()
         .any(|port| port.published == Some(advertised.port) && Some(port.target) == target);
     if is_local && !on_host && !published { Vantage::Itself } else { Vantage::Host }
+}
+
+/// Whether a host is a name or an address of the service's own networks.
+pub(crate) fn is_inside(spec: &ProjectSpec, service: &ServiceSpec, host: &str) -> bool {
+    let on_a_network = service.compose.networks.iter().any(|network| {
+        let others = spec.services.iter().flat_map(|other| {
+            let names = other.compose.names_on(&network.key.value);
+            let container = (!names.is_empty()).then_some(other.container.as_str());
+            names.into_iter().chain(container)
+        });
+        others.into_iter().any(|name| name == host)
+    });
+    on_a_network || service.compose.hostname.as_ref().is_some_and(|name| name.value == host)
 }
 
 /// Looks until everything is as it should be, or the time is over. `names` are resolved before the

@@ -98,6 +98,13 @@ pub trait Runtime: Send + Sync {
         spec: Option<&'a ProjectSpec>,
     ) -> BoxFuture<'a, Result<Observed>>;
 
+    /// Settles the host ports that the file leaves open, and what is advertised with them.
+    fn settle_ports<'a>(
+        &'a self,
+        spec: &'a mut ProjectSpec,
+        observed: &'a Observed,
+    ) -> BoxFuture<'a, Result<()>>;
+
     /// Looks for what would fail later: taken ports, folders that cannot be written, volumes of another
     /// cluster. `starting` are the services that will be made or started.
     fn preflight<'a>(

@@ -4,16 +4,21 @@ use crate::lower::lower;
 use crate::model::ProjectSpec;
 use jackdaw_compose::LoadOptions;
 use jackdaw_conventions::Cluster;
+use std::path::Path;
 
 /// The spec of compose text, under the project name `seed`.
 pub fn spec_of(text: &str) -> ProjectSpec {
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("compose.yml");
+    spec_in(tempfile::tempdir().unwrap().path(), text)
+}
+
+/// The same in a folder that may have more in it.
+pub fn spec_in(folder: &Path, text: &str) -> ProjectSpec {
+    let file = folder.join("compose.yml");
     std::fs::write(&file, text).unwrap();
     let loaded = jackdaw_compose::load(&LoadOptions {
         files: vec![file],
         project_name: Some("seed".into()),
-        working_dir: folder.path().to_owned(),
+        working_dir: folder.to_owned(),
         ..LoadOptions::default()
     });
     let told: Vec<String> = loaded.diagnostics.iter().map(ToString::to_string).collect();

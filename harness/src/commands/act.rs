@@ -7,6 +7,7 @@ use crate::terminal::Terminal;
 use jackdaw_runtime::execute::execute;
 use jackdaw_runtime::model::{Observed, ProjectSpec};
 use jackdaw_runtime::plan::{self, Act, DownOptions};
+use jackdaw_runtime::ports;
 use jackdaw_runtime::runtime::Runtime;
 
 /// Everything that these commands work on.
@@ -30,8 +31,11 @@ pub struct Existing {
 pub async fn existing(global: &Global, services: &[String], terminal: &Terminal) -> Result<Existing> {
     let (name, loaded) = for_existing(global, terminal)?;
     let runtime = runtime(global, &name, terminal).await?;
-    let spec = loaded.as_ref().map(Loaded::spec_of_existing);
+    let mut spec = loaded.as_ref().map(Loaded::spec_of_existing);
     let observed = runtime.observe(&name, spec.as_ref()).await?;
+    if let Some(spec) = &mut spec {
+        ports::recall(spec, &observed);
+    }
     let of_file =
         |service: &String| loaded.as_ref().is_some_and(|loaded| loaded.project.service(service).is_some());
     if let Some(unknown) = services.iter().find(|name| observed.of(name).is_none() && !of_file(name)) {

@@ -21,7 +21,7 @@ pub async fn run(global: &Global, wanted: Check, terminal: Terminal) -> Result {
     let Some(loaded) = &it.loaded else {
         return Err(Stop::bad_input("check holds a cluster to its file: there is none"));
     };
-    let expected = Expected::of(&loaded.project, &jackdaw_conventions::Cluster::of(&loaded.project));
+    let expected = Expected::of(&loaded.project, &as_made(&it, &loaded.project));
     if !it.observed.instances.iter().any(|instance| instance.state == State::Running) {
         return Err(Stop::failed(format!("project {} is not running", it.name)));
     }
@@ -40,6 +40,18 @@ pub async fn run(global: &Global, wanted: Check, terminal: Terminal) -> Result {
         result(&serde_json::to_string_pretty(&report).map_err(|error| Stop::failed(error.to_string()))?);
     }
     Ok(if report.holds() { Exit::Done } else { Exit::Failed })
+}
+
+/// The nodes of the file, where they are advertised now.
+fn as_made(it: &Existing, project: &jackdaw_compose::Project) -> jackdaw_conventions::Cluster {
+    let mut cluster = jackdaw_conventions::Cluster::of(project);
+    for node in &mut cluster.nodes {
+        let service = it.spec.as_ref().and_then(|spec| spec.service(&node.service));
+        if let Some(made) = service.and_then(|service| service.node.clone()) {
+            *node = made;
+        }
+    }
+    cluster
 }
 
 impl Cluster {

@@ -8,7 +8,7 @@ use crate::exit::{Exit, Result, Stop};
 use crate::project::{loaded, runtime_for};
 use crate::terminal::{Terminal, result};
 use futures_util::stream::{self, FuturesUnordered, StreamExt as _};
-use jackdaw_runtime::execute::{execute, last_lines};
+use jackdaw_runtime::execute::{execute, with_last_lines};
 use jackdaw_runtime::logline::LogOptions;
 use jackdaw_runtime::lower::{provide_by, select};
 use jackdaw_runtime::model::{Instance, Observed, ProjectSpec, ServiceSpec, State};
@@ -19,10 +19,10 @@ use jackdaw_runtime::runtime::Runtime;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-/// Log lines shown of a node that does not become ready.
-const LAST_LINES: usize = 20;
 /// How often the instances are looked at while they are waited for.
 const INSTANCE_REST: Duration = Duration::from_millis(100);
+/// Looks without an answer after which whoever runs them is gone: one that is restarted answers within this.
+const MOST_UNANSWERED: u32 = 50;
 /// A node that came back so often will not become ready.
 const TOO_MANY_RESTARTS: u32 = 3;
 
@@ -40,6 +40,8 @@ pub async fn run(global: &Global, up: Up, terminal: Terminal) -> Result {
     let runtime = runtime_for(global, &file.project.name, &up.provider, &terminal).await?;
     let (mut spec, mut left_out) = file.spec(&*runtime)?;
     provide_by(&mut spec, &up.provider).map_err(Stop::bad_input)?;
+    let observed = runtime.observe(&spec.name, Some(&spec)).await?;
+    runtime.settle_ports(&mut spec, &observed).await?;
     let known = |name: &String| left_out.iter().any(|out| out.service == *name);
     let names: Vec<String> = up.services.iter().filter(|name| !known(name)).cloned().collect();
     let nothing_else = !up.services.is_empty() && names.is_empty();
@@ -49,7 +51,6 @@ pub async fn run(global: &Global, up: Up, terminal: Terminal) -> Result {
         false => select(&spec, &names, up.no_deps)
             .map_err(|name| Stop::bad_input(format!("no such service: {name}")))?,
     };
-    let observed = runtime.observe(&spec.name, Some(&spec)).await?;
     let options = UpOptions {
         force_recreate: up.force_recreate,
         no_recreate: up.no_recreate,
@@ -147,7 +148,7 @@ impl Session<'_> {
         let works = self.looks(&nodes, timeout);
         tokio::select! {
             outcome = works => outcome?,
-            why = self.watch_instances(&nodes) => return Err(self.blame(&why.0, &why.1).await),
+            stop = self.watch_instances(&nodes) => return Err(stop),
         }
         let took = began.elapsed().as_secs_f32();
         self.terminal.say(&format!(" {} Cluster ready {:>46.1}s", self.terminal.narrated("32", "✔"), took));
@@ -196,19 +197,28 @@ impl Session<'_> {
         Ok(batch.into_iter().zip(found).collect())
     }
 
-    /// Ends when a node can no longer become ready: its service, and why.
-    async fn watch_instances(&self, nodes: &[&ServiceSpec]) -> (String, String) {
+    /// Ends when a node can no longer become ready, or nobody is there to tell.
+    async fn watch_instances(&self, nodes: &[&ServiceSpec]) -> Stop {
         let mut before: BTreeMap<&str, u32> = BTreeMap::new();
+        let mut unanswered = 0;
         loop {
             tokio::time::sleep(INSTANCE_REST).await;
-            let Ok(observed) = self.runtime.observe(&self.spec.name, Some(self.spec)).await else { continue };
+            let observed = match self.runtime.observe(&self.spec.name, Some(self.spec)).await {
+                Ok(observed) => observed,
+                Err(error) if unanswered == MOST_UNANSWERED => return error.into(),
+                Err(_) => {
+                    unanswered += 1;
+                    continue;
+                }
+            };
+            unanswered = 0;
             for node in nodes {
                 let Some(instance) = observed.of(&node.name) else {
-                    return (node.name.clone(), "it was removed meanwhile".into());
+                    return self.blame(&node.name, "it was removed meanwhile").await;
                 };
                 let before = *before.entry(&node.name).or_insert(instance.restarts);
                 if let Some(why) = hopeless(instance, before) {
-                    return (node.name.clone(), why);
+                    return self.blame(&node.name, &why).await;
                 }
             }
         }
@@ -216,13 +226,8 @@ impl Session<'_> {
 
     /// The error for a node that is not ready, with the last of its log.
     async fn blame(&self, service: &str, why: &str) -> Stop {
-        let lines = last_lines(&*self.runtime, &self.spec.name, service, LAST_LINES).await;
-        let mut message = format!("{service} is not ready: {why}");
-        if !lines.is_empty() {
-            message += &format!("\nthe last lines of {service}:");
-            lines.iter().for_each(|line| message += &format!("\n  {line}"));
-        }
-        Stop::failed(message)
+        let message = format!("{service} is not ready: {why}");
+        Stop::failed(with_last_lines(&*self.runtime, &self.spec.name, service, message).await)
     }
 
     async fn attached(&self, began: Instant) -> Result {

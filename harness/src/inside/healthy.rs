@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 /// Options of `broker` that take a value.
-const WITH_VALUE: [&str; 3] = ["--hosts", "--cluster-id", "--override"];
+const WITH_VALUE: [&str; 4] = ["--hosts", "--cluster-id", "--override", "--forward"];
 
 /// A node that runs here: its configuration, and the settings that win over it.
 #[derive(Debug, Default, PartialEq)]

@@ -4,7 +4,8 @@
 use super::words::{say, tell};
 use crate::exit::{Exit, Result, Stop};
 use jackdaw_compose::has_errors;
-use jackdaw_conventions::{NodePlan, OwnFiles, Provider, entrypoint};
+use jackdaw_conventions::{Listener, NodePlan, OwnFiles, Provider, entrypoint};
+use jackdaw_runtime::docker::container::READDRESSED;
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
@@ -20,7 +21,15 @@ pub fn plan(provider: Provider, more: &[(String, String)]) -> NodePlan {
     let own = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .filter(|(name, _)| more.iter().all(|(other, _)| other != name));
-    entrypoint(provider, own.chain(more.iter().cloned()), &OwnFiles)
+    let mut plan = entrypoint(provider, own.chain(more.iter().cloned()), &OwnFiles);
+    readdressed().iter().for_each(|moved| plan.advertise(moved));
+    plan
+}
+
+/// Where the launcher published what the file left open.
+fn readdressed() -> Vec<Listener> {
+    let moved = std::env::var(READDRESSED).unwrap_or_default();
+    moved.split(',').filter_map(Listener::parse).collect()
 }
 
 /// Says what there is to say, and writes the settings.
@@ -28,6 +37,7 @@ pub fn plan(provider: Provider, more: &[(String, String)]) -> NodePlan {
 /// # Errors
 /// Where the node cannot start with them, or there is no place for them.
 pub fn configure(plan: &NodePlan) -> Result<PathBuf> {
+    readable(plan.provider)?;
     tell(&plan.diagnostics);
     if has_errors(&plan.diagnostics) {
         return Err(Stop { exit: Exit::Failed, message: String::new() });
@@ -55,6 +65,25 @@ pub fn configure(plan: &NodePlan) -> Result<PathBuf> {
             ));
             Ok(spare)
         }
+    }
+}
+
+/// A mounted configuration that cannot be read must not pass for one that is absent.
+fn readable(provider: Provider) -> Result<()> {
+    let mounted = Path::new(provider.layout().config_dir).join("server.properties");
+    match fs::read(&mounted) {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::IsADirectory => Err(Stop::failed(format!(
+            "{} is a folder: the engine made it, as the file that is mounted there is missing on the host",
+            mounted.display()
+        ))),
+        Err(error) => Err(Stop::failed(format!(
+            "{} cannot be read: {error}; the node runs as {}:{}, and `chmod a+r` on the host's file lets it",
+            mounted.display(),
+            rustix::process::geteuid().as_raw(),
+            rustix::process::getegid().as_raw(),
+        ))),
     }
 }
 
@@ -127,6 +156,9 @@ fn broker(plan: &NodePlan, properties: &Path, flags: &[String]) -> Result<Comman
     command.arg0("jackdaw").arg("broker");
     if let Some(id) = &plan.cluster_id {
         command.args(["--cluster-id", &id.value]);
+    }
+    for (from, to) in readdressed().iter().filter_map(|moved| plan.beside(moved)) {
+        command.args(["--forward", &format!("{from}={to}")]);
     }
     command.arg(properties);
     let mut flags = flags.iter();

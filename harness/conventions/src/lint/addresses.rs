@@ -33,9 +33,9 @@ fn ports_of(service: &Service, target: u16) -> impl Iterator<Item = &Port> {
 /// What is advertised on localhost must be published, on that port and to that listener.
 fn published(service: &Service, listener: &Listener, advertised: &Listener, out: &mut Vec<Diagnostic>) {
     let leads_here = |port: &Port| match port.published {
-        Published::Ephemeral => true,
+        // What is advertised follows.
+        Published::Ephemeral | Published::AnyOf(..) => true,
         Published::Port(at) => at == advertised.port,
-        Published::AnyOf(low, high) => (low..=high).contains(&advertised.port),
     };
     if ports_of(service, listener.port).any(leads_here) {
         return;
@@ -160,11 +160,24 @@ fn internal(
     out.push(place.label("leads to an internal listener").help(help));
 }
 
+/// Whether the host's clients are sent to a port that is only chosen when the node is made: the one that was written
+/// is not used then.
+fn moves(view: &View<'_>, node: &NodePlan, advertised: &Listener) -> bool {
+    let listener = node.listeners.iter().find(|listener| listener.name == advertised.name);
+    let (Some(service), Some(listener)) = (view.project.service(&node.service), listener) else {
+        return false;
+    };
+    let ports = || ports_of(service, listener.port).map(|port| port.published);
+    let is_open = ports().any(|published| !matches!(published, Published::Port(_)));
+    is_open && is_loopback(&advertised.host) && !ports().any(|at| at == Published::Port(advertised.port))
+}
+
 /// Two brokers behind one address.
 pub(super) fn duplicates(view: &View<'_>, out: &mut Vec<Diagnostic>) {
     let mut seen: Vec<(&NodePlan, &Listener)> = Vec::new();
     for node in view.nodes.iter().filter(|node| node.roles.broker) {
-        for advertised in node.advertised.iter().filter(|l| !l.host.is_empty()) {
+        let stays = |l: &&Listener| !l.host.is_empty() && !moves(view, node, l);
+        for advertised in node.advertised.iter().filter(stays) {
             let same = |(other, earlier): &&(&NodePlan, &Listener)| {
                 other.service != node.service
                     && earlier.host == advertised.host

@@ -21,6 +21,8 @@ pub const PROJECT: &str = "com.docker.compose.project";
 pub const SERVICE: &str = "com.docker.compose.service";
 /// Docker Compose's label of the configuration's hash.
 pub const CONFIG_HASH: &str = "com.docker.compose.config-hash";
+/// Listeners that a node made by the image's own scripts advertises elsewhere than its variables say.
+pub const READDRESSED: &str = "JACKDAW_ADVERTISED_LISTENERS";
 /// The image that the file names, where another one stands in for it.
 pub const STANDS_IN_FOR: &str = "io.jackdaw.stands-in-for";
 
@@ -154,10 +156,17 @@ fn run_node(body: &mut ContainerCreateBody, service: &ServiceSpec, node: &NodePl
         if let Some(id) = id.filter(|_| !env.iter().any(|set| set.starts_with(&format!("{variable}=")))) {
             env.push(format!("{variable}={id}"));
         }
+        if !service.readdressed.is_empty() {
+            let moved: Vec<String> = service.readdressed.iter().map(ToString::to_string).collect();
+            env.push(format!("{READDRESSED}={}", moved.join(",")));
+        }
         return;
     }
     let mut words: Vec<String> = vec!["broker".into()];
     words.extend(id.into_iter().flat_map(|id| ["--cluster-id".into(), id]));
+    for (from, to) in service.readdressed.iter().filter_map(|moved| node.beside(moved)) {
+        words.extend(["--forward".into(), format!("{from}={to}")]);
+    }
     words.push(PROPERTIES.into());
     body.entrypoint = Some(vec![BINARY.into()]);
     body.cmd = Some(words);
@@ -242,7 +251,7 @@ fn binds(service: &ServiceSpec) -> Vec<String> {
             Some(format!("{}:{}{}", source.display(), mount.target, mode(mount.read_only)))
         }
         MountSource::Anonymous => Some(mount.target.clone()),
-        MountSource::Tmpfs => None,
+        MountSource::Tmpfs | MountSource::Text { .. } => None,
     };
     service.mounts.iter().filter_map(bind).collect()
 }
@@ -357,6 +366,21 @@ pub fn upload(service: &ServiceSpec, node: &NodePlan) -> io::Result<Vec<u8>> {
     let text = node.properties.to_text();
     file(&mut tar, Path::new(PROPERTIES.trim_start_matches('/')), text.as_bytes(), 0o644)?;
     tar.into_inner()
+}
+
+/// Secrets and configs whose content the compose file has, if there are any.
+///
+/// # Errors
+/// When a path does not fit a tar header.
+pub fn texts(service: &ServiceSpec) -> io::Result<Option<Vec<u8>>> {
+    let mut tar = tar::Builder::new(Vec::new());
+    let mut has_any = false;
+    for mount in &service.mounts {
+        let MountSource::Text { text, mode } = &mount.source else { continue };
+        file(&mut tar, Path::new(mount.target.trim_start_matches('/')), text.as_bytes(), *mode)?;
+        has_any = true;
+    }
+    Ok(if has_any { Some(tar.into_inner()?) } else { None })
 }
 
 /// `1001:0` as numbers.

@@ -1,6 +1,7 @@
 //! A command in a container, with our terminal where we have one.
 
-use crate::runtime::{ExecSpec, Result, RuntimeError};
+use super::error::failed;
+use crate::runtime::{ExecSpec, Result};
 use bollard::Docker;
 use bollard::container::LogOutput;
 use bollard::exec::{CreateExecOptions, ResizeExecOptions, StartExecOptions, StartExecResults};
@@ -66,10 +67,6 @@ async fn follow_size(docker: Docker, id: String) {
             return;
         }
     }
-}
-
-fn failed(error: bollard::errors::Error) -> RuntimeError {
-    RuntimeError::Failed(super::words(&error))
 }
 
 /// Runs it; its exit code.

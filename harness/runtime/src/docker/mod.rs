@@ -3,6 +3,7 @@
 //! Nothing is asked of a registry for Kafka images: nodes run an image made of this very program.
 
 pub mod container;
+mod error;
 mod exec;
 mod folders;
 pub mod image;
@@ -11,14 +12,15 @@ pub mod rootfs;
 mod streams;
 
 use crate::logline::{LogLine, LogOptions};
-use crate::model::{Instance, Observed, ProjectSpec, ServiceSpec};
+use crate::model::{Instance, Observed, PortSpec, ProjectSpec, ServiceSpec};
+use crate::mounts;
 use crate::plan::{Kind, Means, Step};
+use crate::ports;
 use crate::process::holder;
 use crate::process::protocol::Event;
 use crate::ready::{Findings, Look};
 use crate::runtime::{ExecSpec, Outcome, Preflight, Result, Runtime, RuntimeError};
 use bollard::Docker;
-use bollard::errors::Error;
 use bollard::models::NetworkConnectRequest;
 use bollard::query_parameters::{
     CreateContainerOptionsBuilder, CreateImageOptionsBuilder, EventsOptionsBuilder,
@@ -26,6 +28,7 @@ use bollard::query_parameters::{
     StopContainerOptionsBuilder, UploadToContainerOptionsBuilder,
 };
 use container::PROJECT;
+use error::{failed, not_pulled, status, unless, words};
 use futures_util::future::BoxFuture;
 use futures_util::stream::{BoxStream, StreamExt as _, TryStreamExt as _};
 use image::{Content, Names};
@@ -56,35 +59,6 @@ pub struct DockerRuntime {
 struct Own {
     content: Content,
     image: String,
-}
-
-/// The engine's own words, without the client library's.
-fn words(error: &Error) -> String {
-    match error {
-        Error::DockerResponseServerError { message, .. } => message.clone(),
-        Error::DockerStreamError { error } => error.clone(),
-        other => other.to_string(),
-    }
-}
-
-fn failed(error: Error) -> RuntimeError {
-    RuntimeError::Failed(words(&error))
-}
-
-fn status(error: &Error) -> u16 {
-    match error {
-        Error::DockerResponseServerError { status_code, .. } => *status_code,
-        _ => 0,
-    }
-}
-
-/// Takes an answer with one of these codes for a success.
-fn unless<T>(done: std::result::Result<T, Error>, codes: &[u16]) -> Result<()> {
-    match done {
-        Err(error) if codes.contains(&status(&error)) => Ok(()),
-        Err(error) => Err(failed(error)),
-        Ok(_) => Ok(()),
-    }
 }
 
 impl DockerRuntime {
@@ -140,9 +114,7 @@ impl DockerRuntime {
         let told = self.docker.create_image(Some(options), None, None);
         match told.try_for_each(|_| std::future::ready(Ok(()))).await {
             Ok(()) => Outcome::Done,
-            Err(error) => {
-                Outcome::LeftOut(services.to_vec(), format!("{image} cannot be pulled: {}", words(&error)))
-            }
+            Err(error) => Outcome::LeftOut(services.to_vec(), not_pulled(image, &error)),
         }
     }
 
@@ -155,9 +127,10 @@ impl DockerRuntime {
         let body = container::body(spec, service, &self.own()?.image, &self.names);
         let options = CreateContainerOptionsBuilder::default().name(&service.container).build();
         let created = self.docker.create_container(Some(options), body).await;
-        created.map_err(|error| match status(&error) {
-            CONFLICT => RuntimeError::Refused(format!("{name}: {}", words(&error))),
-            _ => RuntimeError::Failed(format!("{name}: {}", words(&error))),
+        created.map_err(|error| match (status(&error), failed(error)) {
+            (CONFLICT, why) => RuntimeError::Refused(format!("{name}: {why}")),
+            (_, RuntimeError::Failed(why)) => RuntimeError::Failed(format!("{name}: {why}")),
+            (_, gone) => gone,
         })?;
         if service.compose.network_mode.is_none() {
             for (network, settings) in container::endpoints(spec, service).into_iter().skip(1) {
@@ -168,15 +141,22 @@ impl DockerRuntime {
                 self.docker.connect_network(&network, connect).await.map_err(failed)?;
             }
         }
+        if let Some(tar) = container::texts(service).map_err(RuntimeError::io("secrets and configs"))? {
+            self.upload(&service.container, tar).await?;
+        }
         if let Some(node) = &service.node {
             let tar = container::upload(service, node).map_err(RuntimeError::io(image::PROPERTIES))?;
-            let options = UploadToContainerOptionsBuilder::default().path("/").build();
-            let body = bollard::body_full(tar.into());
-            self.docker.upload_to_container(&service.container, Some(options), body).await.map_err(failed)?;
+            self.upload(&service.container, tar).await?;
             let warnings = self.other_clusters(service, node).await;
             return Ok(if warnings.is_empty() { Outcome::Done } else { Outcome::Warned(warnings) });
         }
         Ok(Outcome::Done)
+    }
+
+    async fn upload(&self, container: &str, tar: Vec<u8>) -> Result<()> {
+        let options = UploadToContainerOptionsBuilder::default().path("/").build();
+        let body = bollard::body_full(tar.into());
+        self.docker.upload_to_container(container, Some(options), body).await.map_err(failed)
     }
 
     async fn do_step(&self, spec: Option<&ProjectSpec>, step: &Step) -> Result<Outcome> {
@@ -301,6 +281,26 @@ impl Runtime for DockerRuntime {
         Box::pin(self.look(project, spec))
     }
 
+    fn settle_ports<'a>(
+        &'a self,
+        spec: &'a mut ProjectSpec,
+        observed: &'a Observed,
+    ) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async move {
+            if !is_local() {
+                // Another machine's ports cannot be tried: its engine chooses, and nothing here is advertised there.
+                ports::recall(spec, observed);
+                return Ok(());
+            }
+            let containers = self.published().await;
+            let is_free = |port: &PortSpec, at: u16| {
+                let ip = port.host_ip.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+                !containers.contains_key(&at) && taken(SocketAddr::new(ip, at)).is_none()
+            };
+            ports::settle(spec, observed, &is_free).map_err(RuntimeError::Refused)
+        })
+    }
+
     fn preflight<'a>(
         &'a self,
         _: &'a ProjectSpec,
@@ -313,6 +313,7 @@ impl Runtime for DockerRuntime {
                 self.check_ports(starting, observed, &mut found).await;
                 let nodes = starting.iter().filter_map(|service| Some((service, service.node.as_ref()?)));
                 found.errors.extend(nodes.flat_map(|(service, node)| folders::unwritable(service, node)));
+                starting.iter().for_each(|service| mounts::look(service, &mut found));
             }
             for service in starting.iter().filter(|service| service.reference.is_some()) {
                 let name = &service.name;

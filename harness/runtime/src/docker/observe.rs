@@ -1,7 +1,8 @@
 //! What an engine holds of a project, by Docker Compose's labels.
 
+use super::DockerRuntime;
 use super::container::{CONFIG_HASH, PROJECT, SERVICE, STANDS_IN_FOR};
-use super::{DockerRuntime, failed};
+use super::error::failed;
 use crate::clock;
 use crate::model::{BoundPort, Instance, Observed, ProjectSpec, State};
 use crate::runtime::Result;
@@ -78,6 +79,7 @@ fn instance(seen: ContainerInspectResponse) -> Option<Instance> {
     let labels = config.labels.unwrap_or_default();
     let state = seen.state.unwrap_or_default();
     let networks = seen.network_settings.unwrap_or_default();
+    let bindings = seen.host_config.and_then(|host| host.port_bindings);
     let ms =
         |time: Option<String>| time.and_then(|time| clock::parse_rfc3339(&time)).map(|ns| ns / 1_000_000);
     let address =
@@ -110,6 +112,7 @@ fn instance(seen: ContainerInspectResponse) -> Option<Instance> {
         finished_ms: ms(state.finished_at),
         restarts: seen.restart_count.and_then(|count| u32::try_from(count).ok()).unwrap_or(0),
         ports: ports(networks.ports.unwrap_or_default()),
+        publishes: ports(bindings.unwrap_or_default()),
         address,
         pid: state.pid.filter(|pid| *pid > 0).and_then(|pid| i32::try_from(pid).ok()),
         error: state.error.filter(|error| !error.is_empty()),

@@ -24,6 +24,7 @@ fn there(service: &ServiceSpec, state: State) -> Instance {
         finished_ms: None,
         restarts: 0,
         ports: Vec::new(),
+        publishes: Vec::new(),
         address: None,
         pid: None,
         error: None,

@@ -12,7 +12,9 @@ use super::supervisor;
 use crate::clock;
 use crate::logline::{LogLine, LogOptions};
 use crate::model::{Instance, Observed, PortSpec, ProjectSpec, ServiceSpec};
+use crate::mounts;
 use crate::plan::{Kind, Means, Step};
+use crate::ports;
 use crate::ready::{Findings, Look, until_ready};
 use crate::runtime::{ExecSpec, Outcome, Preflight, Result, Runtime, RuntimeError};
 use crate::signal;
@@ -23,7 +25,7 @@ use jackdaw_conventions::{ClusterIdOrigin, NodePlan};
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
-use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::net::{IpAddr, SocketAddr};
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -107,6 +109,7 @@ impl ProcessRuntime {
         for data in layout::data_dirs(&dir, service, node) {
             fs::create_dir_all(&data).map_err(RuntimeError::io(&data))?;
         }
+        layout::write_texts(&dir, service)?;
         let mut command = match &service.reference {
             None => self.broker.clone(),
             Some(release) => {
@@ -129,7 +132,7 @@ impl ProcessRuntime {
             cwd: folder.clone(),
             address: own,
             ports: service.ports.clone(),
-            forwards: forwards(service, own)?,
+            forwards: forwards(service, own),
             restart: service.restart,
             stop_signal: signal::number(&service.stop_signal).unwrap_or(signal::TERM),
             stop_grace_ms: service.stop_grace_ms,
@@ -308,34 +311,22 @@ fn environment(service: &ServiceSpec) -> BTreeMap<String, String> {
     env
 }
 
-fn forwards(service: &ServiceSpec, own: IpAddr) -> Result<Vec<Forward>> {
+fn forwards(service: &ServiceSpec, own: IpAddr) -> Vec<Forward> {
     if address::is_on_host(service) {
-        return Ok(Vec::new());
+        return Vec::new();
     }
     let all = holder::host_addresses();
     let mut forwards = Vec::new();
     for port in service.ports.iter().filter(|port| port.protocol == "tcp") {
-        let published = match port.published {
-            Some(published) => published,
-            None => free_port(port, &all)?,
-        };
+        let Some(published) = port.published else { continue };
         let to = SocketAddr::new(own, port.target);
         forwards.extend(layout::sockets(port, published, &all).into_iter().map(|from| Forward { from, to }));
     }
-    Ok(forwards)
-}
-
-/// A port that is free on every address it will be opened on.
-fn free_port(port: &PortSpec, all: &[IpAddr]) -> Result<u16> {
-    for _ in 0..64 {
-        let listener = TcpListener::bind("127.0.0.1:0").map_err(RuntimeError::io("127.0.0.1:0"))?;
-        let candidate = listener.local_addr().map_err(RuntimeError::io("127.0.0.1:0"))?.port();
-        drop(listener);
-        if layout::sockets(port, candidate, all).iter().all(|socket| holder::probe(*socket).is_ok()) {
-            return Ok(candidate);
-        }
-    }
-    Err(RuntimeError::Failed("no port is free on all addresses".into()))
+    let beside = service.readdressed.iter().filter_map(|moved| service.node.as_ref()?.beside(moved));
+    forwards.extend(
+        beside.map(|(from, to)| Forward { from: SocketAddr::new(own, from), to: SocketAddr::new(own, to) }),
+    );
+    forwards
 }
 
 impl Runtime for ProcessRuntime {
@@ -363,6 +354,19 @@ impl Runtime for ProcessRuntime {
         })
     }
 
+    fn settle_ports<'a>(
+        &'a self,
+        spec: &'a mut ProjectSpec,
+        observed: &'a Observed,
+    ) -> BoxFuture<'a, Result<()>> {
+        let all = holder::host_addresses();
+        let is_free = |port: &PortSpec, at: u16| {
+            layout::sockets(port, at, &all).into_iter().all(|socket| holder::probe(socket).is_ok())
+        };
+        let settled = ports::settle(spec, observed, &is_free).map_err(RuntimeError::Refused);
+        Box::pin(std::future::ready(settled))
+    }
+
     fn preflight<'a>(
         &'a self,
         spec: &'a ProjectSpec,
@@ -381,6 +385,7 @@ impl Runtime for ProcessRuntime {
                 release.libs()?;
             }
             self.check_folders(&dir, starting, &mut found);
+            starting.iter().for_each(|service| mounts::look(service, &mut found));
             self.check_ports(starting, observed, &mut found).await;
             if found.errors.is_empty() && !starting.is_empty() {
                 found.errors.extend(self.addresses(&dir, spec).err());

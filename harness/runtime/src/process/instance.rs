@@ -156,6 +156,7 @@ pub fn fresh(spec: InstanceSpec) -> Saved {
         finished_ms: None,
         restarts: 0,
         ports: Vec::new(),
+        publishes: bound_ports(&spec),
         address: Some(spec.address),
         pid: None,
         error: None,
@@ -381,7 +382,9 @@ fn port_refusal(address: std::net::SocketAddr, error: &std::io::Error) -> String
 }
 
 fn bound_ports(spec: &InstanceSpec) -> Vec<BoundPort> {
-    let bound = spec.forwards.iter().map(|forward| BoundPort {
+    // Those on its own address are for whoever runs beside it.
+    let published = spec.forwards.iter().filter(|forward| forward.from.ip() != spec.address);
+    let bound = published.map(|forward| BoundPort {
         ip: forward.from.ip(),
         published: forward.from.port(),
         target: forward.to.port(),

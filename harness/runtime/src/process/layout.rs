@@ -4,11 +4,15 @@ use super::address::{AddressBook, is_on_host};
 use super::instance::data_dir;
 use super::paths::ProjectDir;
 use crate::model::{MountSource, PortSpec, ProjectSpec, ServiceSpec};
+use crate::runtime::{Result, RuntimeError};
 use crate::volume::{META_PROPERTIES, cluster_id_in};
 use jackdaw_conventions::{Listener, NodePlan};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::fs;
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 /// Where a path of the container lies on this machine.
@@ -24,10 +28,34 @@ pub fn on_host(dir: &ProjectDir, service: &ServiceSpec, path: &str) -> PathBuf {
         Some((mount, rest)) => match &mount.source {
             MountSource::Volume(name) => dir.volumes().join(name).join(rest),
             MountSource::Bind(source) => source.join(rest),
-            MountSource::Anonymous | MountSource::Tmpfs => own.join(path.trim_start_matches('/')),
+            MountSource::Anonymous | MountSource::Tmpfs | MountSource::Text { .. } => {
+                own.join(path.trim_start_matches('/'))
+            }
         },
         None => own.join(path.trim_start_matches('/')),
     }
+}
+
+/// Writes the secrets and configs whose content the compose file has, where the service finds them.
+///
+/// # Errors
+/// As the file system says.
+pub fn write_texts(dir: &ProjectDir, service: &ServiceSpec) -> Result<()> {
+    for mount in &service.mounts {
+        let MountSource::Text { text, mode } = &mount.source else { continue };
+        let path = on_host(dir, service, &mount.target);
+        let written = path.parent().map_or(Ok(()), fs::create_dir_all).and_then(|()| {
+            // Made anew: one that may only be read could not be written again.
+            fs::remove_file(&path).or_else(|error| match error.kind() {
+                io::ErrorKind::NotFound => Ok(()),
+                _ => Err(error),
+            })?;
+            fs::write(&path, text)?;
+            fs::set_permissions(&path, fs::Permissions::from_mode(*mode))
+        });
+        written.map_err(RuntimeError::io(&path))?;
+    }
+    Ok(())
 }
 
 /// A listener list with the service's own address in place of "every interface" and of its names.
@@ -161,7 +189,8 @@ mod tests {
         let all: Vec<IpAddr> = ["127.0.0.1", "::1", "192.0.2.2"].map(|ip| ip.parse().unwrap()).to_vec();
         let sockets_of = |host_ip: Option<&str>| {
             let host_ip = host_ip.map(|ip| ip.parse().unwrap());
-            let port = PortSpec { host_ip, published: Some(9092), target: 9092, protocol: "tcp".into() };
+            let port =
+                PortSpec { host_ip, published: Some(9092), open: None, target: 9092, protocol: "tcp".into() };
             sockets(&port, 9092, &all).iter().map(ToString::to_string).collect::<Vec<_>>()
         };
         assert_eq!(sockets_of(None), ["127.0.0.1:9092", "[::1]:9092", "192.0.2.2:9092"]);
