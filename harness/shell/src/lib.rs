@@ -8,6 +8,7 @@ mod forward;
 mod input;
 mod nc;
 mod own;
+mod sed;
 mod sockets;
 mod utilities;
 

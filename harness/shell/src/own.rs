@@ -12,8 +12,14 @@ use std::process::Command;
 use std::time::SystemTime;
 
 /// Names and what they do.
-pub(crate) const TABLE: &[(&str, Tool)] =
-    &[("date", date), ("env", env), ("hostname", hostname), ("nc", crate::nc::run), ("touch", touch)];
+pub(crate) const TABLE: &[(&str, Tool)] = &[
+    ("date", date),
+    ("env", env),
+    ("hostname", hostname),
+    ("nc", crate::nc::run),
+    ("sed", crate::sed::run),
+    ("touch", touch),
+];
 
 /// As GNU's tools: a wrong call is 1, but for `env`, whose small codes are its command's.
 const FAILED: i32 = 1;
@@ -21,7 +27,7 @@ const ENV_FAILED: i32 = 125;
 const CANNOT_EXECUTE: i32 = 126;
 const NOT_FOUND: i32 = 127;
 
-fn texts(words: Vec<OsString>) -> Vec<String> {
+pub(crate) fn texts(words: Vec<OsString>) -> Vec<String> {
     words.into_iter().map(|word| word.to_string_lossy().into_owned()).collect()
 }
 

@@ -33,7 +33,7 @@ pub(super) const FILES: [(&str, &str); 4] = [
 
 /// Folders with owner and mode: a named volume that is mounted on one starts with them, as with the images
 /// that are stood in for. Group 0 may write wherever one of their users may, as with bitnami's: then any user may.
-pub(super) const FOLDERS: [(&str, u64, u64, u32); 20] = [
+pub(super) const FOLDERS: [(&str, u64, u64, u32); 21] = [
     ("tmp", 0, 0, 0o1777),
     ("root", 0, 0, 0o700),
     ("usr/bin", 0, 0, 0o755),
@@ -46,6 +46,7 @@ pub(super) const FOLDERS: [(&str, u64, u64, u32); 20] = [
     ("opt/bitnami/kafka/bin", 0, 0, 0o755),
     ("opt/bitnami/kafka/config", 1001, 0, 0o775),
     ("opt/bitnami/kafka/config/certs", 1001, 0, 0o775),
+    ("opt/kafka", 1000, 0, 0o775),
     ("opt/kafka/bin", 0, 0, 0o755),
     ("opt/kafka/config", 1000, 0, 0o775),
     ("var/lib/kafka", 1000, 0, 0o775),
