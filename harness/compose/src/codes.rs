@@ -200,6 +200,10 @@ codes! {
     115 SecurityNotBuilt Error "a security protocol that is not built"
         "The listener asks for TLS or SASL. Jackdaw does not serve that protocol yet, and would rather \
          not start than serve it in the clear."
+    117 ZooKeeperInside Hint "a ZooKeeper in the broker's own container"
+        "The broker is told of a ZooKeeper on its container's own loopback, where no other broker could reach it. So \
+         it is alone, and needs none: it runs as its own controller, on the port that its ZooKeeper was to have. \
+         Whatever starts that ZooKeeper finds no such program, and nothing waits for it."
     200 ListenerNotInMap Error "listener has no security protocol"
         "Each listener name that is not itself a security protocol (PLAINTEXT, SSL, SASL_PLAINTEXT, \
          SASL_SSL) needs an entry in `listener.security.protocol.map`, such as `EXTERNAL:PLAINTEXT`. As \

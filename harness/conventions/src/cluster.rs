@@ -5,7 +5,7 @@ use jackdaw_compose::{Code, Diagnostic, Project, Service, Severity};
 
 use crate::input::{Files, Input, MountedFiles, variables_of};
 use crate::plan::{ClusterId, ClusterIdOrigin, NodePlan};
-use crate::{Provider, apache, bitnami, cluster_id, confluent, lint, node, variables};
+use crate::{Provider, alone, apache, bitnami, cluster_id, confluent, lint, node, variables};
 
 /// Codes whose findings are gathered into one, whatever their words.
 const SAID_ONCE: [Code; 6] = [
@@ -89,7 +89,9 @@ pub fn entrypoint(
     let input = Input::new(crate::input::variables_from(env), files);
     let nowhere = jackdaw_compose::Span::default();
     let said = variables::check(provider, input.variables().iter().map(|variable| &variable.name));
-    let mut plan = node::plan(provider, draft(provider, input), "this node", &nowhere, None);
+    let mut draft = draft(provider, input);
+    alone::without_zookeeper(&mut draft);
+    let mut plan = node::plan(provider, draft, "this node", &nowhere, None);
     if plan.cluster_id.is_none() && !jackdaw_compose::has_errors(&plan.diagnostics) {
         let value = cluster_id::derived(None, &plan.voters);
         plan.cluster_id = Some(ClusterId { value, origin: ClusterIdOrigin::Derived });

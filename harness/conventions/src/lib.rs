@@ -1,6 +1,7 @@
 //! What the bitnami, apache and confluent images make of their environment.
 //! It must not start anything: a service goes in, a plan of a Kafka node and diagnostics come out.
 
+mod alone;
 mod apache;
 mod bitnami;
 mod cluster;

@@ -244,3 +244,33 @@ fn inside_a_container_each_variable_that_has_no_effect_is_named() {
     let heap = said(Provider::Bitnami, &kraft(&[("KAFKA_HEAP_OPTS", "-Xmx1g"), ("PATH", "/bin")]));
     assert_eq!(heap, ["KAFKA_HEAP_OPTS has no meaning here: there is no Java virtual machine: "]);
 }
+
+#[test]
+fn a_broker_with_a_zookeeper_of_its_own_is_its_own_controller() {
+    let env = |zookeeper: &'static str| {
+        [
+            ("KAFKA_BROKER_ID", "1"),
+            ("KAFKA_ZOOKEEPER_CONNECT", zookeeper),
+            ("KAFKA_LISTENERS", "PLAINTEXT://0.0.0.0:9093,BROKER://0.0.0.0:9092"),
+            ("KAFKA_ADVERTISED_LISTENERS", "PLAINTEXT://localhost:32768,BROKER://here:9092"),
+            ("KAFKA_LISTENER_SECURITY_PROTOCOL_MAP", "BROKER:PLAINTEXT,PLAINTEXT:PLAINTEXT"),
+            ("KAFKA_INTER_BROKER_LISTENER_NAME", "BROKER"),
+        ]
+    };
+    let alone = node(Provider::Confluent, &env("localhost:2181/kafka"), &[]);
+    for (key, expected) in [
+        ("zookeeper.connect", "-"),
+        ("process.roles", "broker,controller"),
+        ("node.id", "1"),
+        ("controller.quorum.voters", "1@localhost:2181"),
+        ("listeners", "PLAINTEXT://0.0.0.0:9093,BROKER://0.0.0.0:9092,CONTROLLER://localhost:2181"),
+        ("listener.security.protocol.map", "BROKER:PLAINTEXT,PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT"),
+    ] {
+        assert_eq!(get(&alone, key), expected, "{key}");
+    }
+    let codes = |node: &NodePlan| node.diagnostics.iter().map(|found| found.code).collect::<Vec<_>>();
+    assert_eq!(codes(&alone), [Code::ZooKeeperInside], "{:#?}", alone.diagnostics);
+    for shared in ["zookeeper:2181", "localhost:2181,zookeeper:2181", "localhost"] {
+        assert_eq!(codes(&node(Provider::Confluent, &env(shared), &[])), [Code::ZooKeeperMode], "{shared}");
+    }
+}
