@@ -169,8 +169,9 @@ fn every_code_about_nodes_and_clusters_is_raised_by_some_file() {
         .flat_map(|(_, from, to)| cluster(&changed(from, to)).diagnostics)
         .map(|diagnostic| diagnostic.code)
         .collect();
-    // Raised by files and secrets that a text alone cannot have; see `images`.
-    let elsewhere = [Code::SecretFile, Code::EnvironmentIgnored, Code::InvalidProperties];
+    // Raised by files and secrets that a text alone cannot have, or only inside a container; see `images`.
+    let elsewhere =
+        [Code::SecretFile, Code::EnvironmentIgnored, Code::InvalidProperties, Code::ZooKeeperInside];
     let missing: Vec<String> = Code::ALL
         .iter()
         .filter(|code| {
