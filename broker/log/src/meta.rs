@@ -49,7 +49,7 @@ impl MetaProperties {
                         _ => return Err(format!("Invalid meta.properties version string '{value}'")),
                     };
                 }
-                "cluster.id" => meta.cluster_id = Some(value.to_owned()),
+                "cluster.id" => meta.cluster_id = Some(unescaped(value)),
                 "node.id" => node_id = Some(value),
                 "broker.id" => broker_id = Some(value),
                 "directory.id" => {
@@ -82,7 +82,7 @@ impl MetaProperties {
             let _ = writeln!(text, "{key}={value}");
         };
         if let Some(cluster_id) = &self.cluster_id {
-            put("cluster.id", cluster_id);
+            put("cluster.id", &escaped(cluster_id));
         }
         if let Some(directory_id) = &self.directory_id {
             put("directory.id", &kafka_base64(directory_id));
@@ -96,7 +96,28 @@ impl MetaProperties {
     }
 }
 
-/// One line of a Java properties file; ids need none of its escapes. A leading `#` or `!` is a comment.
+/// A value as `Properties.store` writes it, as far as one line goes.
+fn escaped(value: &str) -> String {
+    let mut out = String::with_capacity(value.len());
+    for c in value.chars() {
+        if matches!(c, '\\' | '=' | ':' | '#' | '!') {
+            out.push('\\');
+        }
+        out.push(c);
+    }
+    out
+}
+
+fn unescaped(value: &str) -> String {
+    let mut chars = value.chars();
+    std::iter::from_fn(|| match chars.next() {
+        Some('\\') => chars.next(),
+        other => other,
+    })
+    .collect()
+}
+
+/// One line of a Java properties file; of ids only a cluster's needs its escapes. A leading `#` or `!` is a comment.
 fn property(line: &str) -> Option<(&str, &str)> {
     let line = line.trim_start();
     if line.is_empty() || line.starts_with(['#', '!']) {

@@ -74,11 +74,13 @@ impl Resolver {
     /// # Errors
     /// The system resolver's error, or `NotFound` when it knows no address.
     pub async fn resolve(&self, target: &HostPort) -> io::Result<Vec<SocketAddr>> {
-        if let Ok(address) = target.host.parse::<IpAddr>() {
-            return Ok(vec![SocketAddr::new(address, target.port)]);
-        }
+        // Before an address is taken for one: a launcher that gives a service a loopback address of its own says here
+        // what its 127.0.0.1 is.
         if let Some(addresses) = self.hosts.get(&target.host.to_ascii_lowercase()) {
             return Ok(addresses.iter().map(|a| SocketAddr::new(*a, target.port)).collect());
+        }
+        if let Ok(address) = target.host.parse::<IpAddr>() {
+            return Ok(vec![SocketAddr::new(address, target.port)]);
         }
         let found: Vec<_> = tokio::net::lookup_host((target.host.as_str(), target.port)).await?.collect();
         if found.is_empty() {
@@ -95,11 +97,16 @@ mod tests {
     #[tokio::test]
     async fn the_hosts_file_comes_before_the_system() {
         let resolver =
-            Resolver::parse("# comment\n127.0.1.10  Kafka00Service kafka00 # tail\n\n::1 six\n").unwrap();
+            Resolver::parse("# comment\n127.0.1.10  Kafka00Service kafka00 127.0.0.1 # tail\n\n::1 six\n")
+                .unwrap();
         let resolved = resolver.resolve(&HostPort::new("kafka00SERVICE", 9092)).await.unwrap();
         assert_eq!(resolved, vec!["127.0.1.10:9092".parse().unwrap()]);
         let resolved = resolver.resolve(&HostPort::new("six", 1)).await.unwrap();
         assert_eq!(resolved, vec!["[::1]:1".parse().unwrap()]);
+        for (address, expected) in [("127.0.0.1", "127.0.1.10:1"), ("127.0.0.2", "127.0.0.2:1")] {
+            let resolved = resolver.resolve(&HostPort::new(address, 1)).await.unwrap();
+            assert_eq!(resolved, vec![expected.parse().unwrap()], "{address}");
+        }
     }
 
     #[test]

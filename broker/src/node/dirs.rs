@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use jackdaw_log::{Disk, LogDir, LogDirError, MetaProperties, StorageError};
-use jackdaw_wire::types::{self, kafka_base64, parse_kafka_base64};
+use jackdaw_wire::types::{self, kafka_base64};
 use jackdaw_wire::{TopicPartition, Uuid};
 
 use crate::config::Config;
@@ -20,8 +20,8 @@ pub enum DirsError {
     LogDir(#[from] LogDirError),
     #[error(transparent)]
     Storage(#[from] StorageError),
-    #[error("Cluster ID string {0} does not appear to be a valid UUID: {1}")]
-    NotAClusterId(String, String),
+    #[error("Cluster ID string {0:?} is empty or holds what no line of meta.properties does")]
+    NotAClusterId(String),
     #[error("No readable meta.properties files found.")]
     NothingFormatted,
     #[error("No `meta.properties` found in {} (have you run `kafka-storage.sh` to format the directory?)", .0.display())]
@@ -138,8 +138,9 @@ fn agree(
     given: Option<&str>,
     warnings: &mut Vec<String>,
 ) -> Result<Option<(String, bool)>, DirsError> {
-    if let Some(given) = given {
-        parse_kafka_base64(given).map_err(|e| DirsError::NotAClusterId(given.to_owned(), e.to_string()))?;
+    // `StorageTool` of 3.7 takes any text; what it makes up itself is a UUID.
+    if let Some(given) = given.filter(|given| given.trim().is_empty() || given.contains(char::is_control)) {
+        return Err(DirsError::NotAClusterId(given.to_owned()));
     }
     match (stored, given) {
         (Some(stored), Some(given)) if stored != given => {
@@ -257,6 +258,16 @@ mod tests {
     }
 
     #[test]
+    fn any_text_is_a_cluster_id() {
+        for text in ["test_kafka_cluster_id", "my-cluster", "a:b=c #1!", "MkU3OEVBNTcwNTJENDM2QkQxQk"] {
+            let root = tempfile::tempdir().unwrap();
+            let config = config(&[root.path()], "");
+            drop(run(&config, Some(text)).unwrap());
+            assert_eq!(run(&config, None).unwrap().cluster_id, text);
+        }
+    }
+
+    #[test]
     fn a_folder_of_another_node_or_cluster_is_refused() {
         let root = tempfile::tempdir().unwrap();
         let (a, b) = (root.path().join("a"), root.path().join("b"));
@@ -273,11 +284,9 @@ mod tests {
                 .unwrap_err()
                 .starts_with("Stored node id 1 doesn't match previous node id 3 in")
         );
-        assert!(
-            run(&config(&[&a], ""), Some("short"))
-                .unwrap_err()
-                .contains("does not appear to be a valid UUID")
-        );
+        for none in ["", " ", "a\nb"] {
+            assert!(run(&config(&[&a], ""), Some(none)).unwrap_err().starts_with("Cluster ID string"));
+        }
     }
 
     #[test]
