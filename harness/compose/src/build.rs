@@ -38,6 +38,7 @@ pub(crate) fn project(
         volumes: section("volumes").iter().map(volume).collect(),
         secrets: section("secrets").iter().filter_map(|e| file_object(e, env)).collect(),
         configs: section("configs").iter().filter_map(|e| file_object(e, env)).collect(),
+        missing_env_files: Vec::new(),
         canonical,
         working_dir,
     }

@@ -91,6 +91,13 @@ impl Canon<'_> {
         if mark == Mark::Reset {
             return node;
         }
+        // Compose stops at a number or a time that is an unset variable; that it is not set was said, and without it
+        // there is the default.
+        if matches!(shape, Shape::Duration | Shape::Int | Shape::Number | Shape::Bool | Shape::Bytes)
+            && node.is_emptied()
+        {
+            return Node { mark, ..Node::new(Kind::Null, &node.span) };
+        }
         let mut out = self.shaped(node, shape);
         out.mark = mark;
         out

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use crate::canonical::first_line;
 use crate::codes::Code;
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Diagnostic, Severity};
 use crate::source::{Span, Spanned};
 use crate::suggest::nearest;
 use crate::yaml::{Entry, Kind, Node};
@@ -60,9 +60,16 @@ impl Checker<'_> {
             return;
         }
         let image = service.get("image").filter(|image| image.as_str() != Some(""));
+        let emptied = service.get("image").filter(|image| image.is_emptied());
         // What could not be extended was reported, and may have brought the image.
         let elsewhere = ["build", "provider", "extends"].iter().any(|key| service.get(key).is_some());
-        if image.is_none() && !elsewhere {
+        if let (Some(image), false) = (emptied, elsewhere) {
+            let written = image.span.text().trim_matches(['"', '\'']);
+            let message = format!("the image of `{}` is empty: {written} is not set", name.value);
+            let mut found = Diagnostic::new(Code::MissingImage, message, &image.span).label("empty");
+            found.severity = Severity::Warning;
+            self.say(found.help("set the variable in the environment or in .env"));
+        } else if image.is_none() && !elsewhere {
             let message =
                 format!("the service `{}` has neither image nor build: there is nothing to run", name.value);
             self.say(

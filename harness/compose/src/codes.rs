@@ -170,9 +170,10 @@ codes! {
          apache and confluent read `KAFKA_LISTENERS`, `CLUSTER_ID`."
     104 MissingSetting Error "required setting is missing"
         "The image refuses to start, or Kafka does, without this setting."
-    105 InvalidClusterId Error "cluster id is not 16 bytes in base64url"
-        "A cluster id is 16 bytes written in URL-safe base64 without padding: 22 characters of A-Z, a-z, \
-         0-9, `-` and `_`. `kafka-storage.sh random-uuid` prints one."
+    105 InvalidClusterId Hint "cluster id is not a UUID"
+        "Kafka 3.7 takes any text for a cluster id, and so does Jackdaw. What Kafka makes up itself is 16 bytes in \
+         URL-safe base64 without padding, 22 characters of A-Z, a-z, 0-9, `-` and `_`: `kafka-storage.sh \
+         random-uuid` prints one. Other tools may want that."
     106 DerivedClusterId Hint "cluster id is derived"
         "No cluster id is given. The original image makes up a random one on each node, and a quorum of \
          several nodes never forms. Jackdaw derives one from the voters and the project's name, so that \
@@ -197,13 +198,26 @@ codes! {
     113 OtherVersion Hint "the image is of another Kafka version"
         "Jackdaw behaves as Apache Kafka 3.7. What the named version added later is absent; what it \
          removed is still there."
+    114 AssumedImage Warning "image is assumed"
+        "The service's image is to be built, or its name came to nothing, or it is a Kafka of somebody else, or one \
+         that would not start with these variables; and its environment is that of a KRaft node as one of the known \
+         images reads it. It is run as that image would run it. What the other image adds to Kafka (plugins, \
+         scripts) is not there."
     115 SecurityNotBuilt Error "a security protocol that is not built"
         "The listener asks for TLS or SASL. Jackdaw does not serve that protocol yet, and would rather \
          not start than serve it in the clear."
+    116 MissingMount Warning "mounted file is not there"
+        "A file that is mounted into the container does not exist on this machine. A Docker engine makes an empty \
+         folder of that name and mounts it; what the container looks for is missing either way. Files that a \
+         compose file mounts by a relative path lie beside it."
     117 ZooKeeperInside Hint "a ZooKeeper in the broker's own container"
         "The broker is told of a ZooKeeper on its container's own loopback, where no other broker could reach it. So \
          it is alone, and needs none: it runs as its own controller, on the port that its ZooKeeper was to have. \
          Whatever starts that ZooKeeper finds no such program, and nothing waits for it."
+    118 DerivedVoters Hint "voters are those at the bootstrap servers"
+        "Since 3.9 Kafka can do without `controller.quorum.voters`: nodes find the quorum through \
+         `controller.quorum.bootstrap.servers`, and keep its voters in the metadata log (KIP-853). Jackdaw behaves as \
+         3.7: the controllers of the file at those addresses are the voters, for good."
     200 ListenerNotInMap Error "listener has no security protocol"
         "Each listener name that is not itself a security protocol (PLAINTEXT, SSL, SASL_PLAINTEXT, \
          SASL_SSL) needs an entry in `listener.security.protocol.map`, such as `EXTERNAL:PLAINTEXT`. As \

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use crate::Project;
 use crate::load::{Env, Loader};
+use crate::model::MissingEnvFile;
 use crate::source::{Span, Spanned};
 use crate::yaml::{Entry, Kind, Node};
 
@@ -27,9 +28,12 @@ pub(crate) fn complete(
     }
     root.set("name", Node::str(name.value.clone(), &name.span));
     let disabled = take_disabled(&mut root, profiles);
+    let mut missing_env_files = Vec::new();
     if let Some(Node { kind: Kind::Map(services), .. }) = root.get_mut("services") {
         for service in services.iter_mut() {
-            environment(loader, &mut service.value, env);
+            let missing = environment(loader, &mut service.value, env);
+            let of_service = |path| MissingEnvFile { service: service.key.value.clone(), path };
+            missing_env_files.extend(missing.into_iter().map(of_service));
             complete_service(&mut service.value, env);
         }
     }
@@ -44,7 +48,8 @@ pub(crate) fn complete(
     crate::check::check(&root, &disabled, &mut loader.diagnostics);
     drop_unused(&mut root);
     let canonical = crate::render::canonical(&root);
-    Some(crate::build::project(&root, canonical, name, working_dir, files, disabled, env))
+    let project = crate::build::project(&root, canonical, name, working_dir, files, disabled, env);
+    Some(Project { missing_env_files, ..project })
 }
 
 /// Services whose profiles are all inactive leave the tree.
@@ -67,13 +72,14 @@ fn take_disabled(root: &mut Node, profiles: &[String]) -> Vec<Spanned<String>> {
     disabled
 }
 
-fn environment(loader: &mut Loader, service: &mut Node, env: &Env) {
+/// Gives the env files that are missing.
+fn environment(loader: &mut Loader, service: &mut Node, env: &Env) -> Vec<Spanned<String>> {
     let files = service.remove("env_file");
     let own = service.get("environment").cloned();
     if files.is_none() && own.is_none() {
-        return;
+        return Vec::new();
     }
-    let mut vars = files.map(|files| loader.service_env_files(&files, env)).unwrap_or_default();
+    let (mut vars, missing) = files.map(|files| loader.service_env_files(&files, env)).unwrap_or_default();
     let span = own.as_ref().map(|node| node.span.clone()).unwrap_or_default();
     for entry in own.iter().flat_map(|node| node.entries()) {
         let mut entry = entry.clone();
@@ -88,6 +94,7 @@ fn environment(loader: &mut Loader, service: &mut Node, env: &Env) {
         }
     }
     service.set("environment", Node::new(Kind::Map(vars), &span));
+    missing
 }
 
 fn complete_service(service: &mut Node, env: &Env) {

@@ -437,9 +437,13 @@ impl Loader {
         }
     }
 
-    /// `env_file`s of a service as variables, later files over earlier ones.
-    pub(crate) fn service_env_files(&mut self, files: &Node, env: &Env) -> Vec<Entry> {
-        let mut out: Vec<Entry> = Vec::new();
+    /// `env_file`s of a service as variables, later files over earlier ones; and those that are missing.
+    pub(crate) fn service_env_files(
+        &mut self,
+        files: &Node,
+        env: &Env,
+    ) -> (Vec<Entry>, Vec<Spanned<String>>) {
+        let (mut out, mut missing): (Vec<Entry>, Vec<Spanned<String>>) = Default::default();
         for file in files.items() {
             let Some((path, span)) = file.get("path").and_then(|n| Some((n.as_str()?, &n.span))) else {
                 continue;
@@ -450,8 +454,10 @@ impl Loader {
                     let written = span.text().trim_matches(['"', '\'']);
                     let shown = if written.is_empty() || written.contains('\n') { path } else { written };
                     let message = format!("the env file {shown} does not exist ({path})");
+                    let place = first_line(span);
+                    missing.push(Spanned::new(shown.to_owned(), place.clone()));
                     self.diagnostics.push(
-                        Diagnostic::new(Code::EnvFileNotFound, message, &first_line(span))
+                        Diagnostic::new(Code::EnvFileNotFound, message, &place)
                             .label("no such file")
                             .help("create it, or write it in long form with `required: false`"),
                     );
@@ -466,7 +472,7 @@ impl Loader {
                 out.push(Entry { value: Node::str(value.value, &value.span), key });
             }
         }
-        out
+        (out, missing)
     }
 }
 

@@ -29,6 +29,8 @@ pub struct Project {
     pub secrets: Vec<FileObject>,
     /// Configs that are declared.
     pub configs: Vec<FileObject>,
+    /// Env files that services want and that are not there.
+    pub missing_env_files: Vec<MissingEnvFile>,
     /// The canonical form, equal in content to `docker compose config --format json`.
     pub canonical: Value,
 }
@@ -165,6 +167,15 @@ impl Service {
         names.extend(attachment.ipv6_address.as_deref());
         names
     }
+}
+
+/// An `env_file` that is not there.
+#[derive(Clone, Debug)]
+pub struct MissingEnvFile {
+    /// The service that wants it.
+    pub service: String,
+    /// The path as it was written, and where.
+    pub path: Spanned<String>,
 }
 
 /// `logging`.

@@ -134,6 +134,11 @@ impl Node {
         }
     }
 
+    /// A value that variables were to give and that came to nothing.
+    pub fn is_emptied(&self) -> bool {
+        self.as_str().is_some_and(|text| text.trim().is_empty()) && self.span.text().contains('$')
+    }
+
     pub fn is_null(&self) -> bool {
         self.kind == Kind::Null
     }

@@ -4,11 +4,14 @@
 use jackdaw_compose::{Code, Diagnostic, Project, Service, Severity};
 
 use crate::input::{Files, Input, MountedFiles, variables_of};
-use crate::plan::{ClusterId, ClusterIdOrigin, NodePlan};
+use crate::meant::{self, Gathered};
+use crate::plan::{ClusterId, ClusterIdOrigin, NodePlan, Origin};
 use crate::{Provider, alone, apache, bitnami, cluster_id, confluent, lint, node, variables};
 
 /// Codes whose findings are gathered into one, whatever their words.
-const SAID_ONCE: [Code; 6] = [
+const SAID_ONCE: [Code; 8] = [
+    Code::AssumedImage,
+    Code::DerivedVoters,
     Code::ForeignVariable,
     Code::MeaninglessVariable,
     Code::OtherVersion,
@@ -34,22 +37,34 @@ pub struct Cluster {
 impl Cluster {
     /// Applies each image's conventions and checks the nodes against each other.
     pub fn of(project: &Project) -> Self {
-        let mut nodes = Vec::new();
         let mut diagnostics = Vec::new();
+        let mut gathered: Vec<Gathered<'_>> = Vec::new();
         for service in &project.services {
             let Some(provider) = crate::provide(service) else { continue };
+            diagnostics.extend(MountedFiles { project, service }.missing());
             if !starts_node(service, provider) {
                 continue;
             }
-            let files = MountedFiles { project, service };
-            let plan = plan(
-                provider,
-                Input::new(variables_of(service), &files).of_version(lint::version_of(service)),
-                service,
-            );
-            diagnostics.extend(plan.diagnostics.iter().cloned());
+            diagnostics.extend(assumption(service, provider));
             let set = service.environment.iter().filter(|var| var.value.is_some());
             diagnostics.extend(variables::check(provider, set.map(|var| &var.name)));
+            let mut variables = variables_of(service);
+            if meant::of_another_image(provider, &mut variables) {
+                let (name, span) = (&service.name.value, &service.name.span);
+                diagnostics.push(meant::said_of_another_image(provider, name, span));
+            }
+            if service.image.as_ref().is_some_and(|image| Provider::is_confluent_local(&image.value)) {
+                confluent::with_local_defaults(&mut variables);
+            }
+            gathered.push(Gathered { service, provider, variables });
+        }
+        diagnostics.extend(meant::voters_of_bootstrap_servers(&mut gathered));
+        let mut nodes = Vec::new();
+        for Gathered { service, provider, variables } in gathered {
+            let files = MountedFiles { project, service };
+            let input = Input::new(variables, &files).of_version(lint::version_of(service));
+            let plan = plan(provider, input, service);
+            diagnostics.extend(plan.diagnostics.iter().cloned());
             nodes.push(plan);
         }
         let quorums = quorums(project, &nodes);
@@ -57,7 +72,7 @@ impl Cluster {
             diagnostics.extend(settle_cluster_id(project, &mut nodes, quorum));
         }
         lint::lint(project, &nodes, &quorums, &mut diagnostics);
-        let diagnostics = gathered(diagnostics);
+        let diagnostics = gathered_once(diagnostics);
         Self { nodes, quorums, diagnostics }
     }
 
@@ -67,8 +82,46 @@ impl Cluster {
     }
 }
 
+/// What is said of a node whose image says nothing.
+fn assumption(service: &Service, provider: Provider) -> Option<Diagnostic> {
+    crate::assumed(service)?;
+    let name = &service.name.value;
+    let usual = provider.usual_image();
+    let image = service.image.as_ref().filter(|image| !image.value.trim().is_empty());
+    let (why, span) = match (image, &service.image, &service.build) {
+        (_, _, Some(build)) => (String::from("is to be built"), crate::lint::first_line(&build.span)),
+        (Some(image), ..) => (format!("is {}", image.value), image.span.clone()),
+        (None, Some(empty), None) => (String::from("is empty"), empty.span.clone()),
+        (None, None, None) => (String::from("is not named"), service.name.span.clone()),
+    };
+    let message = format!("the image of `{name}` {why}: by its environment it is run as {usual}");
+    let found = Diagnostic::new(Code::AssumedImage, message, &span).label("not known");
+    Some(found.help(format!("write `image: {usual}`; what another image adds to Kafka is not there")))
+}
+
 fn plan(provider: Provider, input: Input<'_>, service: &Service) -> NodePlan {
-    node::plan(provider, draft(provider, input), &service.name, &service.name.span, Some(service))
+    let given = configuration(service).and_then(|path| input.files.read(&path));
+    let draft = match given {
+        // Whoever calls the broker by hand leaves the image's entrypoint aside.
+        Some(file) => {
+            let mut draft = crate::draft::Draft::default();
+            draft.read_file(&file);
+            draft.properties.set_default("log.dirs", "/tmp/kafka-logs", Origin::Image);
+            draft
+        }
+        None => draft(provider, input),
+    };
+    node::plan(provider, draft, &service.name, &service.name.span, Some(service))
+}
+
+/// The `server.properties` that a command of the file's own starts the broker on.
+fn configuration(service: &Service) -> Option<String> {
+    let words = [&service.entrypoint, &service.command].into_iter().flatten().flat_map(|words| &words.value);
+    let text: Vec<String> = words.cloned().collect();
+    let text = text.join(" ");
+    let mut parts = text.split_whitespace().map(|part| part.trim_matches(['"', '\'', ';', ')', '(']));
+    parts.find(|part| part.ends_with("kafka-server-start.sh") || part.ends_with("kafka-server-start"))?;
+    parts.find(|part| !part.starts_with('-')).filter(|path| path.starts_with('/')).map(str::to_owned)
 }
 
 fn draft(provider: Provider, input: Input<'_>) -> crate::draft::Draft {
@@ -86,10 +139,13 @@ pub fn entrypoint(
     env: impl IntoIterator<Item = (String, String)>,
     files: &dyn Files,
 ) -> NodePlan {
-    let input = Input::new(crate::input::variables_from(env), files);
     let nowhere = jackdaw_compose::Span::default();
-    let said = variables::check(provider, input.variables().iter().map(|variable| &variable.name));
-    let mut draft = draft(provider, input);
+    let mut given = crate::input::variables_from(env);
+    let mut said = variables::check(provider, given.iter().map(|variable| &variable.name));
+    if meant::of_another_image(provider, &mut given) {
+        said.push(meant::said_of_another_image(provider, "this node", &nowhere));
+    }
+    let mut draft = draft(provider, Input::new(given, files));
     alone::without_zookeeper(&mut draft);
     let mut plan = node::plan(provider, draft, "this node", &nowhere, None);
     if plan.cluster_id.is_none() && !jackdaw_compose::has_errors(&plan.diagnostics) {
@@ -153,10 +209,6 @@ pub(crate) fn on_host_network(service: &Service) -> bool {
 
 /// One id for the quorum: the one that is given, else the image's, else a derived one.
 fn settle_cluster_id(project: &Project, nodes: &mut [NodePlan], quorum: &[usize]) -> Option<Diagnostic> {
-    let has_invalid = |node: &NodePlan| node.diagnostics.iter().any(|d| d.code == Code::InvalidClusterId);
-    if quorum.iter().any(|at| has_invalid(&nodes[*at])) {
-        return None;
-    }
     let lacking: Vec<usize> = quorum.iter().copied().filter(|at| nodes[*at].cluster_id.is_none()).collect();
     let first = *lacking.first()?;
     let given = quorum.iter().find_map(|at| nodes[*at].cluster_id.clone());
@@ -189,8 +241,25 @@ fn settle_cluster_id(project: &Project, nodes: &mut [NodePlan], quorum: &[usize]
     (quorum.len() > 1).then(|| found.help(help))
 }
 
+/// An env file that only services without Kafka lack keeps none of the nodes from starting: those services are left
+/// out, and what was an error is a warning.
+pub fn excuse_others(project: &Project, diagnostics: &mut [Diagnostic]) {
+    let is_kafka =
+        |name: &str| project.service(name).is_some_and(|service| crate::provide(service).is_some());
+    let wanted = |d: &Diagnostic| {
+        let mut here = project.missing_env_files.iter().filter(|missing| missing.path.span == d.span);
+        here.any(|missing| is_kafka(&missing.service))
+    };
+    for found in diagnostics.iter_mut().filter(|d| d.code == Code::EnvFileNotFound && !d.span.is_nowhere()) {
+        if !wanted(found) && !project.missing_env_files.is_empty() {
+            found.severity = Severity::Warning;
+            found.message += ": who wants it is left out";
+        }
+    }
+}
+
 /// What is said of several nodes in the same words is said once, with the other places beside it.
-fn gathered(mut found: Vec<Diagnostic>) -> Vec<Diagnostic> {
+fn gathered_once(mut found: Vec<Diagnostic>) -> Vec<Diagnostic> {
     jackdaw_compose::sort(&mut found);
     // A misspelt cluster id says already that one is derived.
     let misspelt = found.iter().any(|d| {

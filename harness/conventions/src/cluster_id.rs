@@ -1,10 +1,11 @@
-//! Cluster ids: what is one, and which one a quorum gets that was given none.
+//! Cluster ids: what is a usual one, and which one a quorum gets that was given none.
 //! It must not look at volumes: an id that is already there wins, and the broker sees to that.
 
 use crate::plan::Voter;
 
-/// 16 bytes in URL-safe base64; Kafka takes them with or without padding.
-pub(crate) fn is_valid(id: &str) -> bool {
+/// 16 bytes in URL-safe base64, with or without padding, as `kafka-storage.sh random-uuid` makes them. 3.7 takes any
+/// other text, too.
+pub(crate) fn is_uuid(id: &str) -> bool {
     let text = id.strip_suffix("==").unwrap_or(id);
     text.len() == 22 && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
 }
@@ -58,12 +59,12 @@ mod tests {
     #[test]
     fn an_id_is_16_bytes_of_base64url() {
         for good in ["HsDBs9l6UUmQq7Y5E6bNlw", "5L6g3nShT-eMCtK--X86sw", "MkU3OEVBNTcwNTJENDM2Qk=="] {
-            assert!(is_valid(good), "{good}");
+            assert!(is_uuid(good), "{good}");
         }
         for bad in
             ["", "cluster-one", "HsDBs9l6UUmQq7Y5E6bNl", "HsDBs9l6UUmQq7Y5E6bNlw1", "HsDBs9l6UUmQq7Y5E6b+lw"]
         {
-            assert!(!is_valid(bad), "{bad}");
+            assert!(!is_uuid(bad), "{bad}");
         }
     }
 
@@ -71,7 +72,7 @@ mod tests {
     fn every_node_of_a_quorum_derives_the_same_id() {
         let (a, b) = (voter(0, "a"), voter(1, "b"));
         let id = derived(Some("p"), &[a.clone(), b.clone()]);
-        assert!(is_valid(&id), "{id}");
+        assert!(is_uuid(&id), "{id}");
         assert_eq!(id, derived(Some("p"), &[b.clone(), a.clone()]));
         assert_ne!(id, derived(Some("q"), &[a.clone(), b.clone()]));
         assert_ne!(id, derived(Some("p"), std::slice::from_ref(&a)));

@@ -22,6 +22,42 @@ pub(crate) const NOT_MAPPED: [&str; 11] = [
     "KAFKA_TOOLS_LOG4J_LOGLEVEL",
 ];
 
+/// What confluent-local's entrypoint sets where a variable is not set or empty (its `configureDefaults`), without the
+/// REST proxy, which is no part of Kafka.
+const LOCAL: [(&str, &str); 14] = [
+    ("CLUSTER_ID", "4L6g3nShT-eMCtK--X86sw"),
+    ("KAFKA_NODE_ID", "1"),
+    ("KAFKA_PROCESS_ROLES", "broker,controller"),
+    ("KAFKA_CONTROLLER_QUORUM_VOTERS", "1@localhost:29093"),
+    ("KAFKA_CONTROLLER_LISTENER_NAMES", "CONTROLLER"),
+    ("KAFKA_INTER_BROKER_LISTENER_NAME", "PLAINTEXT"),
+    (
+        "KAFKA_LISTENERS",
+        "PLAINTEXT://localhost:29092,CONTROLLER://localhost:29093,PLAINTEXT_HOST://0.0.0.0:9092",
+    ),
+    ("KAFKA_ADVERTISED_LISTENERS", "PLAINTEXT://localhost:29092,PLAINTEXT_HOST://localhost:9092"),
+    (
+        "KAFKA_LISTENER_SECURITY_PROTOCOL_MAP",
+        "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,PLAINTEXT_HOST:PLAINTEXT",
+    ),
+    ("KAFKA_OFFSETS_TOPIC_REPLICATION_FACTOR", "1"),
+    ("KAFKA_TRANSACTION_STATE_LOG_REPLICATION_FACTOR", "1"),
+    ("KAFKA_TRANSACTION_STATE_LOG_MIN_ISR", "1"),
+    ("KAFKA_GROUP_INITIAL_REBALANCE_DELAY_MS", "0"),
+    ("KAFKA_LOG_DIRS", "/tmp/kraft-combined-logs"),
+];
+
+/// The variables of a confluent-local container.
+pub(crate) fn with_local_defaults(variables: &mut Vec<Variable>) {
+    variables.retain(|variable| !variable.value.value.is_empty());
+    for (name, value) in LOCAL {
+        if !variables.iter().any(|variable| variable.name.value == name) {
+            let (name, value) = (Spanned::nowhere(name.to_owned()), Spanned::nowhere(value.to_owned()));
+            variables.push(Variable { name, value });
+        }
+    }
+}
+
 /// The property that a `KAFKA_*` variable sets: `_` is a dot, `__` an underscore, `___` a dash.
 pub(crate) fn property(name: &str) -> String {
     let key = name.strip_prefix("KAFKA_").unwrap_or(name).to_lowercase().replace('_', ".");

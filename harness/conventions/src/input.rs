@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use jackdaw_compose::{FileContent, MountKind, Project, Service, Source, Span, Spanned};
+use jackdaw_compose::{Code, Diagnostic, FileContent, MountKind, Project, Service, Source, Span, Spanned};
 
 /// One variable that is set.
 #[derive(Clone, Debug)]
@@ -50,6 +50,25 @@ impl Files for MountedFiles<'_> {
 }
 
 impl MountedFiles<'_> {
+    /// Files of the host that are mounted and are not there: an engine makes a folder in the place of each.
+    pub(crate) fn missing(&self) -> Vec<Diagnostic> {
+        let lacking = self.service.mounts.iter().filter_map(|mount| {
+            let MountKind::Bind { source, .. } = &mount.kind else { return None };
+            let is_file = Path::new(&mount.target).extension().is_some();
+            (is_file && !source.exists()).then_some((mount, source))
+        });
+        let told = lacking.map(|(mount, source)| {
+            let shown = source.strip_prefix(&self.project.working_dir).unwrap_or(source).display();
+            let name = &self.service.name.value;
+            let message =
+                format!("`{name}` mounts {shown}, which is not there: it finds no {}", mount.target);
+            Diagnostic::new(Code::MissingMount, message, &crate::lint::first_line(&mount.span))
+                .label("no such file")
+                .help("it comes from beside the compose file, as a rule from the same repository")
+        });
+        told.collect()
+    }
+
     fn host_path(&self, path: &str) -> Option<PathBuf> {
         let mounts = self.service.mounts.iter().filter(|mount| below(path, &mount.target).is_some());
         let mount = mounts.max_by_key(|mount| mount.target.len())?;

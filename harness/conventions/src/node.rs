@@ -5,10 +5,11 @@
 use jackdaw_compose::{Code, Diagnostic, Service, Span};
 
 use crate::Provider;
+use crate::cluster::on_host_network;
 use crate::cluster_id;
 use crate::draft::Draft;
 use crate::input::below;
-use crate::plan::{ClusterId, ClusterIdOrigin, DataDir, Listener, NodePlan, Roles, Voter};
+use crate::plan::{ClusterId, ClusterIdOrigin, DataDir, Listener, NodePlan, Origin, Roles, Voter};
 
 const PROTOCOLS: [&str; 4] = ["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"];
 
@@ -27,7 +28,10 @@ pub(crate) fn plan(
     let roles = roles.unwrap_or_default();
     let controller_listener_names = maker.names("controller.listener.names");
     let listeners = maker.listeners("listeners", "PLAINTEXT://:9092");
-    let advertised = maker.advertised(&listeners, &controller_listener_names);
+    let mut advertised = maker.advertised(&listeners, &controller_listener_names);
+    if service.is_some_and(|service| !on_host_network(service)) {
+        maker.name_the_nameless(&mut advertised);
+    }
     let inter_broker_listener = maker.inter_broker();
     let cluster_id = maker.cluster_id();
     let layout = provider.layout();
@@ -85,13 +89,25 @@ impl Maker<'_> {
     }
 
     fn missing(&mut self, key: &str, example: &str) {
-        let message = format!("the node `{}` has no `{key}`", self.name);
-        let help = format!("set {}, for example {example}", self.variable(key));
-        self.diagnostics.push(
+        let written = self.draft.properties.span(key);
+        // A value that came to nothing: most often a variable of the compose file that is not set.
+        let found = if written.is_nowhere() {
+            let message = format!("the node `{}` has no `{key}`", self.name);
+            let help = format!("set {}, for example {example}", self.variable(key));
             Diagnostic::new(Code::MissingSetting, message, self.name_span)
                 .label(format!("no {key}"))
-                .help(help),
-        );
+                .help(help)
+        } else {
+            let help = match written_variable(&written) {
+                Some(name) => {
+                    format!("set {name} in the environment or in .env, for example {name}={example}")
+                }
+                None => format!("write a value, for example {example}"),
+            };
+            let message = format!("`{key}` of the node `{}` is empty", self.name);
+            Diagnostic::new(Code::MissingSetting, message, &written).label("empty").help(help)
+        };
+        self.diagnostics.push(found);
     }
 
     fn roles(&mut self) -> Option<Roles> {
@@ -235,6 +251,24 @@ impl Maker<'_> {
         listeners.iter().filter(|l| !controllers.contains(&l.name)).cloned().collect()
     }
 
+    /// Kafka advertises the canonical name of its host where none is given, which in a container is one that its
+    /// networks know. The service's name is known there, too, and wherever the node runs.
+    fn name_the_nameless(&mut self, advertised: &mut [Listener]) {
+        let broken = self.diagnostics.iter().any(|d| d.code == Code::InvalidListener);
+        if broken || advertised.iter().all(|listener| !listener.host.is_empty()) {
+            return;
+        }
+        for listener in advertised.iter_mut().filter(|listener| listener.host.is_empty()) {
+            listener.host = self.name.to_owned();
+        }
+        let text: Vec<String> = advertised.iter().map(ToString::to_string).collect();
+        let origin = match self.draft.properties.property("advertised.listeners") {
+            Some(property) => property.origin.clone(),
+            None => Origin::Image,
+        };
+        self.draft.properties.set("advertised.listeners", text.join(","), origin);
+    }
+
     fn inter_broker(&self) -> Option<String> {
         let named =
             self.get("inter.broker.listener.name").or_else(|| self.get("security.inter.broker.protocol"));
@@ -247,9 +281,8 @@ impl Maker<'_> {
             return Some(ClusterId { value: fixed.to_owned(), origin: ClusterIdOrigin::Image });
         };
         let value = given.value.trim();
-        if !cluster_id::is_valid(value) {
-            let message =
-                format!("`{value}` is not a cluster id: it is 16 bytes in base64url, 22 characters");
+        if !cluster_id::is_uuid(value) {
+            let message = format!("`{value}` is no UUID: Kafka 3.7 takes it for a cluster id all the same");
             let help = format!(
                 "write one such as {}, the same for every node",
                 cluster_id::derived(Some(value), &[])
@@ -259,7 +292,6 @@ impl Maker<'_> {
                     .label(format!("{} characters", value.chars().count()))
                     .help(help),
             );
-            return None;
         }
         Some(ClusterId { value: value.to_owned(), origin: ClusterIdOrigin::Given(given.span) })
     }
@@ -281,6 +313,14 @@ impl Maker<'_> {
         };
         paths.into_iter().map(|path| DataDir { mount: mount_of(&path), path }).collect()
     }
+}
+
+/// The variable of the compose file that stands in a value, where the value is nothing else.
+fn written_variable(span: &Span) -> Option<String> {
+    let text = span.text().trim().trim_matches(['"', '\'']);
+    let name =
+        text.strip_prefix("${").and_then(|rest| rest.strip_suffix('}')).or_else(|| text.strip_prefix('$'))?;
+    name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_').then(|| name.to_owned())
 }
 
 /// The variable that sets a property with this image.

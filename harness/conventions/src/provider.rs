@@ -10,9 +10,13 @@ pub enum Provider {
     Bitnami,
     /// `apache/kafka`, `apache/kafka-native`.
     Apache,
-    /// `confluentinc/cp-kafka`, `confluentinc/cp-server`.
+    /// `confluentinc/cp-kafka`, `confluentinc/cp-server`, and `confluentinc/confluent-local`, which starts a node where
+    /// nothing is said.
     Confluent,
 }
+
+/// The image of `confluent local kafka start`.
+const CONFLUENT_LOCAL: &str = "confluent-local";
 
 /// Where an image keeps what.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,8 +61,33 @@ impl Provider {
         match (parts.next()?, repository) {
             ("bitnami" | "bitnamilegacy" | "bitnamisecure", "kafka") => Some(Provider::Bitnami),
             ("apache", "kafka" | "kafka-native") => Some(Provider::Apache),
-            ("confluentinc", "cp-kafka" | "cp-server") => Some(Provider::Confluent),
+            ("confluentinc", "cp-kafka" | "cp-server" | CONFLUENT_LOCAL) => Some(Provider::Confluent),
             _ => None,
+        }
+    }
+
+    /// Whether an image starts a node of its own where its environment says nothing.
+    pub(crate) fn is_confluent_local(image: &str) -> bool {
+        let name = image.split(['@', ':']).next().unwrap_or(image);
+        name.rsplit('/').next() == Some(CONFLUENT_LOCAL)
+    }
+
+    /// Whether an image is called as if Kafka was in it, whoever made it.
+    pub(crate) fn is_named_kafka(image: &str) -> bool {
+        let name = image.split('@').next().unwrap_or(image).rsplit('/').next().unwrap_or_default();
+        let repository = name.split(':').next().unwrap_or(name);
+        matches!(
+            repository,
+            "kafka" | "kafka-kraft" | "kafka-native" | "cp-kafka" | "cp-server" | "cp-enterprise-kafka"
+        )
+    }
+
+    /// The image that a service of this family has where it names none.
+    pub fn usual_image(self) -> &'static str {
+        match self {
+            Provider::Bitnami => "bitnami/kafka",
+            Provider::Apache => "apache/kafka",
+            Provider::Confluent => "confluentinc/cp-kafka",
         }
     }
 

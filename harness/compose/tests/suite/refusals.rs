@@ -111,6 +111,11 @@ fn services_are_checked_against_each_other() {
     let cases = [
         ("no image", "services: {a: {hostname: x}}"),
         ("an empty image", "services: {a: {image: \"\"}}"),
+        ("an image that came to nothing", "services: {a: {image: \"${NONE}\"}}"),
+        (
+            "times and numbers that came to nothing",
+            "services: {a: {image: x, healthcheck: {test: x, interval: \"$NONE\", retries: \"$NADA\"}}}",
+        ),
         ("no services", "volumes: {v: }"),
         (
             "a circle",

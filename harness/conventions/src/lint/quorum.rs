@@ -148,18 +148,25 @@ fn port(members: &[&NodePlan], voter: &Voter, out: &mut Vec<Diagnostic>) {
         return;
     };
     let Some(listener) = node.controller_listener() else { return };
-    if listener.port == voter.port || listener.port == 0 {
+    if listener.port == voter.port {
         return;
     }
+    let where_it_listens = match listener.port {
+        0 => String::from("a port that the system chooses"),
+        port => port.to_string(),
+    };
     let message = format!(
-        "the voter {} is said to listen on {}, and `{}` listens for controllers on {}",
-        voter.id, voter.port, node.service, listener.port
+        "the voter {} is said to listen on {}, and `{}` listens for controllers on {where_it_listens}",
+        voter.id, voter.port, node.service
     );
     out.push(
         Diagnostic::new(Code::VoterPort, message, &voter.span)
             .label("another port")
             .related(&listener.span, "its controller listener")
-            .help(format!("write {}@{}:{}", voter.id, voter.host, listener.port)),
+            .help(match listener.port {
+                0 => format!("write {}://{}:{}", listener.name, listener.host, voter.port),
+                port => format!("write {}@{}:{port}", voter.id, voter.host),
+            }),
     );
 }
 

@@ -2,7 +2,7 @@
 //! quorum comes by its cluster id.
 
 use jackdaw_compose::{Code, LoadOptions, Severity, load};
-use jackdaw_conventions::{Cluster, ClusterIdOrigin, Provider};
+use jackdaw_conventions::{Cluster, ClusterIdOrigin, Provider, excuse_others};
 
 use crate::{cluster, said};
 
@@ -145,5 +145,63 @@ fn services_that_only_use_the_tools_are_no_nodes() {
     ];
     for (lines, expected) in table {
         assert_eq!(nodes(lines), expected, "{lines}");
+    }
+}
+
+/// One node, with an image and a line of its environment.
+fn lone(image: &str, line: &str) -> String {
+    format!(
+        "services:
+  k:
+    image: {image}
+    environment:
+      {line}
+      KAFKA_NODE_ID: 1
+      KAFKA_PROCESS_ROLES: broker,controller
+      KAFKA_CONTROLLER_QUORUM_VOTERS: 1@k:9093
+      KAFKA_CONTROLLER_LISTENER_NAMES: C
+      KAFKA_LISTENERS: PLAINTEXT://:9092,C://:9093
+      KAFKA_LISTENER_SECURITY_PROTOCOL_MAP: PLAINTEXT:PLAINTEXT,C:PLAINTEXT
+"
+    )
+}
+
+#[test]
+fn any_text_is_a_cluster_id_and_an_unusual_one_is_hinted_at() {
+    for (id, hinted) in [("test_kafka_cluster_id", true), ("HsDBs9l6UUmQq7Y5E6bNlw", false)] {
+        let cluster = cluster(&lone("apache/kafka:3.7.0", &format!("CLUSTER_ID: {id}")));
+        assert_eq!(cluster.nodes[0].cluster_id.as_ref().map(|id| id.value.as_str()), Some(id));
+        let found = cluster.diagnostics.iter().find(|d| d.code == Code::InvalidClusterId);
+        assert_eq!(found.map(|d| d.severity), hinted.then_some(Severity::Hint), "{id}");
+    }
+}
+
+#[test]
+fn a_node_advertises_its_service_s_name_where_it_advertises_none() {
+    for (line, expected) in [
+        ("KAFKA_ADVERTISED_LISTENERS: PLAINTEXT://:9092", "PLAINTEXT://k:9092"),
+        ("KAFKA_NUM_PARTITIONS: 1", "PLAINTEXT://k:9092"),
+        ("KAFKA_ADVERTISED_LISTENERS: PLAINTEXT://other:9092", "PLAINTEXT://other:9092"),
+    ] {
+        let cluster = cluster(&lone("apache/kafka:3.7.0", line));
+        assert_eq!(cluster.nodes[0].advertised[0].to_string(), expected, "{line}");
+        assert_eq!(cluster.nodes[0].properties.get("advertised.listeners"), Some(expected), "{line}");
+    }
+}
+
+#[test]
+fn an_env_file_that_others_lack_keeps_no_node_from_starting() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let text = lone("apache/kafka:3.7.0", "KAFKA_NUM_PARTITIONS: 1");
+    for (nodes, others, severity) in
+        [("", "env_file: a.env", Severity::Warning), ("    env_file: a.env\n", "tty: true", Severity::Error)]
+    {
+        let text = format!("{text}{nodes}  app:\n    image: app\n    {others}\n");
+        std::fs::write(dir.path().join("compose.yml"), text).expect("a file");
+        let options = LoadOptions { working_dir: dir.path().to_path_buf(), ..LoadOptions::default() };
+        let mut loaded = load(&LoadOptions { project_name: Some("p".into()), ..options });
+        excuse_others(&loaded.project.expect("it loads"), &mut loaded.diagnostics);
+        let found: Vec<_> = loaded.diagnostics.iter().map(|d| (d.code, d.severity)).collect();
+        assert_eq!(found, [(Code::EnvFileNotFound, severity)]);
     }
 }

@@ -21,6 +21,7 @@ fn images_are_known_by_the_end_of_their_name() {
         ("apache/kafka-native:3.8.0", Some(Provider::Apache)),
         ("confluentinc/cp-kafka:7.6.0", Some(Provider::Confluent)),
         ("confluentinc/cp-server", Some(Provider::Confluent)),
+        ("confluentinc/confluent-local:7.5.0", Some(Provider::Confluent)),
         ("bitnami/kafka-exporter", None),
         ("bitnami/zookeeper", None),
         ("confluentinc/cp-schema-registry:7.6.0", None),
@@ -272,5 +273,48 @@ fn a_broker_with_a_zookeeper_of_its_own_is_its_own_controller() {
     assert_eq!(codes(&alone), [Code::ZooKeeperInside], "{:#?}", alone.diagnostics);
     for shared in ["zookeeper:2181", "localhost:2181,zookeeper:2181", "localhost"] {
         assert_eq!(codes(&node(Provider::Confluent, &env(shared), &[])), [Code::ZooKeeperMode], "{shared}");
+    }
+}
+
+#[test]
+fn a_broker_that_is_started_by_hand_has_the_settings_of_its_file() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let settings = "process.roles=broker,controller\nnode.id=7\ncontroller.quorum.voters=7@k:9093\n\
+                    listeners=PLAINTEXT://:9092,CONTROLLER://:9093\ncontroller.listener.names=CONTROLLER\n";
+    std::fs::write(dir.path().join("k.properties"), settings).expect("a file");
+    for (command, expected) in [
+        ("/opt/kafka/bin/kafka-server-start.sh /etc/k.properties", 7),
+        (
+            "bash -c \"kafka-storage.sh format -t x -c /etc/k.properties; exec kafka-server-start.sh /etc/k.properties\"",
+            7,
+        ),
+        ("kafka-server-start.sh /opt/kafka/config/server.properties", 1),
+    ] {
+        let text = format!(
+            "services: {{k: {{image: apache/kafka, command: '{command}', volumes: ['./k.properties:/etc/k.properties']}}}}"
+        );
+        let cluster = Cluster::of(&project(dir.path(), &text));
+        assert_eq!(cluster.nodes[0].node_id, expected, "{command}");
+    }
+}
+
+#[test]
+fn confluent_local_starts_a_node_where_nothing_is_said() {
+    for (environment, advertised, id) in [
+        ("{}", "PLAINTEXT://localhost:29092", "4L6g3nShT-eMCtK--X86sw"),
+        (
+            "{KAFKA_ADVERTISED_LISTENERS: 'PLAINTEXT://k:29092,PLAINTEXT_HOST://localhost:9092', CLUSTER_ID: mine}",
+            "PLAINTEXT://k:29092",
+            "mine",
+        ),
+    ] {
+        let cluster = cluster(&format!(
+            "services: {{k: {{image: 'confluentinc/confluent-local:7.5.0', ports: ['9092:9092'], \
+             environment: {environment}}}}}"
+        ));
+        assert!(!jackdaw_compose::has_errors(&cluster.diagnostics), "{:#?}", cluster.diagnostics);
+        let node = &cluster.nodes[0];
+        assert_eq!(node.advertised[0].to_string(), advertised);
+        assert_eq!(node.cluster_id.as_ref().map(|given| given.value.as_str()), Some(id));
     }
 }

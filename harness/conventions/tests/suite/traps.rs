@@ -142,6 +142,27 @@ const TRAPS: &[(&str, &str, &str)] = &[
         "image: confluentinc/cp-kafka:7.7.0\n    scale: 2",
     ),
     ("another version", "cp-kafka:7.7.0", "cp-kafka:8.0.0"),
+    ("a value that came to nothing", "KAFKA_PROCESS_ROLES: broker\n", "KAFKA_PROCESS_ROLES: ${ROLES}\n"),
+    (
+        "roles under bitnami's name",
+        "KAFKA_PROCESS_ROLES: broker,controller",
+        "KAFKA_CFG_PROCESS_ROLES: broker,controller",
+    ),
+    ("a controller's port that the system chooses", "CONTROLLER://:9093", "CONTROLLER://:0"),
+    ("an image to be built", "image: apache/kafka:3.7.0", "build: ."),
+    ("an image that came to nothing", "image: apache/kafka:3.7.0", "image: ${IMAGE}"),
+    ("a Kafka of somebody else", "confluentinc/cp-kafka:7.7.0", "ghcr.io/acme/kafka:7"),
+    (
+        "a mounted file that is not there",
+        "\"data2:/var/lib/kafka/data\"",
+        "\"data2:/var/lib/kafka/data\", \"./jaas.conf:/etc/kafka/jaas.conf\"",
+    ),
+    (
+        "bootstrap servers and no voters",
+        "KAFKA_CONTROLLER_QUORUM_VOTERS: 1@one:9093",
+        "KAFKA_CONTROLLER_QUORUM_BOOTSTRAP_SERVERS: one:9093",
+    ),
+    ("a host without a name", "INTERNAL://two:9092", "INTERNAL://:9092"),
 ];
 
 fn changed(from: &str, to: &str) -> String {
