@@ -6,7 +6,7 @@ use crate::inside;
 use crate::terminal::Terminal;
 use clap::ValueEnum as _;
 use jackdaw_compose::{Diagnostic, LoadOptions, Project, Severity, has_errors, load, sort};
-use jackdaw_conventions::Cluster;
+use jackdaw_conventions::{Cluster, excuse_others};
 use jackdaw_runtime::docker::DockerRuntime;
 use jackdaw_runtime::lower::lower;
 use jackdaw_runtime::model::{LeftOut, ProjectSpec};
@@ -45,6 +45,9 @@ pub fn loaded(global: &Global, terminal: &Terminal) -> Result<Loaded> {
     let read = load(&options(global)?);
     let mut diagnostics = read.diagnostics;
     let cluster = read.project.as_ref().map(Cluster::of);
+    if let Some(project) = &read.project {
+        excuse_others(project, &mut diagnostics);
+    }
     diagnostics.extend(cluster.iter().flat_map(|cluster| cluster.diagnostics.clone()));
     sort(&mut diagnostics);
     tell(&diagnostics, terminal);
@@ -60,7 +63,10 @@ pub fn loaded(global: &Global, terminal: &Terminal) -> Result<Loaded> {
 /// # Errors
 /// As [`loaded`].
 pub fn for_existing(global: &Global, terminal: &Terminal) -> Result<(String, Option<Loaded>)> {
-    let read = load(&options(global)?);
+    let mut read = load(&options(global)?);
+    if let Some(project) = &read.project {
+        excuse_others(project, &mut read.diagnostics);
+    }
     let errors: Vec<Diagnostic> =
         read.diagnostics.into_iter().filter(|diagnostic| diagnostic.severity == Severity::Error).collect();
     match (read.project, &global.project_name) {
@@ -131,7 +137,7 @@ pub async fn runtime_for(
 ) -> Result<Box<dyn Runtime>> {
     let is_foreign = |word: &String| word.split_once('=').is_some_and(|(_, provider)| provider != "jackdaw");
     match asked(global)? {
-        None if providers.iter().any(is_foreign) => Ok(Box::new(ProcessRuntime::new()?)),
+        None if providers.iter().any(is_foreign) => Ok(Box::new(ProcessRuntime::new(inside::names())?)),
         _ => runtime(global, project, terminal).await,
     }
 }
@@ -143,11 +149,11 @@ pub async fn runtime_for(
 /// With exit code 3 where the one asked for does not answer.
 pub async fn runtime(global: &Global, project: &str, terminal: &Terminal) -> Result<Box<dyn Runtime>> {
     match asked(global)? {
-        Some(RuntimeChoice::Process) => return Ok(Box::new(ProcessRuntime::new()?)),
+        Some(RuntimeChoice::Process) => return Ok(Box::new(ProcessRuntime::new(inside::names())?)),
         Some(RuntimeChoice::Docker) => return Ok(Box::new(DockerRuntime::connect(inside::names()).await?)),
         None => {}
     }
-    let process = ProcessRuntime::new();
+    let process = ProcessRuntime::new(inside::names());
     if let Ok(process) = &process
         && !supervisor::read_state(&process.dir(project)).is_empty()
     {

@@ -126,6 +126,8 @@ fn logs_are_kept_and_prefixed_with_the_container_s_name() {
     assert_eq!(project.ok("logs -t -n 1 --no-log-prefix one").split_whitespace().count(), 4);
     project.ok("start one");
     assert_eq!(project.ok("exec one printenv KAFKA_CFG_NODE_ID"), "0\n");
+    let there = project.ok("exec -w /opt/bitnami/kafka/bin one ls kafka-topics.sh");
+    assert_eq!(there, "kafka-topics.sh\n", "the folders of the image are there");
     assert_eq!(project.run("exec one false").status.code(), Some(1));
     assert_eq!(project.run("exec one no-such-program").status.code(), Some(127), "as a shell has it");
     assert_eq!(project.run("exec two true").status.code(), Some(1), "it is not running");

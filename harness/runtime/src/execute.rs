@@ -1,6 +1,6 @@
 //! Carries a plan out: neighbouring steps of a kind at the same time, kinds one after the other.
 
-use crate::model::{ProjectSpec, State};
+use crate::model::{Instance, ProjectSpec, ServiceSpec, State};
 use crate::plan::{Plan, Step};
 use crate::runtime::{Outcome, Result, Runtime, RuntimeError};
 use futures_util::future::join_all;
@@ -91,7 +91,8 @@ async fn one(
     Ok(())
 }
 
-/// Waits until a dependency is as its dependant wants it. A Kafka node is healthy once it answers.
+/// Waits until a dependency is as its dependant wants it. A Kafka node without a healthcheck of the file's is healthy
+/// once it answers.
 async fn wait(
     runtime: &dyn Runtime,
     spec: Option<&ProjectSpec>,
@@ -100,35 +101,78 @@ async fn wait(
     condition: &str,
 ) -> Result<()> {
     let deadline = Instant::now() + WAIT_TIMEOUT;
-    let service = spec.and_then(|spec| spec.service(dependency));
-    if let (Some(spec), Some(service)) = (spec, service)
-        && service.node.is_some()
-        && condition == "service_healthy"
-    {
-        let looks = crate::ready::looks(spec, &[service]);
-        let timeout_ms = WAIT_TIMEOUT.as_millis() as u64;
-        let findings = runtime.look_from(spec, service, looks, timeout_ms).await?;
-        return findings
-            .into_iter()
-            .collect::<std::result::Result<(), String>>()
-            .map_err(RuntimeError::Failed);
-    }
+    let service = spec.and_then(|spec| Some((spec, spec.service(dependency)?)));
+    let lost = |why: &str| Err(RuntimeError::Failed(format!("{dependency} {why}")));
     loop {
         let observed = runtime.observe(project, spec).await?;
-        let failed = |why: String| Err(RuntimeError::Failed(format!("{dependency} {why}")));
-        let Some(instance) = observed.of(dependency) else { return failed("is not there".into()) };
-        match (condition, instance.state, instance.exit_code, instance.health.as_deref()) {
-            ("service_completed_successfully", State::Exited, Some(0), _) => return Ok(()),
-            (_, State::Exited, Some(code), _) => return failed(format!("exited with code {code}")),
-            ("service_healthy", State::Running, _, Some("healthy")) => return Ok(()),
-            ("service_healthy", State::Running, _, Some("unhealthy")) => {
-                return failed("is unhealthy".into());
-            }
-            ("service_healthy", State::Running, _, None) => return failed("has no healthcheck".into()),
-            _ if Instant::now() > deadline => return failed("took too long".into()),
-            _ => tokio::time::sleep(WAIT_REST).await,
+        let Some(instance) = observed.of(dependency) else {
+            return Err(RuntimeError::Failed(format!("{dependency} is not there")));
+        };
+        match judge(instance, condition) {
+            Verdict::Met => return Ok(()),
+            Verdict::Lost(why) => return lost(&why),
+            Verdict::Open => {}
         }
+        if condition == HEALTHY
+            && instance.state == State::Running
+            && let Some((spec, service)) = service
+            && is_healthy(runtime, spec, service, instance).await?
+        {
+            return Ok(());
+        }
+        if Instant::now() > deadline {
+            return lost("took too long");
+        }
+        tokio::time::sleep(WAIT_REST).await;
     }
+}
+
+const HEALTHY: &str = "service_healthy";
+const COMPLETED: &str = "service_completed_successfully";
+/// One look at a node that is waited for.
+const LOOK_MS: u64 = 1000;
+
+enum Verdict {
+    Met,
+    Open,
+    Lost(String),
+}
+
+/// What the state of a dependency says.
+fn judge(instance: &Instance, condition: &str) -> Verdict {
+    match (condition, instance.state, instance.exit_code, instance.health.as_deref()) {
+        (COMPLETED, State::Exited, Some(0), _) => Verdict::Met,
+        (_, State::Exited | State::Dead, code, _) => {
+            Verdict::Lost(format!("exited with code {}", code.unwrap_or(0)))
+        }
+        (HEALTHY, State::Running, _, Some("healthy")) => Verdict::Met,
+        (HEALTHY, State::Running, _, Some("unhealthy")) => Verdict::Lost("is unhealthy".into()),
+        _ => Verdict::Open,
+    }
+}
+
+/// Whether it is healthy before whoever runs it says so: by the file's check, run at once, or by its answers.
+async fn is_healthy(
+    runtime: &dyn Runtime,
+    spec: &ProjectSpec,
+    service: &ServiceSpec,
+    instance: &Instance,
+) -> Result<bool> {
+    if service.has_own_check() {
+        return runtime.passes_check(service, instance).await;
+    }
+    if service.node.is_none() {
+        let name = &service.name;
+        let none = instance.health.is_none();
+        let why =
+            || RuntimeError::Failed(format!("{name} has no healthcheck, and another service waits for it"));
+        return if none { Err(why()) } else { Ok(false) };
+    }
+    let mut looks = crate::ready::looks(spec, &[service]);
+    crate::ready::keep_to_this_machine(&mut looks).await;
+    // Whoever is looked from may be gone again: then it is not healthy yet.
+    let found = runtime.look_from(spec, service, looks, LOOK_MS).await;
+    Ok(found.is_ok_and(|found| found.iter().all(std::result::Result::is_ok)))
 }
 
 /// A message about an instance, with the last lines of its log.
@@ -143,4 +187,56 @@ pub async fn with_last_lines(runtime: &dyn Runtime, project: &str, service: &str
         lines.iter().for_each(|line| message += &format!("\n  {line}"));
     }
     message
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn instance(state: State, exit_code: Option<i64>, health: Option<&str>) -> Instance {
+        Instance {
+            id: "a".into(),
+            name: "a".into(),
+            service: "a".into(),
+            image: "a".into(),
+            state,
+            exit_code,
+            health: health.map(str::to_owned),
+            hash: None,
+            created_ms: 0,
+            started_ms: None,
+            finished_ms: None,
+            restarts: 0,
+            ports: Vec::new(),
+            publishes: Vec::new(),
+            address: None,
+            pid: None,
+            error: None,
+            command: String::new(),
+        }
+    }
+
+    #[test]
+    fn a_dependency_is_met_open_or_lost() {
+        let table = [
+            (HEALTHY, State::Running, None, Some("starting"), "open"),
+            (HEALTHY, State::Running, None, Some("healthy"), "met"),
+            (HEALTHY, State::Running, None, Some("unhealthy"), "is unhealthy"),
+            (HEALTHY, State::Running, None, None, "open"),
+            (HEALTHY, State::Restarting, Some(1), None, "open"),
+            (HEALTHY, State::Exited, Some(0), None, "exited with code 0"),
+            (COMPLETED, State::Running, None, Some("healthy"), "open"),
+            (COMPLETED, State::Exited, Some(0), None, "met"),
+            (COMPLETED, State::Exited, Some(3), None, "exited with code 3"),
+            (COMPLETED, State::Restarting, Some(3), None, "open"),
+        ];
+        for (condition, state, code, health, expected) in table {
+            let said = match judge(&instance(state, code, health), condition) {
+                Verdict::Met => "met".to_owned(),
+                Verdict::Open => "open".to_owned(),
+                Verdict::Lost(why) => why,
+            };
+            assert_eq!(said, expected, "{condition} {state:?} {code:?} {health:?}");
+        }
+    }
 }

@@ -26,7 +26,7 @@ pub fn lower(project: &Project, cluster: &Cluster, build: &str) -> (ProjectSpec,
     let mut services = Vec::new();
     for service in in_dependency_order(project) {
         let node = cluster.node(&service.name);
-        match why_left_out(service) {
+        match why_left_out(project, service) {
             Some(reason) => left_out.push(LeftOut { service: service.name.value.clone(), reason }),
             None => services.push(lower_service(project, service, node, build)),
         }
@@ -54,8 +54,32 @@ pub fn lower(project: &Project, cluster: &Cluster, build: &str) -> (ProjectSpec,
     (spec, left_out)
 }
 
-fn why_left_out(service: &Service) -> Option<String> {
-    service.image.is_none().then(|| "it has to be built, and Jackdaw builds no images".into())
+fn why_left_out(project: &Project, service: &Service) -> Option<String> {
+    if provide(service).is_some() {
+        return None;
+    }
+    let missing = project.missing_env_files.iter().find(|missing| missing.service == service.name.value);
+    if let Some(missing) = missing {
+        return Some(format!("its env file {} is not there", missing.path.value));
+    }
+    match &service.image {
+        _ if service.build.is_some() && service.image.is_none() => {
+            Some("it has to be built, and Jackdaw builds no images".into())
+        }
+        Some(image) if image.value.trim().is_empty() => {
+            let written = image.span.text().trim_matches(['"', '\'']);
+            Some(format!("its image, {written}, is empty: the variable is not set"))
+        }
+        Some(_) => None,
+        None => Some("it names no image".into()),
+    }
+}
+
+/// The image as the file names it; of a node that is to be built, or whose image came to nothing, the usual one.
+fn image_of(service: &Service) -> String {
+    let named =
+        service.image.as_ref().map(|image| image.value.clone()).filter(|name| !name.trim().is_empty());
+    named.or_else(|| provide(service).map(|provider| provider.usual_image().to_owned())).unwrap_or_default()
 }
 
 fn lower_service(project: &Project, service: &Service, node: Option<&NodePlan>, build: &str) -> ServiceSpec {
@@ -66,7 +90,7 @@ fn lower_service(project: &Project, service: &Service, node: Option<&NodePlan>, 
         .map_or_else(|| format!("{}-{name}-1", *project.name), |n| n.value.clone());
     let (files, missing) = lower_files(project, service);
     ServiceSpec {
-        image: service.image.as_ref().map(|image| image.value.clone()).unwrap_or_default(),
+        image: image_of(service),
         node: node.cloned(),
         stands_in: provide(service),
         reference: None,
@@ -260,4 +284,44 @@ pub fn select<'a>(
         }
     }
     Ok(spec.services.iter().filter(|service| wanted.contains(service.name.as_str())).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use jackdaw_compose::LoadOptions;
+
+    #[test]
+    fn what_only_others_lack_leaves_only_them_out() {
+        let node = "environment: {KAFKA_PROCESS_ROLES: 'broker,controller', KAFKA_NODE_ID: 1}";
+        for (service, expected) in [
+            ("image: app", "runs"),
+            ("build: .", "it has to be built, and Jackdaw builds no images"),
+            ("{image: '$NONE'}", "its image, $NONE, is empty: the variable is not set"),
+            ("{image: app, env_file: app.env}", "its env file app.env is not there"),
+            (format!("{{build: ., {node}}}").as_str(), "runs apache/kafka"),
+            (format!("{{image: '$NONE', {node}}}").as_str(), "runs apache/kafka"),
+            (format!("{{image: acme/kafka, {node}}}").as_str(), "runs acme/kafka"),
+        ] {
+            let folder = tempfile::tempdir().unwrap();
+            let text = match service.starts_with('{') {
+                true => format!("services: {{a: {service}}}"),
+                false => format!("services:\n  a:\n    {service}\n"),
+            };
+            std::fs::write(folder.path().join("compose.yml"), text).unwrap();
+            let loaded = jackdaw_compose::load(&LoadOptions {
+                project_name: Some("p".into()),
+                working_dir: folder.path().to_owned(),
+                ..LoadOptions::default()
+            });
+            let project = loaded.project.unwrap();
+            let (spec, left_out) = lower(&project, &Cluster::of(&project), "test");
+            let told = left_out.iter().map(|out| out.reason.clone());
+            let runs = spec.services.iter().map(|service| match service.stands_in {
+                Some(_) => format!("runs {}", service.image),
+                None => "runs".to_owned(),
+            });
+            assert_eq!(told.chain(runs).collect::<Vec<_>>(), [expected], "{service}");
+        }
+    }
 }

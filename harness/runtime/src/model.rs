@@ -1,6 +1,7 @@
 //! What is wanted and what is there, in words that both runtimes share. Data only: no I/O.
 
 use crate::process::reference::Release;
+use jackdaw_compose::HealthTest;
 use jackdaw_conventions::{Listener, NodePlan, Provider};
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
@@ -70,6 +71,19 @@ pub struct ServiceSpec {
     pub hash: String,
     /// The rest of what the file says.
     pub compose: jackdaw_compose::Service,
+}
+
+impl ServiceSpec {
+    /// Whether the file says how its health is found out.
+    pub fn has_own_check(&self) -> bool {
+        let test = self.compose.healthcheck.as_ref().map(|check| &check.test);
+        matches!(test, Some(HealthTest::Command(_) | HealthTest::Shell(_)))
+    }
+
+    /// Whether it does something for the nodes, and is none: a script that makes topics, a shell to work in.
+    pub fn is_tool(&self) -> bool {
+        self.stands_in.is_some() && self.node.is_none()
+    }
 }
 
 /// One published port.

@@ -247,8 +247,8 @@ impl Means {
     fn runs(&self, service: &ServiceSpec) -> bool {
         match (self.kind, service.stands_in) {
             _ if service.node.is_some() => true,
-            (Kind::Process, _) => false,
-            (Kind::Docker, Some(_)) => self.has_tools,
+            (_, Some(_)) => self.has_tools,
+            (Kind::Process, None) => false,
             (Kind::Docker, None) => true,
         }
     }
@@ -266,7 +266,7 @@ pub fn up(
     let mut steps: Vec<Step> = left_out.iter().cloned().map(Step::LeaveOut).collect();
     let (runnable, refused): (Vec<&ServiceSpec>, Vec<&ServiceSpec>) =
         selected.iter().partition(|service| means.runs(service));
-    steps.extend(refused.iter().map(|service| Step::LeaveOut(not_runnable(service, means.kind))));
+    steps.extend(refused.iter().map(|service| Step::LeaveOut(not_runnable(service))));
     if options.remove_orphans {
         let orphans = orphans(spec, observed);
         steps.extend(orphans.iter().filter(|o| o.state.is_live()).map(|o| stop(o, None)));
@@ -295,16 +295,13 @@ pub fn up(
 }
 
 /// Why a service that starts no node cannot run there.
-fn not_runnable(service: &ServiceSpec, kind: Kind) -> LeftOut {
+fn not_runnable(service: &ServiceSpec) -> LeftOut {
     let image = &service.image;
-    let reason = match (service.stands_in, kind) {
-        (Some(_), Kind::Process) => {
-            format!("it runs a command of its own in {image}, which only a container engine can")
+    let reason = match service.stands_in {
+        Some(_) => {
+            format!("it runs a command of its own in {image}, whose tools are not part of this program")
         }
-        (Some(_), Kind::Docker) => {
-            format!("it runs a command of its own in {image}, whose tools are not part of Jackdaw yet")
-        }
-        (None, _) => format!("{image} is not a Kafka image, and only a container engine can run it"),
+        None => format!("{image} is not a Kafka image, and only a container engine can run it"),
     };
     LeftOut { service: service.name.clone(), reason }
 }

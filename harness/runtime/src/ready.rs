@@ -12,6 +12,8 @@ use tokio::time::Instant;
 
 /// Rest between two looks at the same address: a node is up within some hundreds of milliseconds.
 const REST: Duration = Duration::from_millis(20);
+/// A name server that says nothing for so long knows nothing.
+const RESOLVE_TIMEOUT: Duration = Duration::from_secs(3);
 /// A single look may not take longer.
 const LOOK_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -38,6 +40,8 @@ pub struct Look {
     pub host: String,
     /// Port as advertised.
     pub port: u16,
+    /// Port on which the listener listens, in its container.
+    pub listens_on: u16,
     /// Where it is used.
     pub vantage: Vantage,
     /// Brokers that this listener has to show: id, host, port. Empty for a controller's listener, which
@@ -55,6 +59,11 @@ impl Look {
         } else {
             format!("{}:{}", self.host, self.port)
         }
+    }
+
+    /// The same question, asked of the listener itself from beside it.
+    fn at_the_listener(self) -> Self {
+        Look { host: LOCALHOST.into(), port: self.listens_on, vantage: Vantage::Itself, ..self }
     }
 }
 
@@ -82,9 +91,10 @@ pub fn looks(spec: &ProjectSpec, services: &[&ServiceSpec]) -> Vec<Look> {
             looks.push(Look {
                 service: service.name.clone(),
                 listener: listener.name.clone(),
-                host: service.name.clone(),
+                host: if on_host(service) { LOCALHOST.to_owned() } else { service.name.clone() },
                 port: listener.port,
-                vantage: Vantage::Network,
+                listens_on: listener.port,
+                vantage: if on_host(service) { Vantage::Host } else { Vantage::Network },
                 brokers: Vec::new(),
                 accepts_only: !is_plaintext(node, &listener.name),
             });
@@ -105,15 +115,30 @@ fn broker_look(
         let endpoint = broker.advertised.iter().find(|listener| listener.name == advertised.name)?;
         Some((broker.node_id, endpoint.host.clone(), endpoint.port))
     });
-    Look {
+    let listener = node.listeners.iter().find(|listener| listener.name == advertised.name);
+    let look = Look {
         service: service.name.clone(),
         listener: advertised.name.clone(),
         host: advertised.host.clone(),
         port: advertised.port,
+        listens_on: listener.map_or(advertised.port, |listener| listener.port),
         vantage: vantage(spec, service, node, advertised),
         brokers: shown.collect(),
         accepts_only: !is_plaintext(node, &advertised.name),
+    };
+    // What is advertised there leads nobody here, which was said of the file; whether the node serves is to be seen.
+    if look.vantage == Vantage::Itself && look.listens_on != look.port {
+        look.at_the_listener()
+    } else {
+        look
     }
+}
+
+/// The host that stands for the machine itself.
+const LOCALHOST: &str = "localhost";
+
+fn on_host(service: &ServiceSpec) -> bool {
+    service.compose.network_mode.as_ref().is_some_and(|mode| mode.value == "host")
 }
 
 fn is_plaintext(node: &NodePlan, listener: &str) -> bool {
@@ -130,7 +155,7 @@ fn vantage(spec: &ProjectSpec, service: &ServiceSpec, node: &NodePlan, advertise
         return Vantage::Network;
     }
     let is_local = matches!(advertised.host.as_str(), "localhost" | "127.0.0.1" | "::1");
-    let on_host = service.compose.network_mode.as_ref().is_some_and(|mode| mode.value == "host");
+    let on_host = on_host(service);
     let target = node.listeners.iter().find(|listener| listener.name == advertised.name).map(|l| l.port);
     let published = service
         .ports
@@ -150,6 +175,42 @@ pub(crate) fn is_inside(spec: &ProjectSpec, service: &ServiceSpec, host: &str) -
         others.into_iter().any(|name| name == host)
     });
     on_a_network || service.compose.hostname.as_ref().is_some_and(|name| name.value == host)
+}
+
+/// Looks at advertised addresses of another machine, or of none, are turned to the listener itself: what a client that
+/// is sent there finds cannot be seen from here. One warning each.
+pub async fn keep_to_this_machine(looks: &mut [Look]) -> Vec<String> {
+    let mut foreign: BTreeMap<String, bool> = BTreeMap::new();
+    let mut told = Vec::new();
+    for look in looks.iter_mut().filter(|look| look.vantage == Vantage::Host) {
+        let is_foreign = match foreign.get(&look.host) {
+            Some(known) => *known,
+            None => !is_this_machine(&look.host).await,
+        };
+        foreign.insert(look.host.clone(), is_foreign);
+        if is_foreign {
+            let (address, port) = (look.address(), look.listens_on);
+            told.push(format!(
+                "{}: {} is advertised at {address}, which is no address of this machine: clients are sent there all \
+                 the same; ready means that the node answers on its port {port}",
+                look.service, look.listener
+            ));
+            *look = look.clone().at_the_listener();
+        }
+    }
+    told
+}
+
+async fn is_this_machine(host: &str) -> bool {
+    let own = crate::process::holder::host_addresses();
+    let is_own = |ip: IpAddr| ip.is_loopback() || own.contains(&ip);
+    match host.parse::<IpAddr>() {
+        Ok(ip) => is_own(ip),
+        Err(_) => {
+            let asked = tokio::time::timeout(RESOLVE_TIMEOUT, tokio::net::lookup_host((host, 0))).await;
+            asked.is_ok_and(|found| found.is_ok_and(|mut found| found.any(|address| is_own(address.ip()))))
+        }
+    }
 }
 
 /// Looks until everything is as it should be, or the time is over. `names` are resolved before the
@@ -223,7 +284,9 @@ fn judge(look: &Look, seen: &[Broker]) -> std::result::Result<(), String> {
     }
     let other = look.brokers.iter().find_map(|(id, host, port)| {
         let broker = seen.iter().find(|broker| broker.id == *id)?;
-        (broker.host != *host || broker.port != i32::from(*port)).then_some((id, broker))
+        // A node without a name in the file advertises its machine's.
+        let elsewhere = broker.host != *host && !host.is_empty();
+        (elsewhere || broker.port != i32::from(*port)).then_some((id, broker))
     });
     match other {
         Some((id, broker)) => {
@@ -259,6 +322,46 @@ mod tests {
             .map(|look| format!("{} {} {} {:?}", look.service, look.listener, look.address(), look.vantage))
             .collect();
         insta::assert_snapshot!(lines.join("\n"));
+    }
+
+    /// Advertised, published, and where it is looked at.
+    const ADVERTISED: [(&str, &str, &str); 7] = [
+        ("localhost:19092", "19092:9094", "localhost:19092 Host"),
+        ("localhost:19092", "29092:9094", "localhost:9094 Itself"),
+        ("localhost:9094", "29092:9092", "localhost:9094 Itself"),
+        ("one:9094", "19092:9094", "one:9094 Network"),
+        ("127.0.0.1:19092", "19092:9094", "127.0.0.1:19092 Host"),
+        ("192.0.2.7:19092", "19092:9094", "localhost:9094 Itself"),
+        ("nobody.invalid:19092", "19092:9094", "localhost:9094 Itself"),
+    ];
+
+    #[tokio::test]
+    async fn an_address_that_leads_nobody_here_is_looked_at_where_it_listens() {
+        for (advertised, published, expected) in ADVERTISED {
+            let text = format!(
+                "services:
+  one:
+    image: apache/kafka:3.7.0
+    ports: ['{published}']
+    environment:
+      KAFKA_NODE_ID: 1
+      KAFKA_PROCESS_ROLES: broker,controller
+      KAFKA_CONTROLLER_QUORUM_VOTERS: 1@one:9093
+      KAFKA_CONTROLLER_LISTENER_NAMES: C
+      KAFKA_LISTENERS: PLAINTEXT://:9092,OUT://:9094,C://:9093
+      KAFKA_ADVERTISED_LISTENERS: PLAINTEXT://one:9092,OUT://{advertised}
+      KAFKA_LISTENER_SECURITY_PROTOCOL_MAP: PLAINTEXT:PLAINTEXT,OUT:PLAINTEXT,C:PLAINTEXT
+"
+            );
+            let spec = crate::testing::spec_of(&text);
+            let services: Vec<_> = spec.services.iter().collect();
+            let mut looks = looks(&spec, &services);
+            let told = keep_to_this_machine(&mut looks).await;
+            let out = looks.iter().find(|look| look.listener == "OUT").unwrap();
+            assert_eq!(format!("{} {:?}", out.address(), out.vantage), expected, "{advertised} {published}");
+            let is_foreign = advertised.starts_with("192.") || advertised.starts_with("nobody");
+            assert_eq!(told.len(), usize::from(is_foreign), "{told:?}");
+        }
     }
 
     #[test]

@@ -147,6 +147,13 @@ pub trait Runtime: Send + Sync {
     /// Runs a command beside a service and gives what it printed.
     fn capture<'a>(&'a self, instance: &'a Instance, command: Vec<String>) -> BoxFuture<'a, Result<String>>;
 
+    /// Whether the file's healthcheck of a service passes now. A runtime that asks often enough by itself says no.
+    fn passes_check<'a>(
+        &'a self,
+        service: &'a ServiceSpec,
+        instance: &'a Instance,
+    ) -> BoxFuture<'a, Result<bool>>;
+
     /// Names that a service resolves and this program's system does not.
     fn names(&self, spec: &ProjectSpec, service: &ServiceSpec) -> BTreeMap<String, IpAddr>;
 

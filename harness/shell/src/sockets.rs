@@ -16,8 +16,12 @@ use std::os::fd::{AsRawFd as _, OwnedFd};
 pub(crate) const BUILTIN: &str = "__jackdaw_tcp";
 const PREFIX: &str = "/dev/tcp/";
 
-/// The script with every redirection to a socket rewritten.
+/// The script as brush is to read it: paths where they lie, and every redirection to a socket rewritten.
 pub(crate) fn rewritten(script: &str) -> String {
+    with_sockets(&crate::beside::placed(script))
+}
+
+fn with_sockets(script: &str) -> String {
     if !script.contains(PREFIX) {
         return script.to_owned();
     }
@@ -88,7 +92,7 @@ impl SimpleCommand for Connect {
 
 fn connected(mode: &str, host: &str, port: &str) -> io::Result<String> {
     let port: u16 = port.parse().map_err(io::Error::other)?;
-    let socket = TcpStream::connect((host, port))?;
+    let socket = TcpStream::connect(crate::beside::addresses(host, port)?.as_slice())?;
     if mode == "b" {
         return both_ways(socket);
     }

@@ -131,6 +131,10 @@ pub fn summary(spec: &ProjectSpec, observed: &Observed, ready: bool) -> String {
             let node = service.node.as_ref();
             let state = match (instance.state, ready && node.is_some()) {
                 (State::Running, true) => "ready".to_owned(),
+                (State::Exited, _) if service.is_tool() && instance.exit_code == Some(0) => "done".to_owned(),
+                (State::Exited, _) if service.is_tool() => {
+                    format!("failed ({})", instance.exit_code.unwrap_or(0))
+                }
                 (state, _) => state.word().to_owned(),
             };
             vec![

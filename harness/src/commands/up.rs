@@ -14,7 +14,7 @@ use jackdaw_runtime::lower::{provide_by, select};
 use jackdaw_runtime::model::{Instance, Observed, ProjectSpec, ServiceSpec, State};
 use jackdaw_runtime::plan::{self, Act, Plan, Step, UpOptions};
 use jackdaw_runtime::process::protocol::Happening;
-use jackdaw_runtime::ready::{Look, Vantage, looks, until_ready};
+use jackdaw_runtime::ready::{Look, Vantage, keep_to_this_machine, looks, until_ready};
 use jackdaw_runtime::runtime::Runtime;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -23,6 +23,8 @@ use std::time::{Duration, Instant};
 const INSTANCE_REST: Duration = Duration::from_millis(100);
 /// Looks without an answer after which whoever runs them is gone: one that is restarted answers within this.
 const MOST_UNANSWERED: u32 = 50;
+/// A script that makes topics on brokers that serve is done within this time.
+const TOOL_PATIENCE: Duration = Duration::from_secs(3);
 /// A node that came back so often will not become ready.
 const TOO_MANY_RESTARTS: u32 = 3;
 
@@ -51,6 +53,12 @@ pub async fn run(global: &Global, up: Up, terminal: Terminal) -> Result {
         false => select(&spec, &names, up.no_deps)
             .map_err(|name| Stop::bad_input(format!("no such service: {name}")))?,
     };
+    if spec.nodes().next().is_none() {
+        terminal.warn(
+            "the file has no Kafka node: known are the images of bitnami, apache and confluent, and services with \
+             the environment of a KRaft node whose image is to be built",
+        );
+    }
     let options = UpOptions {
         force_recreate: up.force_recreate,
         no_recreate: up.no_recreate,
@@ -128,9 +136,38 @@ impl Session<'_> {
                 _ = tokio::signal::ctrl_c() => return Ok(Exit::Interrupted),
             }
         }
-        let observed = self.runtime.observe(&self.spec.name, Some(self.spec)).await?;
+        let observed = match ready {
+            true => self.tools_ended().await?,
+            false => self.runtime.observe(&self.spec.name, Some(self.spec)).await?,
+        };
         result(&summary(self.spec, &observed, ready));
         Ok(Exit::Done)
+    }
+
+    /// Gives services that make topics and end the moment that they need once the brokers serve. One that failed is
+    /// told, with the last of its log: nothing else may have asked for it.
+    async fn tools_ended(&self) -> Result<Observed> {
+        let deadline = Instant::now() + TOOL_PATIENCE;
+        loop {
+            let observed = self.runtime.observe(&self.spec.name, Some(self.spec)).await?;
+            let of = |service: &&&ServiceSpec| observed.of(&service.name);
+            let tools = || self.selected.iter().filter(|service| service.is_tool());
+            let busy = tools().any(|tool| of(&tool).is_some_and(|tool| tool.state.is_live()));
+            if busy && Instant::now() < deadline {
+                tokio::time::sleep(INSTANCE_REST).await;
+                continue;
+            }
+            for tool in tools() {
+                let Some(instance) = of(&tool) else { continue };
+                let failed = matches!(instance.state, State::Exited | State::Restarting)
+                    && instance.exit_code.is_some_and(|code| code != 0);
+                if failed {
+                    let why = self.blame(&tool.name, &status(instance)).await;
+                    self.terminal.warn(&why.message);
+                }
+            }
+            return Ok(observed);
+        }
     }
 
     async fn until_ready(&self, began: Instant) -> Result<()> {
@@ -157,7 +194,9 @@ impl Session<'_> {
 
     /// Looks at every advertised address from its vantage; says which are ready as they become so.
     async fn looks(&self, nodes: &[&ServiceSpec], timeout: Duration) -> Result<()> {
-        let all = looks(self.spec, nodes);
+        let mut all = looks(self.spec, nodes);
+        let told = keep_to_this_machine(&mut all).await;
+        told.iter().for_each(|warning| self.terminal.warn(warning));
         let total = all.len();
         let mut pending: FuturesUnordered<_> =
             batches(&all, nodes).into_iter().map(|(from, batch)| self.look(from, batch, timeout)).collect();
@@ -226,7 +265,11 @@ impl Session<'_> {
 
     /// The error for a node that is not ready, with the last of its log.
     async fn blame(&self, service: &str, why: &str) -> Stop {
-        let message = format!("{service} is not ready: {why}");
+        let is_tool = self.spec.service(service).is_some_and(ServiceSpec::is_tool);
+        let message = match is_tool {
+            true => format!("{service} did not do its work: {why}"),
+            false => format!("{service} is not ready: {why}"),
+        };
         Stop::failed(with_last_lines(&*self.runtime, &self.spec.name, service, message).await)
     }
 

@@ -91,8 +91,14 @@ pub fn body(
     };
     if let Some(provider) = service.stands_in {
         stand_in(&mut body, provider, own_image);
-        if let Some(node) = &service.node {
-            run_node(&mut body, service, node);
+        match &service.node {
+            Some(node) => run_node(&mut body, service, node),
+            // Our image's own check asks for a node.
+            None if !service.has_own_check() => {
+                body.healthcheck =
+                    Some(HealthConfig { test: Some(vec!["NONE".into()]), ..HealthConfig::default() });
+            }
+            None => {}
         }
         if service.compose.healthcheck.as_ref().is_some_and(|check| calls_missing(check, names)) {
             let own = vec!["CMD".into(), BINARY.into(), "healthy".into()];
@@ -126,7 +132,7 @@ fn stand_in(body: &mut ContainerCreateBody, provider: Provider, own_image: &str)
 }
 
 /// Whether a healthcheck calls a tool of Kafka's that the image does not have.
-fn calls_missing(check: &Healthcheck, names: &Names) -> bool {
+pub(crate) fn calls_missing(check: &Healthcheck, names: &Names) -> bool {
     let words = match &check.test {
         HealthTest::Command(words) => words.join(" "),
         HealthTest::Shell(line) => line.clone(),
@@ -272,7 +278,11 @@ fn network_of<'a>(spec: &'a ProjectSpec, key: &str) -> Option<&'a NetworkSpec> {
 
 fn network_mode(spec: &ProjectSpec, service: &ServiceSpec) -> Option<String> {
     let first = service.compose.networks.first();
-    let mode = service.compose.network_mode.as_ref().map(|mode| mode.value.clone());
+    let named = |mode: &str| match mode.strip_prefix("service:").and_then(|other| spec.service(other)) {
+        Some(other) => format!("container:{}", other.container),
+        None => mode.to_owned(),
+    };
+    let mode = service.compose.network_mode.as_ref().map(|mode| named(&mode.value));
     mode.or_else(|| first.and_then(|on| network_of(spec, &on.key.value)).map(|network| network.name.clone()))
 }
 
@@ -405,6 +415,25 @@ mod tests {
         let mut text = serde_json::to_string_pretty(&sort(sorted)).unwrap();
         text.push('\n');
         insta::assert_snapshot!(text);
+    }
+
+    #[test]
+    fn a_service_that_starts_no_node_is_on_another_s_network_and_has_no_node_s_health() {
+        let spec = crate::testing::spec_of(
+            "services:
+  one:
+    image: apache/kafka:3.7.0
+    container_name: first
+  init:
+    image: apache/kafka:3.7.0
+    command: [kafka-topics.sh, --list]
+    network_mode: service:one
+",
+        );
+        let init = spec.service("init").unwrap();
+        let body = body(&spec, init, "jackdaw:test", &Names::default());
+        assert_eq!(body.host_config.unwrap().network_mode.as_deref(), Some("container:first"));
+        assert_eq!(body.healthcheck.unwrap().test.unwrap(), ["NONE"]);
     }
 
     fn sort(value: serde_json::Value) -> serde_json::Value {

@@ -121,6 +121,26 @@ fn write(to: &mut impl std::io::Write, bytes: &[u8]) -> std::io::Result<()> {
     to.flush()
 }
 
+/// Runs it without a terminal; whether its exit code is 0.
+///
+/// # Errors
+/// When the engine refuses.
+pub async fn succeeds(docker: &Docker, container: &str, command: Vec<String>) -> Result<bool> {
+    let options = CreateExecOptions {
+        attach_stdout: Some(true),
+        attach_stderr: Some(true),
+        cmd: Some(command),
+        ..CreateExecOptions::default()
+    };
+    let id = docker.create_exec(container, options).await.map_err(failed)?.id;
+    if let StartExecResults::Attached { mut output, .. } =
+        docker.start_exec(&id, None).await.map_err(failed)?
+    {
+        while output.next().await.is_some() {}
+    }
+    Ok(docker.inspect_exec(&id).await.map_err(failed)?.exit_code == Some(0))
+}
+
 /// Runs it without a terminal; what it printed on its standard output.
 ///
 /// # Errors

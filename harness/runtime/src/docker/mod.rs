@@ -23,7 +23,7 @@ use crate::runtime::{ExecSpec, Outcome, Preflight, Result, Runtime, RuntimeError
 use bollard::Docker;
 use bollard::models::NetworkConnectRequest;
 use bollard::query_parameters::{
-    CreateContainerOptionsBuilder, CreateImageOptionsBuilder, EventsOptionsBuilder,
+    CreateContainerOptionsBuilder, CreateImageOptionsBuilder, EventsOptionsBuilder, InspectNetworkOptions,
     KillContainerOptionsBuilder, RemoveContainerOptionsBuilder, RemoveVolumeOptions, StartContainerOptions,
     StopContainerOptionsBuilder, UploadToContainerOptionsBuilder,
 };
@@ -32,6 +32,7 @@ use error::{failed, not_pulled, status, unless, words};
 use futures_util::future::BoxFuture;
 use futures_util::stream::{BoxStream, StreamExt as _, TryStreamExt as _};
 use image::{Content, Names};
+use jackdaw_compose::HealthTest;
 use jackdaw_conventions::Provider;
 use std::collections::{BTreeMap, HashMap};
 use std::io;
@@ -41,6 +42,8 @@ use std::time::Duration;
 
 /// An engine that is there answers at once.
 const PING_TIMEOUT: Duration = Duration::from_secs(2);
+/// A healthcheck that is run to shorten a wait.
+const CHECK_TIMEOUT: Duration = Duration::from_secs(5);
 /// HTTP's "not modified": the container is so already.
 const NOT_MODIFIED: u16 = 304;
 const NOT_FOUND: u16 = 404;
@@ -207,6 +210,25 @@ impl DockerRuntime {
         Ok(Outcome::Done)
     }
 
+    /// Networks that somebody else was to make.
+    async fn check_external(&self, spec: &ProjectSpec, starting: &[&ServiceSpec], found: &mut Preflight) {
+        let is_used = |key: &str| {
+            starting.iter().any(|service| service.compose.networks.iter().any(|on| on.key.value == key))
+        };
+        for network in spec.networks.iter().filter(|network| network.external && is_used(&network.key)) {
+            let name = &network.name;
+            let asked = self.docker.inspect_network(name, None::<InspectNetworkOptions>).await;
+            if asked.is_err_and(|error| status(&error) == NOT_FOUND) {
+                let place =
+                    network.compose.key.span.position().map(|at| format!("{at}: ")).unwrap_or_default();
+                found.errors.push(format!(
+                    "{place}the network {name} is external and is not there: `docker network create {name}` makes \
+                     it, or remove `external: true`"
+                ));
+            }
+        }
+    }
+
     /// Ports of this machine that are taken by somebody else than this project.
     async fn check_ports(&self, starting: &[&ServiceSpec], observed: &Observed, found: &mut Preflight) {
         let ours: Vec<u16> =
@@ -303,12 +325,13 @@ impl Runtime for DockerRuntime {
 
     fn preflight<'a>(
         &'a self,
-        _: &'a ProjectSpec,
+        spec: &'a ProjectSpec,
         starting: &'a [&'a ServiceSpec],
         observed: &'a Observed,
     ) -> BoxFuture<'a, Result<Preflight>> {
         Box::pin(async move {
             let mut found = Preflight::default();
+            self.check_external(spec, starting, &mut found).await;
             if is_local() {
                 self.check_ports(starting, observed, &mut found).await;
                 let nodes = starting.iter().filter_map(|service| Some((service, service.node.as_ref()?)));
@@ -364,6 +387,28 @@ impl Runtime for DockerRuntime {
 
     fn capture<'a>(&'a self, instance: &'a Instance, command: Vec<String>) -> BoxFuture<'a, Result<String>> {
         Box::pin(exec::capture(&self.docker, &instance.name, command))
+    }
+
+    fn passes_check<'a>(
+        &'a self,
+        service: &'a ServiceSpec,
+        instance: &'a Instance,
+    ) -> BoxFuture<'a, Result<bool>> {
+        Box::pin(async move {
+            let Some(check) = &service.compose.healthcheck else { return Ok(false) };
+            let words = match &check.test {
+                _ if service.stands_in.is_some() && container::calls_missing(check, &self.names) => {
+                    vec![image::BINARY.into(), "healthy".into()]
+                }
+                HealthTest::Command(words) => words.clone(),
+                HealthTest::Shell(line) => vec!["/bin/sh".into(), "-c".into(), line.clone()],
+                HealthTest::Disabled | HealthTest::Inherited => return Ok(false),
+            };
+            // A check that hangs, or a container that ends meanwhile, is not healthy yet.
+            let asked =
+                tokio::time::timeout(CHECK_TIMEOUT, exec::succeeds(&self.docker, &instance.name, words));
+            Ok(asked.await.is_ok_and(|ended| ended.unwrap_or(false)))
+        })
     }
 
     fn names(&self, _: &ProjectSpec, _: &ServiceSpec) -> BTreeMap<String, IpAddr> {

@@ -93,7 +93,7 @@ pub(super) fn scripts() -> impl Iterator<Item = (&'static str, String)> {
 }
 
 /// Links, from where to where.
-pub(super) fn links(names: &Names) -> Vec<(String, String)> {
+pub(crate) fn links(names: &Names) -> Vec<(String, String)> {
     let mut links = vec![
         ("bin".to_owned(), "usr/bin".to_owned()),
         ("sbin".to_owned(), "usr/bin".to_owned()),

@@ -208,8 +208,9 @@ fn a_service_that_uses_the_image_for_its_tools_runs_where_they_are() {
     assert!(!steps(&means(Kind::Docker)).contains("pull"), "it is our own image");
     let without = steps(&Means { has_tools: false, ..means(Kind::Docker) });
     assert!(
-        without.contains("leave out  init: ") && without.contains("not part of Jackdaw yet"),
+        without.contains("leave out  init: ") && without.contains("not part of this program"),
         "{without}"
     );
-    assert!(steps(&means(Kind::Process)).contains("which only a container engine can"));
+    let beside_processes = Means { has_tools: true, ..means(Kind::Process) };
+    assert!(steps(&beside_processes).contains("create     container seed-init-1"));
 }

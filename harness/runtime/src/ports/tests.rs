@@ -96,10 +96,11 @@ fn a_node_that_says_nothing_of_its_address_is_the_host_s_if_it_is_alone() {
     let alone = one("['9092']", "");
     let mut spec = spec_of(&alone);
     settled(&mut spec, &Observed::default(), &[]);
-    assert_eq!(told(&spec).1, "PLAINTEXT://localhost:P,OTHER://:9094");
+    assert_eq!(told(&spec).1, "PLAINTEXT://localhost:P,OTHER://kafka:9094");
     let mut spec = spec_of(&format!("{alone}  app:\n    image: example/app:1\n"));
     settled(&mut spec, &Observed::default(), &[]);
-    assert_eq!(told(&spec), ("P->9092".into(), "as it listens".into()), "the app would be sent to itself");
+    let as_written = "PLAINTEXT://kafka:9092,OTHER://kafka:9094".to_owned();
+    assert_eq!(told(&spec), ("P->9092".into(), as_written), "the app would be sent to itself");
 }
 
 #[test]
@@ -156,6 +157,8 @@ fn made(spec: &ProjectSpec, state: State, published: u16) -> Observed {
         address: [127, 0, 0, 2].into(),
         ports: Vec::new(),
         forwards: Vec::new(),
+        health: None,
+        starts_others: false,
         restart: service.restart,
         stop_signal: 15,
         stop_grace_ms: 0,

@@ -2,7 +2,9 @@
 
 use super::address::{self, AddressBook};
 use super::client;
+use super::health::HealthSpec;
 use super::holder;
+use super::inside;
 use super::layout;
 use super::logs::LogReader;
 use super::paths::{self, ProjectDir};
@@ -10,6 +12,7 @@ use super::protocol::{Event, Forward, InstanceSpec, Reply, Request};
 use super::reference::Release;
 use super::supervisor;
 use crate::clock;
+use crate::docker::rootfs::Names;
 use crate::logline::{LogLine, LogOptions};
 use crate::model::{Instance, Observed, PortSpec, ProjectSpec, ServiceSpec};
 use crate::mounts;
@@ -40,6 +43,7 @@ pub struct ProcessRuntime {
     home: PathBuf,
     program: PathBuf,
     broker: Vec<String>,
+    names: Names,
     /// The addresses that this run found for a project (by its folder). Looking for them means listening on them for a
     /// moment, so it is done once: a second look, at the same time, could take the first for somebody else.
     found: Arc<Mutex<BTreeMap<PathBuf, AddressBook>>>,
@@ -47,11 +51,11 @@ pub struct ProcessRuntime {
 
 impl ProcessRuntime {
     /// A runtime whose nodes run `program broker …`; `$JACKDAW_BROKER` names another program to run in
-    /// their place, with the same arguments.
+    /// their place, with the same arguments. `names` are those that this program answers to.
     ///
     /// # Errors
     /// When there is no folder to keep things in, or this program cannot be found.
-    pub fn new() -> Result<Self> {
+    pub fn new(names: Names) -> Result<Self> {
         let no_home =
             || RuntimeError::Unavailable("no folder to keep volumes in: set JACKDAW_HOME, or HOME".into());
         let home = paths::home().ok_or_else(no_home)?;
@@ -60,7 +64,7 @@ impl ProcessRuntime {
             Ok(other) if !other.is_empty() => vec![other],
             _ => vec![program.display().to_string(), "broker".into()],
         };
-        Ok(ProcessRuntime { home, program, broker, found: Arc::default() })
+        Ok(ProcessRuntime { home, program, broker, names, found: Arc::default() })
     }
 
     /// The folder of a project.
@@ -90,26 +94,69 @@ impl ProcessRuntime {
 
     async fn create(&self, project: &str, spec: &ProjectSpec, name: &str) -> Result<()> {
         let dir = self.dir(project);
-        let no_node = || RuntimeError::Failed(format!("{name} is not a Kafka node"));
-        let service = spec.service(name).ok_or_else(no_node)?;
-        let node = service.node.as_ref().ok_or_else(no_node)?;
+        let service =
+            spec.service(name).ok_or_else(|| RuntimeError::Failed(format!("{name} is not in the file")))?;
         let book = self.addresses(&dir, spec).map_err(RuntimeError::Refused)?;
         address::write(&dir, &book).map_err(RuntimeError::io(dir.addresses()))?;
-        let own =
-            book.get(name).copied().ok_or_else(|| RuntimeError::Failed(format!("{name} has no address")))?;
         let folder = dir.instance(&service.container);
-        let write = |file: &str, text: String| -> Result<PathBuf> {
-            let path = folder.join(file);
-            fs::create_dir_all(&folder).map_err(RuntimeError::io(&folder))?;
-            fs::write(&path, text).map_err(RuntimeError::io(&path))?;
-            Ok(path)
+        fs::create_dir_all(&folder).map_err(RuntimeError::io(&folder))?;
+        let hosts = folder.join("hosts");
+        fs::write(&hosts, layout::hosts_file(&layout::names(spec, service, &book)))
+            .map_err(RuntimeError::io(&hosts))?;
+        let root = inside::root(&dir, &service.container);
+        inside::make(&dir, service, &self.names, &self.program).map_err(RuntimeError::io(&root))?;
+        layout::write_texts(&dir, service)?;
+        let mut env = environment(service);
+        env.extend(inside::variables(&dir, service, &hosts));
+        let own = layout::own_address(service, &book);
+        let (command, forwards, cwd, health) = match &service.node {
+            Some(node) => {
+                let properties = folder.join("server.properties");
+                let text = layout::properties(&dir, service, node, own);
+                fs::write(&properties, text).map_err(RuntimeError::io(&properties))?;
+                let command = self.node_command(&dir, spec, service, node, &hosts, &properties)?;
+                let health = self.health(&dir, service, &env, &properties);
+                (command, forwards(service, own), folder.clone(), health)
+            }
+            None => {
+                let command = inside::words(&env, &inside::command(service));
+                let health = self.health(&dir, service, &env, Path::new("none"));
+                (command, Vec::new(), inside::working_dir(&dir, service), health)
+            }
         };
-        let hosts = write("hosts", layout::hosts_file(&layout::names(spec, service, &book)))?;
-        let properties = write("server.properties", layout::properties(&dir, service, node, own))?;
-        for data in layout::data_dirs(&dir, service, node) {
+        let instance = InstanceSpec {
+            name: service.container.clone(),
+            service: service.name.clone(),
+            image: service.image.clone(),
+            hash: service.hash.clone(),
+            command,
+            env,
+            cwd,
+            address: own,
+            ports: service.ports.clone(),
+            forwards,
+            health,
+            starts_others: service.node.is_none(),
+            restart: service.restart,
+            stop_signal: signal::number(&service.stop_signal).unwrap_or(signal::TERM),
+            stop_grace_ms: service.stop_grace_ms,
+            created_ms: clock::now_ms(),
+        };
+        self.ask(&dir, Request::Create(Box::new(instance))).await
+    }
+
+    fn node_command(
+        &self,
+        dir: &ProjectDir,
+        spec: &ProjectSpec,
+        service: &ServiceSpec,
+        node: &NodePlan,
+        hosts: &Path,
+        properties: &Path,
+    ) -> Result<Vec<String>> {
+        for data in layout::data_dirs(dir, service, node) {
             fs::create_dir_all(&data).map_err(RuntimeError::io(&data))?;
         }
-        layout::write_texts(&dir, service)?;
         let mut command = match &service.reference {
             None => self.broker.clone(),
             Some(release) => {
@@ -118,27 +165,26 @@ impl ProcessRuntime {
             }
         };
         command.extend(["--hosts".into(), hosts.display().to_string()]);
-        if let Some(id) = self.cluster_id(&dir, spec, node) {
+        if let Some(id) = self.cluster_id(dir, spec, node) {
             command.extend(["--cluster-id".into(), id]);
         }
         command.push(properties.display().to_string());
-        let instance = InstanceSpec {
-            name: service.container.clone(),
-            service: service.name.clone(),
-            image: service.image.clone(),
-            hash: service.hash.clone(),
-            command,
-            env: environment(service),
-            cwd: folder.clone(),
-            address: own,
-            ports: service.ports.clone(),
-            forwards: forwards(service, own),
-            restart: service.restart,
-            stop_signal: signal::number(&service.stop_signal).unwrap_or(signal::TERM),
-            stop_grace_ms: service.stop_grace_ms,
-            created_ms: clock::now_ms(),
-        };
-        self.ask(&dir, Request::Create(Box::new(instance))).await
+        Ok(command)
+    }
+
+    /// The file's healthcheck as it is run here, where there is one.
+    fn health(
+        &self,
+        dir: &ProjectDir,
+        service: &ServiceSpec,
+        env: &BTreeMap<String, String>,
+        properties: &Path,
+    ) -> Option<HealthSpec> {
+        let check = service.compose.healthcheck.as_ref()?;
+        let own = [self.program.display().to_string(), "healthy".into(), properties.display().to_string()];
+        let command = inside::health_command(check, &self.names, &own)?;
+        let cwd = inside::working_dir(dir, service);
+        Some(HealthSpec::of(check, inside::words(env, &command), env.clone(), cwd))
     }
 
     /// The id that a fresh folder is formatted with: what the file says; where it says none, what another
@@ -161,7 +207,7 @@ impl ProcessRuntime {
             .collect();
         let all = holder::host_addresses();
         let mut claimed: BTreeMap<SocketAddr, &str> = BTreeMap::new();
-        for service in starting {
+        for service in starting.iter().filter(|service| service.node.is_some()) {
             for (port, published) in service.ports.iter().filter_map(|port| Some((port, port.published?))) {
                 if port.protocol != "tcp" {
                     let target = port.target;
@@ -311,6 +357,34 @@ fn environment(service: &ServiceSpec) -> BTreeMap<String, String> {
     env
 }
 
+/// A node starts on the settings that were made of its file, whatever the file has around its start.
+fn unheard_command(service: &ServiceSpec) -> Option<String> {
+    service.node.as_ref()?;
+    let given = [&service.compose.entrypoint, &service.compose.command].into_iter().flatten();
+    let line = given.flat_map(|words| words.value.clone()).collect::<Vec<_>>().join(" ");
+    let layout = service.stands_in?.layout();
+    let own = [layout.entrypoint, layout.command].concat();
+    let is_own = line.is_empty() || own.join(" ") == line || layout.command.join(" ") == line;
+    let shown: String = line.chars().take(60).collect();
+    (!is_own).then(|| {
+        format!(
+            "{}: its command is not run, only the node that it starts: {}",
+            service.name,
+            shown.replace('\n', " ")
+        )
+    })
+}
+
+/// Scripts that the image would run once, before the first start.
+fn unheard_scripts(service: &ServiceSpec) -> Option<String> {
+    let folder = service.node.as_ref()?.init_scripts_dir?;
+    let is_there = |mount: &crate::model::MountSpec| Path::new(&mount.target).starts_with(folder);
+    let name = &service.name;
+    let has_some = service.mounts.iter().any(is_there);
+    has_some
+        .then(|| format!("{name}: the scripts of {folder} are not run: only a container engine runs them"))
+}
+
 fn forwards(service: &ServiceSpec, own: IpAddr) -> Vec<Forward> {
     if address::is_on_host(service) {
         return Vec::new();
@@ -335,7 +409,7 @@ impl Runtime for ProcessRuntime {
     }
 
     fn means(&self) -> Result<Means> {
-        Ok(Means { kind: Kind::Process, own_image: None, has_tools: false })
+        Ok(Means { kind: Kind::Process, own_image: None, has_tools: !self.names.kafka.is_empty() })
     }
 
     fn observe<'a>(
@@ -376,10 +450,8 @@ impl Runtime for ProcessRuntime {
         Box::pin(async move {
             let dir = self.dir(&spec.name);
             let mut found = Preflight::default();
-            let checked = starting.iter().filter(|service| service.compose.healthcheck.is_some());
-            found.warnings.extend(checked.map(|service| {
-                format!("{}: its healthcheck is not run; ready means that the node answers", service.name)
-            }));
+            found.warnings.extend(starting.iter().filter_map(|service| unheard_command(service)));
+            found.warnings.extend(starting.iter().filter_map(|service| unheard_scripts(service)));
             for release in starting.iter().filter_map(|service| service.reference.as_ref()) {
                 Release::java()?;
                 release.libs()?;
@@ -450,14 +522,19 @@ impl Runtime for ProcessRuntime {
         Box::pin(async move {
             let dir = self.dir(project);
             let kept = supervisor::read_state(&dir);
-            let spec = kept.get(&instance.name).map(|saved| &saved.spec);
+            let env = kept.get(&instance.name).map(|saved| saved.spec.env.clone()).unwrap_or_default();
+            let words = inside::words(&env, &exec.command);
             let (program, arguments) =
-                exec.command.split_first().ok_or_else(|| RuntimeError::Refused("no command".into()))?;
+                words.split_first().ok_or_else(|| RuntimeError::Refused("no command".into()))?;
+            let root = inside::root(&dir, &instance.name);
             let mut command = tokio::process::Command::new(program);
-            command.args(arguments).envs(spec.into_iter().flat_map(|spec| &spec.env));
-            command.env("JACKDAW_HOSTS", dir.instance(&instance.name).join("hosts"));
+            command.args(arguments).envs(&env);
             command.envs(exec.env.iter().filter_map(|pair| pair.split_once('=')));
-            command.current_dir(exec.working_dir.map_or_else(|| dir.instance(&instance.name), PathBuf::from));
+            let in_folder = exec.working_dir.map(|path| {
+                let inside = root.join(path.trim_start_matches('/'));
+                if inside.is_dir() { inside } else { PathBuf::from(path) }
+            });
+            command.current_dir(in_folder.unwrap_or(root));
             if !exec.interactive {
                 command.stdin(std::process::Stdio::null());
             }
@@ -477,6 +554,10 @@ impl Runtime for ProcessRuntime {
             let output = tokio::process::Command::new(program).args(arguments).output().await;
             Ok(String::from_utf8_lossy(&output.map_err(RuntimeError::io(program))?.stdout).into_owned())
         })
+    }
+
+    fn passes_check<'a>(&'a self, _: &'a ServiceSpec, _: &'a Instance) -> BoxFuture<'a, Result<bool>> {
+        Box::pin(std::future::ready(Ok(false)))
     }
 
     fn names(&self, spec: &ProjectSpec, service: &ServiceSpec) -> BTreeMap<String, IpAddr> {

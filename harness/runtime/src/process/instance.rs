@@ -4,6 +4,7 @@
 //! It knows nothing of Kafka and nothing of other instances.
 
 use super::forward::Forwarding;
+use super::health::{FIRST_MS, Health, probe};
 use super::holder;
 use super::logs::{LogWriter, ROTATE_AT_BYTES};
 use super::protocol::{Event, Happening, InstanceSpec};
@@ -21,6 +22,7 @@ use std::time::Duration;
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
 use tokio::process::{Child, Command};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 /// What outlives a supervisor.
@@ -110,6 +112,9 @@ struct Task {
     restart_at: Option<Instant>,
     kill_at: Option<Instant>,
     waiting: Vec<Answer>,
+    health: Health,
+    check_at: Option<Instant>,
+    check: Option<JoinHandle<(bool, String)>>,
 }
 
 /// Makes an instance's task; nothing is started yet.
@@ -133,6 +138,9 @@ pub fn spawn(saved: Saved, around: Surroundings) -> std::io::Result<InstanceHand
         restart_at: None,
         kill_at: None,
         waiting: Vec::new(),
+        health: Health::default(),
+        check_at: None,
+        check: None,
     };
     task.tell();
     tokio::spawn(task.run(inbox));
@@ -179,6 +187,13 @@ async fn exit_of(child: &mut Option<Child>) -> std::io::Result<ExitStatus> {
     }
 }
 
+async fn outcome_of(check: &mut Option<JoinHandle<(bool, String)>>) -> (bool, String) {
+    match check {
+        Some(check) => check.await.unwrap_or_else(|error| (false, error.to_string())),
+        None => std::future::pending().await,
+    }
+}
+
 impl Task {
     async fn run(mut self, mut inbox: mpsc::Receiver<(Order, Answer)>) {
         loop {
@@ -198,6 +213,15 @@ impl Task {
                 () = until(self.kill_at) => {
                     self.kill_at = None;
                     self.signal(Signal::KILL);
+                }
+                () = until(self.check_at) => {
+                    self.check_at = None;
+                    let probed = |spec| tokio::spawn(probe(spec, self.around.guard.clone()));
+                    self.check = self.saved.spec.health.clone().map(probed);
+                }
+                (passed, said) = outcome_of(&mut self.check) => {
+                    self.check = None;
+                    self.checked(passed, &said);
                 }
             }
         }
@@ -271,7 +295,8 @@ impl Task {
             .map_err(|(address, error)| port_refusal(address, &error))?;
         let mut words = self.around.guard.iter().chain(&self.saved.spec.command);
         let program = words.next().ok_or_else(|| "there is no command to run".to_owned())?;
-        let mut child = Command::new(program)
+        let mut command = Command::new(program);
+        command
             .args(words)
             .env_clear()
             .envs(&self.saved.spec.env)
@@ -279,9 +304,11 @@ impl Task {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .map_err(|error| format!("{program}: {error}"))?;
+            .kill_on_drop(true);
+        if self.saved.spec.starts_others {
+            command.process_group(0);
+        }
+        let mut child = command.spawn().map_err(|error| format!("{program}: {error}"))?;
         if let Some(stream) = child.stdout.take() {
             tokio::spawn(keep(stream, Stream::Out, Arc::clone(&self.log)));
         }
@@ -293,6 +320,10 @@ impl Task {
         seen.state = State::Running;
         seen.started_ms = Some(clock::now_ms());
         seen.error = None;
+        self.health = Health::default();
+        seen.health = self.saved.spec.health.as_ref().map(|_| self.health.word().to_owned());
+        self.check_at =
+            self.saved.spec.health.as_ref().map(|_| Instant::now() + Duration::from_millis(FIRST_MS));
         seen.ports = bound_ports(&self.saved.spec);
         self.saved.pid_started = seen.pid.and_then(holder::start_time);
         self.child = Some(child);
@@ -309,7 +340,14 @@ impl Task {
             .and_then(|status| status.code().or_else(|| status.signal().map(|signal| 128 + signal)))
             .map_or(255, i64::from);
         let ran_ms = self.started.elapsed().as_millis() as u64;
+        if self.saved.spec.starts_others {
+            self.end_the_others();
+        }
         self.child = None;
+        self.check_at = None;
+        if let Some(check) = self.check.take() {
+            check.abort();
+        }
         if let Some(forwarding) = self.forwarding.take() {
             forwarding.close().await;
         }
@@ -322,6 +360,7 @@ impl Task {
         seen.exit_code = Some(code);
         seen.finished_ms = Some(clock::now_ms());
         seen.pid = None;
+        seen.health = None;
         seen.ports.clear();
         self.saved.pid_started = None;
         self.tell();
@@ -353,7 +392,32 @@ impl Task {
         let pid = self.child.as_ref().and_then(Child::id).and_then(|pid| Pid::from_raw(pid as i32));
         if let Some(pid) = pid {
             // It may have ended meanwhile; its exit is what is waited for.
-            let _ = rustix::process::kill_process(pid, signal);
+            let _ = match self.saved.spec.starts_others {
+                true => rustix::process::kill_process_group(pid, signal),
+                false => rustix::process::kill_process(pid, signal),
+            };
+        }
+    }
+
+    /// A container's processes end with its first one.
+    fn end_the_others(&self) {
+        if let Some(group) = self.saved.seen.pid.and_then(Pid::from_raw) {
+            let _ = rustix::process::kill_process_group(group, Signal::KILL);
+        }
+    }
+
+    fn checked(&mut self, passed: bool, said: &str) {
+        let Some(spec) = &self.saved.spec.health else { return };
+        let since_start_ms = self.started.elapsed().as_millis() as u64;
+        let next_ms = self.health.after(spec, passed, since_start_ms);
+        self.check_at = Some(Instant::now() + Duration::from_millis(next_ms));
+        let word = self.health.word();
+        if self.saved.seen.health.as_deref() != Some(word) {
+            if word == "unhealthy" {
+                self.note(&format!("unhealthy: {}", said.lines().last().unwrap_or("its healthcheck fails")));
+            }
+            self.saved.seen.health = Some(word.to_owned());
+            self.tell();
         }
     }
 

@@ -110,13 +110,15 @@ pub fn data_dirs(dir: &ProjectDir, service: &ServiceSpec, node: &NodePlan) -> Ve
 /// a network with.
 pub fn names(spec: &ProjectSpec, service: &ServiceSpec, book: &AddressBook) -> BTreeMap<String, IpAddr> {
     let mut names = BTreeMap::new();
-    let own = book.get(&service.name).copied().unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
+    let own = own_address(service, book);
+    // Who shares another's network is where that one is.
+    let at = shared_with(service).and_then(|name| spec.service(name)).unwrap_or(service);
     for (name, address) in service.compose.extra_hosts.iter().map(|entry| &entry.value) {
         let address =
             if address == "host-gateway" { Some(Ipv4Addr::LOCALHOST.into()) } else { address.parse().ok() };
         names.extend(address.map(|address| (name.clone(), address)));
     }
-    for network in &service.compose.networks {
+    for network in &at.compose.networks {
         for other in &spec.services {
             let Some(address) = book.get(&other.name) else { continue };
             let known = other.compose.names_on(&network.key.value);
@@ -127,8 +129,21 @@ pub fn names(spec: &ProjectSpec, service: &ServiceSpec, book: &AddressBook) -> B
         }
     }
     names.insert("localhost".into(), own);
+    // Written as an address it means the container itself, too.
+    names.insert(Ipv4Addr::LOCALHOST.to_string(), own);
     names.extend(service.compose.hostname.as_ref().map(|hostname| (hostname.value.clone(), own)));
     names
+}
+
+/// The other service whose network a service has (`network_mode: service:NAME`).
+fn shared_with(service: &ServiceSpec) -> Option<&str> {
+    service.compose.network_mode.as_ref()?.value.strip_prefix("service:")
+}
+
+/// A node's own address; that of the node whose network a service shares; the machine's for any other.
+pub fn own_address(service: &ServiceSpec, book: &AddressBook) -> IpAddr {
+    let name = shared_with(service).unwrap_or(&service.name);
+    book.get(name).copied().unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST))
 }
 
 /// `names` as an /etc/hosts file.

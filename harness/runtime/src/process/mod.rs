@@ -6,10 +6,11 @@
 pub mod address;
 pub mod client;
 pub mod forward;
+pub mod health;
 pub mod holder;
 pub mod host;
+pub mod inside;
 pub mod instance;
-
 pub mod layout;
 pub mod logs;
 pub mod paths;

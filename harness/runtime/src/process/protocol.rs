@@ -1,6 +1,7 @@
 //! What commands and the supervisor say to each other: one JSON object a line over a Unix socket, one
 //! request per connection. Private to one version of the binary.
 
+use super::health::HealthSpec;
 use crate::model::{Instance, PortSpec, Restart};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -30,6 +31,12 @@ pub struct InstanceSpec {
     pub ports: Vec<PortSpec>,
     /// The sockets that are forwarded for them.
     pub forwards: Vec<Forward>,
+    /// Its healthcheck.
+    #[serde(default)]
+    pub health: Option<HealthSpec>,
+    /// Whether it starts processes of its own, which are to end with it.
+    #[serde(default)]
+    pub starts_others: bool,
     /// Restart policy.
     pub restart: Restart,
     /// Signal that asks the program to stop, as a number.

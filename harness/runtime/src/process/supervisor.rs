@@ -172,6 +172,7 @@ pub fn buried(saved: &mut Saved) {
         saved.seen.error = Some("its supervisor is gone".into());
     }
     saved.seen.pid = None;
+    saved.seen.health = None;
     saved.seen.ports.clear();
     saved.pid_started = None;
 }

@@ -1,0 +1,210 @@
+//! What a container is to the commands of a service that runs as a process: a folder that stands for its root, with the
+//! tools of the image as links and the service's mounts where it has them; the variables by which the shell and the
+//! tools find them; and words of the file as they have to be here.
+//!
+//! Only names are moved: no process is confined to that folder.
+
+use super::layout::on_host;
+use super::paths::ProjectDir;
+use crate::docker::rootfs::{BINARY, Names, links};
+use crate::model::{MountSource, ServiceSpec};
+use jackdaw_compose::{HealthTest, Healthcheck};
+use jackdaw_conventions::Provider;
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::path::{Path, PathBuf};
+
+/// Beginnings of paths that every container of ours has.
+const PLACES: [&str; 9] = [
+    "/opt/bitnami/kafka/bin",
+    "/opt/kafka/bin",
+    "/usr/bin/kafka-",
+    "/usr/bin/cub",
+    "/usr/bin/bash",
+    "/usr/bin/sh",
+    "/bin/bash",
+    "/bin/sh",
+    "/home/appuser",
+];
+
+/// The folder that stands for the root of a container.
+pub fn root(dir: &ProjectDir, container: &str) -> PathBuf {
+    dir.instance(container).join("root")
+}
+
+/// Makes it anew.
+///
+/// # Errors
+/// As the file system says.
+pub fn make(dir: &ProjectDir, service: &ServiceSpec, names: &Names, program: &Path) -> io::Result<()> {
+    let root = root(dir, &service.container);
+    match fs::remove_dir_all(&root) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    fs::create_dir_all(root.join("usr/bin"))?;
+    for (from, to) in links(names) {
+        let target = if to == BINARY { program } else { Path::new(&to) };
+        link(&root.join(from), target)?;
+    }
+    let mut mounts: Vec<_> = service.mounts.iter().collect();
+    mounts.sort_by_key(|mount| mount.target.len());
+    for mount in mounts {
+        let there = on_host(dir, service, &mount.target);
+        let is_folder = Path::new(&mount.target).extension().is_none();
+        match mount.source {
+            // A folder of the host that cannot be made is missed by whoever looks into it.
+            MountSource::Bind(_) if mount.create && is_folder => drop(fs::create_dir_all(&there)),
+            MountSource::Bind(_) => {}
+            _ => fs::create_dir_all(&there)?,
+        }
+        link(&root.join(mount.target.trim_start_matches('/')), &there)?;
+    }
+    fs::create_dir_all(working_dir(dir, service))
+}
+
+/// What is there already stays: a mount inside of another lies in it.
+fn link(from: &Path, to: &Path) -> io::Result<()> {
+    if let Some(folder) = from.parent() {
+        fs::create_dir_all(folder)?;
+    }
+    match symlink(to, from) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        done => done,
+    }
+}
+
+/// The folder in which a command of the service starts.
+pub fn working_dir(dir: &ProjectDir, service: &ServiceSpec) -> PathBuf {
+    let layout = service.stands_in.map(Provider::layout);
+    let named = service.compose.working_dir.as_deref();
+    let path = named.or(layout.map(|layout| layout.working_dir)).unwrap_or("/");
+    root(dir, &service.container).join(path.trim_start_matches('/'))
+}
+
+/// The variables by which what runs beside a service finds the service's names and paths.
+pub fn variables(dir: &ProjectDir, service: &ServiceSpec, hosts: &Path) -> BTreeMap<String, String> {
+    let root = root(dir, &service.container).display().to_string();
+    let mut places: Vec<&str> = PLACES.to_vec();
+    let targets = service.mounts.iter().map(|mount| mount.target.trim_end_matches('/'));
+    places.extend(targets.filter(|target| !target.is_empty()));
+    let mut folders: Vec<String> = Vec::new();
+    if let Some(layout) = service.stands_in.map(Provider::layout).filter(|layout| layout.bin_on_path) {
+        folders.push(format!("{root}{}", layout.bin_dir));
+    }
+    folders.push(format!("{root}/usr/bin"));
+    // As far as the file's own PATH, the container's folders come before this machine's.
+    let given = service.compose.env("PATH").map(|path| path.value.as_str()).unwrap_or_default();
+    let own = given.split(':').filter(|part| part.starts_with('/'));
+    folders.extend(own.filter(|part| PLACES.contains(part)).map(|part| format!("{root}{part}")));
+    folders.extend(std::env::var("PATH"));
+    let hostname = service.compose.hostname.as_ref().map_or(&service.container, |name| &name.value);
+    [
+        ("PATH", folders.join(":")),
+        ("HOSTNAME", hostname.clone()),
+        ("JACKDAW_ROOT", root),
+        ("JACKDAW_PLACES", places.join(":")),
+        ("JACKDAW_HOSTS", hosts.display().to_string()),
+    ]
+    .map(|(name, value)| (name.to_owned(), value))
+    .into()
+}
+
+/// Words of a command as they have to be here; `variables` are those of [`variables`].
+pub fn words(variables: &BTreeMap<String, String>, words: &[String]) -> Vec<String> {
+    let of = |name: &str| variables.get(name).map(String::as_str).unwrap_or_default();
+    let (root, places) = (of("JACKDAW_ROOT"), of("JACKDAW_PLACES"));
+    let is_placed = |word: &str| {
+        places.split(':').filter(|place| !place.is_empty()).any(|place| {
+            let rest = word.strip_prefix(place);
+            rest.is_some_and(|rest| place.ends_with('-') || rest.is_empty() || rest.starts_with('/'))
+        })
+    };
+    let moved = |word: &String| if is_placed(word) { format!("{root}{word}") } else { word.clone() };
+    let mut out: Vec<String> = words.iter().map(moved).collect();
+    // The kernel would give a script to this machine's shell, if there is one: ours knows the paths.
+    if out.first().is_some_and(|first| is_shell_script(Path::new(first))) {
+        out.insert(0, format!("{root}/usr/bin/bash"));
+    }
+    out
+}
+
+fn is_shell_script(path: &Path) -> bool {
+    let runs_itself =
+        fs::metadata(path).is_ok_and(|there| there.is_file() && there.permissions().mode() & 0o111 != 0);
+    if !path.is_absolute() || !runs_itself {
+        return false;
+    }
+    let mut start = [0; 64];
+    let read = fs::File::open(path).and_then(|mut file| io::Read::read(&mut file, &mut start)).unwrap_or(0);
+    let text = String::from_utf8_lossy(&start[..read]);
+    let line = text.lines().next().unwrap_or_default();
+    line.starts_with("#!") && line.split(['/', ' ']).any(|word| matches!(word, "sh" | "bash"))
+}
+
+/// What a service that starts no node runs: the file's entrypoint and command. The images' own entrypoints become any
+/// command that is not their start script.
+pub fn command(service: &ServiceSpec) -> Vec<String> {
+    let given = |words: &Option<jackdaw_compose::Spanned<Vec<String>>>| {
+        words.as_ref().map(|words| words.value.clone()).unwrap_or_default()
+    };
+    given(&service.compose.entrypoint).into_iter().chain(given(&service.compose.command)).collect()
+}
+
+/// What a healthcheck runs, as words; none where the file leaves it to the image. A tool of Kafka's that is not here is
+/// answered for by our own look.
+pub fn health_command(check: &Healthcheck, names: &Names, own: &[String]) -> Option<Vec<String>> {
+    let words = match &check.test {
+        HealthTest::Disabled | HealthTest::Inherited => return None,
+        HealthTest::Command(words) => words.clone(),
+        HealthTest::Shell(line) => vec!["/bin/sh".into(), "-c".into(), line.clone()],
+    };
+    Some(if crate::docker::container::calls_missing(check, names) { own.to_vec() } else { words })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::spec_of;
+
+    const FILE: &str = "services:
+  init:
+    image: bitnami/kafka:3.7.0
+    hostname: setup
+    volumes: ['./scripts:/scripts', 'data:/data']
+    entrypoint: [/bin/sh, -c]
+    command: ['/scripts/topics.sh && cub']
+volumes: {data: {}}
+";
+
+    #[test]
+    fn a_command_of_the_file_finds_its_paths_and_tools() {
+        let (home, program) = (tempfile::tempdir().unwrap(), Path::new("/proc/self/exe"));
+        let spec = spec_of(FILE);
+        let service = &spec.services[0];
+        let dir = ProjectDir::new(home.path(), "seed");
+        let names = Names { shell: vec!["bash".into()], kafka: vec!["kafka-topics.sh".into()] };
+        make(&dir, service, &names, program).unwrap();
+        let root = root(&dir, &service.container);
+        for there in ["bin/bash", "opt/bitnami/kafka/bin/kafka-topics.sh", "scripts", "data"] {
+            assert!(root.join(there).exists(), "{there}");
+        }
+        let script = root.join("scripts/topics.sh");
+        fs::write(&script, "#!/bin/bash\n").unwrap();
+        fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
+        let variables = variables(&dir, service, Path::new("/hosts"));
+        assert_eq!(variables["HOSTNAME"], "setup");
+        let shown = |line: &[&str]| {
+            let line: Vec<String> = line.iter().map(|word| (*word).to_owned()).collect();
+            words(&variables, &line).join(" ").replace(&root.display().to_string(), "ROOT")
+        };
+        assert_eq!(shown(&["/scripts/topics.sh", "-x"]), "ROOT/usr/bin/bash ROOT/scripts/topics.sh -x");
+        assert_eq!(shown(&["/bin/sh", "-c", "/scripts/x"]), "ROOT/bin/sh -c ROOT/scripts/x");
+        assert_eq!(shown(&["/usr/bin/kafka-topics", "/scripts2"]), "ROOT/usr/bin/kafka-topics /scripts2");
+        assert_eq!(command(service), ["/bin/sh", "-c", "/scripts/topics.sh && cub"]);
+        make(&dir, service, &names, program).unwrap();
+        assert!(script.exists(), "what is mounted is not what is made anew");
+    }
+}

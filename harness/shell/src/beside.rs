@@ -1,0 +1,108 @@
+//! A shell beside a service that is a process and not a container: its names come from the launcher's hosts file, and
+//! the paths of the container lie under a folder of the launcher's. Without the launcher's variables nothing changes.
+//!
+//! Paths are rewritten in the text of scripts, where a path begins with one of the places that the launcher names: there
+//! is no other file system to look them up in.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
+
+/// A file as `/etc/hosts`: what the service resolves, itself as localhost.
+const HOSTS: &str = "JACKDAW_HOSTS";
+/// The folder that stands for the root of the container.
+const ROOT: &str = "JACKDAW_ROOT";
+/// Beginnings of paths that lie under it, with `:` between them.
+const PLACES: &str = "JACKDAW_PLACES";
+
+/// The addresses of a host, as the service knows it.
+pub(crate) fn addresses(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+    let hosts = std::env::var(HOSTS).ok().and_then(|path| std::fs::read_to_string(path).ok());
+    if let Some(known) = hosts.as_deref().and_then(|hosts| address_in(hosts, host)) {
+        return Ok(vec![SocketAddr::new(known, port)]);
+    }
+    (host, port).to_socket_addrs().map(Iterator::collect)
+}
+
+fn address_in(hosts: &str, host: &str) -> Option<IpAddr> {
+    hosts.lines().find_map(|line| {
+        let mut words = line.split('#').next().unwrap_or_default().split_whitespace();
+        let address = words.next()?;
+        words.any(|name| name.eq_ignore_ascii_case(host)).then(|| address.parse().ok()).flatten()
+    })
+}
+
+/// The script with every path of the container where the launcher has it.
+pub(crate) fn placed(script: &str) -> String {
+    let (Ok(root), Ok(places)) = (std::env::var(ROOT), std::env::var(PLACES)) else {
+        return script.to_owned();
+    };
+    let places: Vec<&str> = places.split(':').filter(|place| !place.is_empty()).collect();
+    under(script, &root, &places)
+}
+
+/// A path as the container has it, for a message.
+pub(crate) fn shown(path: &str) -> &str {
+    let root = std::env::var(ROOT).unwrap_or_default();
+    path.strip_prefix(&root).filter(|rest| rest.starts_with('/')).unwrap_or(path)
+}
+
+fn under(script: &str, root: &str, places: &[&str]) -> String {
+    let mut out = String::with_capacity(script.len() + 64);
+    let (mut rest, mut before) = (script, None);
+    while let Some(c) = rest.chars().next() {
+        let begins = c == '/' && !before.is_some_and(|c: char| c.is_alphanumeric() || "_-./$}~".contains(c));
+        if begins && places.iter().any(|place| is_at(rest, place)) {
+            out.push_str(root);
+        }
+        out.push(c);
+        before = Some(c);
+        rest = &rest[c.len_utf8()..];
+    }
+    out
+}
+
+/// Whether a path begins there; a place that ends in the middle of a name is the beginning of many.
+fn is_at(text: &str, place: &str) -> bool {
+    let Some(after) = text.strip_prefix(place) else { return false };
+    let in_name = |c: char| c.is_alphanumeric() || "_-.".contains(c);
+    place.ends_with('-') || !after.chars().next().is_some_and(in_name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_paths_of_the_container_are_moved() {
+        let places = ["/opt/kafka/bin", "/usr/bin/kafka-", "/bin/sh", "/scripts"];
+        for (script, expected) in [
+            ("/opt/kafka/bin/kafka-topics.sh --list", "/r/opt/kafka/bin/kafka-topics.sh --list"),
+            ("cd /opt/kafka/bin && ./kafka-topics.sh", "cd /r/opt/kafka/bin && ./kafka-topics.sh"),
+            ("x=\"/scripts/a.sh\"; $x", "x=\"/r/scripts/a.sh\"; $x"),
+            (
+                "/usr/bin/kafka-topics;/bin/sh -c '/scripts'",
+                "/r/usr/bin/kafka-topics;/r/bin/sh -c '/r/scripts'",
+            ),
+            (
+                "/bin/shuf /usr/bin/awk /scripts2 ./opt/kafka/bin",
+                "/bin/shuf /usr/bin/awk /scripts2 ./opt/kafka/bin",
+            ),
+            ("$DIR/scripts ${DIR}/scripts", "$DIR/scripts ${DIR}/scripts"),
+            ("echo > /dev/null", "echo > /dev/null"),
+        ] {
+            let once = under(script, "/r", &places);
+            assert_eq!(once, expected, "{script}");
+            assert_eq!(under(&once, "/r", &places), expected, "a shell within a shell changes nothing");
+        }
+    }
+
+    #[test]
+    fn a_service_s_own_names_come_first() {
+        let hosts = "127.0.7.10 Kafka00Service\n127.0.7.11 localhost 127.0.0.1 # itself\n";
+        for (host, expected) in
+            [("kafka00service", Some("127.0.7.10")), ("127.0.0.1", Some("127.0.7.11")), ("elsewhere", None)]
+        {
+            assert_eq!(address_in(hosts, host), expected.map(|ip| ip.parse().unwrap()), "{host}");
+        }
+    }
+}
