@@ -1,13 +1,15 @@
 //! The gate: every check that lands or refuses a change, in one program.
 //!
 //! `cargo run -p ci` runs the steps of [`STEPS`] in order and ends with one summary; `-- full` runs the long ones
-//! in place of their short forms and keeps the result in `fixtures/results`; `-- suites` has other people's tests judge,
-//! apart from the gate. The same program runs at a desk and in CI; under `CI=true` a part that the machine lacks (a
-//! Docker engine, a JVM) is a failure and not a skip. It starts nothing that it does not end.
+//! in place of their short forms and keeps the result in `fixtures/results`; apart from the gate, `-- suites` has other
+//! people's tests judge, and `-- samples` brings other people's compose files up. The same program runs at a desk and in
+//! CI; under `CI=true` a part that the machine lacks (a Docker engine, a JVM) is a failure and not a skip. It starts
+//! nothing that it does not end.
 
 mod conformance;
 mod dependencies;
 mod results;
+mod samples;
 mod suites;
 mod tidy;
 
@@ -119,11 +121,14 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         ["suites", words @ ..] => suites::main(words),
+        ["samples", words @ ..] => samples::main(words),
         names if names.iter().all(|name| STEPS.iter().any(|step| step.name == *name)) => {
             closed(&gate(|step| names.contains(&step.name)))
         }
         _ => {
-            eprintln!("usage: cargo run -p ci [-- list | full | STEP … | suites …]; the steps are:");
+            eprintln!(
+                "usage: cargo run -p ci [-- list | full | STEP … | suites … | samples FOLDER]; the steps are:"
+            );
             list();
             ExitCode::from(2)
         }
@@ -143,6 +148,9 @@ fn list() {
         "and, apart from the gate, `suites [NAME …]`: other people's tests on Apache Kafka and on Jackdaw"
     );
     suites::list();
+    println!(
+        "and `samples FOLDER`: what becomes of the compose files in a folder, as a table in fixtures/samples.md"
+    );
 }
 
 fn gate(chosen: impl Fn(&Step) -> bool) -> Vec<Done> {
