@@ -29,15 +29,19 @@ impl Forwarding {
     /// Opens all ports, or none.
     ///
     /// # Errors
-    /// The first socket that could not be bound, with its address.
+    /// The first socket that could not be bound, with its address; not for an address that the machine no longer has.
     pub async fn open(
         forwards: &[Forward],
         runtime: &tokio::runtime::Handle,
     ) -> Result<Self, (SocketAddr, io::Error)> {
         let mut listeners = Vec::with_capacity(forwards.len());
         for forward in forwards {
-            let std = bind(forward.from).map_err(|error| (forward.from, error))?;
-            listeners.push((std, forward.to));
+            match bind(forward.from) {
+                Ok(std) => listeners.push((std, forward.to)),
+                // Networks come and go, those of containers above all: nobody can knock there.
+                Err(error) if error.kind() == io::ErrorKind::AddrNotAvailable => {}
+                Err(error) => return Err((forward.from, error)),
+            }
         }
         let mut tasks = JoinSet::new();
         for (listener, to) in listeners {
@@ -117,6 +121,16 @@ mod tests {
             }
         });
         address
+    }
+
+    #[tokio::test]
+    async fn an_address_that_is_gone_keeps_no_other_from_being_opened() {
+        let to = echo().await;
+        let gone = "203.0.113.1:0".parse().unwrap();
+        let there = "127.0.0.1:0".parse().unwrap();
+        let forwards = [gone, there].map(|from| Forward { from, to });
+        let open = Forwarding::open(&forwards, &tokio::runtime::Handle::current()).await.unwrap();
+        assert_eq!(open.len(), 1);
     }
 
     #[tokio::test]

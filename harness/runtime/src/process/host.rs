@@ -223,7 +223,7 @@ impl ProcessRuntime {
                     }
                 }
                 let free = sockets.iter().filter(|socket| !ours.contains(socket));
-                let refusal = free.filter_map(|socket| refusal(*socket)).next();
+                let refusal = free.filter_map(|at| refusal(*at, port.host_ip == Some(at.ip()))).next();
                 found.errors.extend(refusal.map(|why| format!("{}: {why}", service.name)));
             }
         }
@@ -323,8 +323,12 @@ fn absent(error: io::Error) -> io::Result<()> {
     if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) }
 }
 
-fn refusal(socket: SocketAddr) -> Option<String> {
+/// Why a port cannot be opened; `is_named` where the file says that very address, which may be gone otherwise.
+fn refusal(socket: SocketAddr, is_named: bool) -> Option<String> {
     let error = holder::probe(socket).err()?;
+    if error.kind() == io::ErrorKind::AddrNotAvailable && !is_named {
+        return None;
+    }
     let why = match (error.kind(), holder::of(socket)) {
         (io::ErrorKind::AddrInUse, Some(holder)) => format!("port {socket} is taken by {holder}"),
         (io::ErrorKind::AddrInUse, None) => format!("port {socket} is taken by another user's process"),
