@@ -155,14 +155,16 @@ pub(crate) struct HeaderWalk<'a> {
 /// Large enough for the batches between two index entries of small records.
 const WINDOW_BYTES: u64 = 8 * 1024;
 
+/// What comes next in a file: a batch, or bytes that are none. A disk that fails is another matter.
+pub type Step = Result<FoundBatch, BatchFault>;
+
 impl<'a> HeaderWalk<'a> {
     pub fn new(file: &'a dyn DiskFile, path: &'a Path, position: u64, end: u64) -> Self {
         Self { file, path, position, end, window: Vec::new(), window_at: 0 }
     }
 
     /// The next batch that lies wholly before the end; `Ok(Err(_))` where what follows is none.
-    #[allow(clippy::type_complexity, reason = "a disk error and a bad batch are told apart")]
-    pub fn next(&mut self) -> Result<Option<Result<FoundBatch, BatchFault>>, StorageError> {
+    pub fn next(&mut self) -> Result<Option<Step>, StorageError> {
         if self.position >= self.end {
             return Ok(None);
         }

@@ -26,6 +26,7 @@ use jackdaw_wire::messages::produce_request::{PartitionProduceData, TopicProduce
 use jackdaw_wire::messages::produce_response::PartitionProduceResponse;
 use jackdaw_wire::messages::*;
 use jackdaw_wire::protocol::{Request, StrBytes};
+use rustix::event::{PollFd, PollFlags, poll};
 
 pub const CLUSTER_ID: &str = "5L6g3nShT-eMCtK--X86sw";
 /// What anything may take at most; machines that build are slow at times.
@@ -88,19 +89,16 @@ impl Node {
     pub fn stop(&mut self) -> Option<i32> {
         let mut child = self.child.take().unwrap();
         let pid = rustix::process::Pid::from_child(&child);
+        let its_end = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()).unwrap();
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            if let Some(status) = child.try_wait().unwrap() {
-                return status.code();
-            }
-            if Instant::now() > deadline {
-                child.kill().unwrap();
-                child.wait().unwrap();
-                panic!("node {} did not stop on SIGTERM:\n{}", self.id, self.tail());
-            }
-            std::thread::sleep(Duration::from_millis(5));
+        let mut awaited = [PollFd::new(&its_end, PollFlags::IN)];
+        let has_ended = poll(&mut awaited, Some(&PATIENCE.try_into().unwrap())).unwrap() > 0;
+        if !has_ended {
+            child.kill().unwrap();
         }
+        let status = child.wait().unwrap();
+        assert!(has_ended, "node {} did not stop on SIGTERM:\n{}", self.id, self.tail());
+        status.code()
     }
 
     pub fn is_running(&mut self) -> bool {

@@ -192,32 +192,12 @@ pub async fn with_last_lines(runtime: &dyn Runtime, project: &str, service: &str
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn instance(state: State, exit_code: Option<i64>, health: Option<&str>) -> Instance {
-        Instance {
-            id: "a".into(),
-            name: "a".into(),
-            service: "a".into(),
-            image: "a".into(),
-            state,
-            exit_code,
-            health: health.map(str::to_owned),
-            hash: None,
-            created_ms: 0,
-            started_ms: None,
-            finished_ms: None,
-            restarts: 0,
-            ports: Vec::new(),
-            publishes: Vec::new(),
-            address: None,
-            pid: None,
-            error: None,
-            command: String::new(),
-        }
-    }
+    use crate::testing::{seed, there};
 
     #[test]
     fn a_dependency_is_met_open_or_lost() {
+        let spec = seed();
+        let service = &spec.services[0];
         let table = [
             (HEALTHY, State::Running, None, Some("starting"), "open"),
             (HEALTHY, State::Running, None, Some("healthy"), "met"),
@@ -231,7 +211,9 @@ mod tests {
             (COMPLETED, State::Restarting, Some(3), None, "open"),
         ];
         for (condition, state, code, health, expected) in table {
-            let said = match judge(&instance(state, code, health), condition) {
+            let instance =
+                Instance { exit_code: code, health: health.map(str::to_owned), ..there(service, state) };
+            let said = match judge(&instance, condition) {
                 Verdict::Met => "met".to_owned(),
                 Verdict::Open => "open".to_owned(),
                 Verdict::Lost(why) => why,

@@ -1,7 +1,7 @@
 //! Specs for tests.
 
 use crate::lower::lower;
-use crate::model::ProjectSpec;
+use crate::model::{Instance, ProjectSpec, ServiceSpec, State};
 use jackdaw_compose::LoadOptions;
 use jackdaw_conventions::Cluster;
 use std::path::Path;
@@ -66,4 +66,28 @@ pub fn seed_text() -> String {
     networks: [kafka_network]
 ";
     text
+}
+
+/// What was made of a service, in that state.
+pub fn there(service: &ServiceSpec, state: State) -> Instance {
+    Instance {
+        id: service.container.clone(),
+        name: service.container.clone(),
+        service: service.name.clone(),
+        image: service.image.clone(),
+        state,
+        exit_code: None,
+        health: None,
+        hash: Some(service.hash.clone()),
+        created_ms: 0,
+        started_ms: None,
+        finished_ms: None,
+        restarts: 0,
+        ports: Vec::new(),
+        publishes: Vec::new(),
+        address: None,
+        pid: None,
+        error: None,
+        command: String::new(),
+    }
 }

@@ -1,11 +1,13 @@
 //! What the tools have in common: how they are found, how they end, and the checks of `CommandLineUtils`.
 
+use crate::argparse::{self, Given as Arguments, Parser, parse};
 use crate::errors::Exception;
 use crate::jopt::{Given, Opt};
 use crate::jopt_help::help;
 use crate::properties::{self, Properties};
 use crate::tools::TOOLS;
 use crate::{errln, outln, print};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The release that the tools stand in for.
 pub const KAFKA_VERSION: &str = "3.7.0";
@@ -83,6 +85,39 @@ pub fn end(table: &[Opt], done: Done, thrown: impl FnOnce(Exception) -> i32) -> 
         }
         Err(Stop::Thrown(exception)) => thrown(exception),
     }
+}
+
+/// Milliseconds since 1970.
+pub fn now_ms() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as i64
+}
+
+/// Runs a tool whose arguments `argparse4j` reads; the exit code.
+pub fn run_with(
+    parser: &'static Parser,
+    args: &[String],
+    work: impl FnOnce(&Arguments) -> Result<i32, Exception>,
+) -> i32 {
+    match parse(parser, args) {
+        Ok(given) => work(&given).unwrap_or_else(uncaught),
+        Err(refusal) => {
+            refusal.print();
+            1
+        }
+    }
+}
+
+/// The same, where a line without arguments asks for the help.
+pub fn run_or_help(
+    parser: &'static Parser,
+    args: &[String],
+    work: impl FnOnce(&Arguments) -> Result<i32, Exception>,
+) -> i32 {
+    if args.is_empty() {
+        print::out(format_args!("{}", argparse::help(&[parser])));
+        return 0;
+    }
+    run_with(parser, args, work)
 }
 
 /// What the JVM does about exceptions that nobody catches.

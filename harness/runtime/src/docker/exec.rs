@@ -121,31 +121,12 @@ fn write(to: &mut impl std::io::Write, bytes: &[u8]) -> std::io::Result<()> {
     to.flush()
 }
 
-/// Runs it without a terminal; whether its exit code is 0.
-///
-/// # Errors
-/// When the engine refuses.
-pub async fn succeeds(docker: &Docker, container: &str, command: Vec<String>) -> Result<bool> {
-    let options = CreateExecOptions {
-        attach_stdout: Some(true),
-        attach_stderr: Some(true),
-        cmd: Some(command),
-        ..CreateExecOptions::default()
-    };
-    let id = docker.create_exec(container, options).await.map_err(failed)?.id;
-    if let StartExecResults::Attached { mut output, .. } =
-        docker.start_exec(&id, None).await.map_err(failed)?
-    {
-        while output.next().await.is_some() {}
-    }
-    Ok(docker.inspect_exec(&id).await.map_err(failed)?.exit_code == Some(0))
-}
-
-/// Runs it without a terminal; what it printed on its standard output.
-///
-/// # Errors
-/// When the engine refuses.
-pub async fn capture(docker: &Docker, container: &str, command: Vec<String>) -> Result<String> {
+/// Runs it without a terminal to its end: its exit code, and what it printed on each stream.
+async fn run_through(
+    docker: &Docker,
+    container: &str,
+    command: Vec<String>,
+) -> Result<(Option<i64>, Vec<u8>, Vec<u8>)> {
     let options = CreateExecOptions {
         attach_stdout: Some(true),
         attach_stderr: Some(true),
@@ -163,6 +144,24 @@ pub async fn capture(docker: &Docker, container: &str, command: Vec<String>) -> 
             }
         }
     }
+    let code = docker.inspect_exec(&id).await.map_err(failed)?.exit_code;
+    Ok((code, said, complained))
+}
+
+/// Runs it without a terminal; whether its exit code is 0.
+///
+/// # Errors
+/// When the engine refuses.
+pub async fn succeeds(docker: &Docker, container: &str, command: Vec<String>) -> Result<bool> {
+    Ok(run_through(docker, container, command).await?.0 == Some(0))
+}
+
+/// Runs it without a terminal; what it printed on its standard output, or, where that is nothing, on the other.
+///
+/// # Errors
+/// When the engine refuses.
+pub async fn capture(docker: &Docker, container: &str, command: Vec<String>) -> Result<String> {
+    let (_, said, complained) = run_through(docker, container, command).await?;
     let spoken = if said.is_empty() { complained } else { said };
     Ok(String::from_utf8_lossy(&spoken).into_owned())
 }

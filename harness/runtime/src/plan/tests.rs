@@ -2,34 +2,11 @@
 
 use super::*;
 use crate::lower::select;
-use crate::testing::{seed, seed_text, spec_of};
+use crate::testing::{seed, seed_text, spec_of, there};
 
 fn means(kind: Kind) -> Means {
     let own_image = (kind == Kind::Docker).then(|| "jackdaw:test".into());
     Means { kind, own_image, has_tools: kind == Kind::Docker }
-}
-
-fn there(service: &ServiceSpec, state: State) -> Instance {
-    Instance {
-        id: service.container.clone(),
-        name: service.container.clone(),
-        service: service.name.clone(),
-        image: service.image.clone(),
-        state,
-        exit_code: None,
-        health: None,
-        hash: Some(service.hash.clone()),
-        created_ms: 0,
-        started_ms: None,
-        finished_ms: None,
-        restarts: 0,
-        ports: Vec::new(),
-        publishes: Vec::new(),
-        address: None,
-        pid: None,
-        error: None,
-        command: String::new(),
-    }
 }
 
 /// Everything of the spec in one state.

@@ -3,7 +3,7 @@
 use super::*;
 use crate::model::{BoundPort, State};
 use crate::plan::{Kind, Means, UpOptions, up};
-use crate::testing::spec_of;
+use crate::testing::{spec_of, there};
 
 /// One node as the apache image has it, with these ports, and with these addresses advertised.
 fn one(ports: &str, advertised: &str) -> String {
@@ -145,28 +145,9 @@ fn a_range_that_is_taken_is_refused() {
 
 /// The container of the spec's only service, made to publish that port.
 fn made(spec: &ProjectSpec, state: State, published: u16) -> Observed {
-    let service = &spec.services[0];
-    let saved = crate::process::instance::fresh(crate::process::protocol::InstanceSpec {
-        name: service.container.clone(),
-        service: service.name.clone(),
-        image: service.image.clone(),
-        hash: service.hash.clone(),
-        command: Vec::new(),
-        env: Default::default(),
-        cwd: "/".into(),
-        address: [127, 0, 0, 2].into(),
-        ports: Vec::new(),
-        forwards: Vec::new(),
-        health: None,
-        starts_others: false,
-        restart: service.restart,
-        stop_signal: 15,
-        stop_grace_ms: 0,
-        created_ms: 0,
-    });
     let ip = [127, 0, 0, 1].into();
     let port = BoundPort { ip, published, target: 9092, protocol: "tcp".into() };
-    let instance = Instance { state, publishes: vec![port], ..saved.seen };
+    let instance = Instance { publishes: vec![port], ..there(&spec.services[0], state) };
     Observed { instances: vec![instance], ..Observed::default() }
 }
 

@@ -1,22 +1,20 @@
 //! `kafka-consumer-perf-test.sh`: how fast records can be read (`org.apache.kafka.tools.ConsumerPerformance`).
 
-use crate::cli::{Done, Stop, check_required, end, help_or_version, message_and_trace, properties_of};
+use crate::cli::{
+    Done, Stop, check_required, end, help_or_version, message_and_trace, now_ms, properties_of,
+};
 use crate::clients::consumer::{Consumer, Source};
 use crate::errors::Exception;
 use crate::jopt;
 use crate::options::consumer_perf_test::OPTIONS;
 use crate::{errln, outln, print};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 const POLL: Duration = Duration::from_millis(100);
 
 /// Runs it.
 pub fn run(args: &[String]) -> i32 {
     end(OPTIONS, measure(args), message_and_trace)
-}
-
-fn now_ms() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as i64
 }
 
 /// What was read until a moment.

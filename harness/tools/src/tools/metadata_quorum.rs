@@ -3,14 +3,13 @@
 
 use crate::admin::{ADMIN, Admin, Result};
 use crate::argparse::{Arg, Given, Group, Parser, parse};
-use crate::cli::{bootstrap, message_and_trace, terse};
+use crate::cli::{bootstrap, message_and_trace, now_ms, terse};
 use crate::errors::{Exception, check, exception};
 use crate::outln;
 use jackdaw_wire::types::METADATA_TOPIC_NAME;
 use kafka_protocol::messages::DescribeQuorumRequest;
 use kafka_protocol::messages::describe_quorum_request::{PartitionData as Asked, TopicData};
 use kafka_protocol::messages::describe_quorum_response::{PartitionData, ReplicaState};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 static CONNECTION: Group = Group { title: "", description: "", exclusive: true, required: true };
 static STATUS: Group = Group { title: "Status", description: "", exclusive: false, required: false };
@@ -131,15 +130,15 @@ fn status(admin: &mut Admin) -> Result<()> {
 fn replication(admin: &mut Admin, readable: bool) -> Result<()> {
     let quorum = quorum(admin)?;
     let leader = leader(&quorum)?;
-    let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as i64;
+    let now = now_ms();
     let time = |time_ms: i64, what: &str| match readable {
         _ if time_ms < 0 => Ok("-1".to_owned()),
         false => Ok(time_ms.to_string()),
-        true if time_ms > 0 && time_ms <= now_ms => Ok(format!("{} ms ago", now_ms - time_ms)),
+        true if time_ms > 0 && time_ms <= now => Ok(format!("{} ms ago", now - time_ms)),
         true => Err(Exception::new(
             "org.apache.kafka.common.KafkaException",
             format!(
-                "Error while computing relative time, possible drift in system clock.\nCurrent timestamp is {now_ms}, \
+                "Error while computing relative time, possible drift in system clock.\nCurrent timestamp is {now}, \
                  {what} timestamp is {time_ms}"
             ),
         )),

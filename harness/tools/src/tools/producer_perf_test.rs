@@ -1,7 +1,7 @@
 //! `kafka-producer-perf-test.sh`: how fast records can be written (`org.apache.kafka.tools.ProducerPerformance`).
 
-use crate::argparse::{Arg, Given, Group, Kind, Parser, Refusal, Takes, help, parse};
-use crate::cli::uncaught;
+use crate::argparse::{Arg, Given, Group, Kind, Parser, Refusal, Takes};
+use crate::cli::run_or_help;
 use crate::clients::producer::{Delivery, Producer, Record};
 use crate::errors::Exception;
 use crate::properties::{self, Properties};
@@ -82,17 +82,7 @@ static OPTIONS: Parser = Parser {
 
 /// Runs it.
 pub fn run(args: &[String]) -> i32 {
-    if args.is_empty() {
-        print::out(format_args!("{}", help(&[&OPTIONS])));
-        return 0;
-    }
-    match parse(&OPTIONS, args) {
-        Ok(given) => measure(&given).unwrap_or_else(uncaught),
-        Err(refusal) => {
-            refusal.print();
-            1
-        }
-    }
+    run_or_help(&OPTIONS, args, measure)
 }
 
 fn measure(given: &Given) -> Result<i32, Exception> {

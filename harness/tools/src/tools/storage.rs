@@ -3,7 +3,7 @@
 //! It knows of a configuration only what names directories and the node; the rest is the broker's to judge.
 
 use crate::argparse::{Arg, Given, Parser, Refusal, Takes, parse};
-use crate::cli::uncaught;
+use crate::cli::{now_ms, uncaught};
 use crate::errors::Exception;
 use crate::metadata_versions::{self, LATEST, LATEST_LEVEL};
 use crate::properties::{self, Properties};
@@ -315,9 +315,7 @@ fn write(folder: &Path, cluster_id: &str, node_id: i32, level: i16) -> Result<()
 /// A snapshot with the level of the metadata's version and nothing else (`BatchFileWriter`).
 fn bootstrap(level: i16) -> Result<Vec<u8>, String> {
     const EPOCH: i32 = 0;
-    let now_ms =
-        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default().as_millis();
-    let now_ms = i64::try_from(now_ms).unwrap_or_default();
+    let now = now_ms();
     let header = ControlRecord::SnapshotHeader(SnapshotHeaderRecord::default());
     let footer = ControlRecord::SnapshotFooter(SnapshotFooterRecord::default());
     let record: MetadataRecord =
@@ -325,8 +323,8 @@ fn bootstrap(level: i16) -> Result<Vec<u8>, String> {
             .into();
     let mut data = BatchBuilder::new(1, EPOCH);
     let value = record.encode(0).map_err(|error| error.to_string())?;
-    data.append(now_ms, None, Some(&value));
-    let header = header.to_batch(0, EPOCH, now_ms).map_err(|error| error.to_string())?;
-    let footer = footer.to_batch(2, EPOCH, now_ms).map_err(|error| error.to_string())?;
+    data.append(now, None, Some(&value));
+    let header = header.to_batch(0, EPOCH, now).map_err(|error| error.to_string())?;
+    let footer = footer.to_batch(2, EPOCH, now).map_err(|error| error.to_string())?;
     Ok([header, data.build(), footer].concat())
 }

@@ -4,8 +4,8 @@
 use super::metadata_quorum::table;
 use super::offsets_reset::partitions_of;
 use crate::admin::{ADMIN, Admin, MOVED, Result, To, text, topic_name};
-use crate::argparse::{Arg, Given, Group, Kind, Parser, parse};
-use crate::cli::{KAFKA_VERSION, uncaught};
+use crate::argparse::{Arg, Given, Group, Kind, Parser};
+use crate::cli::{KAFKA_VERSION, now_ms, run_with};
 use crate::clients::consumer::{Place, leader_of};
 use crate::errors::{Exception, check, exception};
 use crate::properties::{self, Properties};
@@ -18,7 +18,6 @@ use kafka_protocol::messages::{
     DescribeProducersRequest, DescribeTransactionsRequest, ListTransactionsRequest, ProducerId,
     TransactionalId, WriteTxnMarkersRequest,
 };
-use std::time::{SystemTime, UNIX_EPOCH};
 
 const TRANSACTIONAL_ID_NOT_FOUND: i16 = 105;
 /// That of the release, which this tool tells beside its version.
@@ -109,13 +108,7 @@ pub fn run(args: &[String]) -> i32 {
         outln!("{KAFKA_VERSION} (Commit:{KAFKA_COMMIT})");
         return 0;
     }
-    match parse(&COMMANDS, args) {
-        Ok(given) => command(&given).unwrap_or_else(uncaught),
-        Err(refusal) => {
-            refusal.print();
-            1
-        }
-    }
+    run_with(&COMMANDS, args, command)
 }
 
 /// What is wrong, on stderr, and 1.
@@ -147,10 +140,6 @@ fn command(given: &Given) -> Result<i32> {
         "abort" => abort(&mut admin, given),
         _ => find_hanging(&mut admin, given),
     }
-}
-
-fn now_ms() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as i64
 }
 
 /// Transactional id, coordinator, producer id and state of the transactions of these producers, or of all.

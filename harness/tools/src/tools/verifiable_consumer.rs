@@ -2,8 +2,8 @@
 //! (`org.apache.kafka.tools.VerifiableConsumer`).
 
 use super::verifiable_producer::{CONNECTION, SERVERS, tell};
-use crate::argparse::{Arg, Given, Kind, Parser, help, parse};
-use crate::cli::uncaught;
+use crate::argparse::{Arg, Given, Kind, Parser};
+use crate::cli::run_or_help;
 use crate::clients::consumer::{Consumer, Event, Fetched, Place, Source};
 use crate::errors::Exception;
 use crate::properties::{self, Properties};
@@ -71,17 +71,7 @@ static OPTIONS: Parser = Parser {
 
 /// Runs it.
 pub fn run(args: &[String]) -> i32 {
-    if args.is_empty() {
-        print::out(format_args!("{}", help(&[&OPTIONS])));
-        return 0;
-    }
-    match parse(&OPTIONS, args) {
-        Ok(given) => consume(&given).unwrap_or_else(uncaught),
-        Err(refusal) => {
-            refusal.print();
-            1
-        }
-    }
+    run_or_help(&OPTIONS, args, consume)
 }
 
 fn properties_of(given: &Given) -> Result<Properties, Exception> {

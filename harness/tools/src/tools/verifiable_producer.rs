@@ -1,14 +1,14 @@
 //! `kafka-verifiable-producer.sh`: writes rising numbers and tells as JSON what became of each
 //! (`org.apache.kafka.tools.VerifiableProducer`).
 
-use crate::argparse::{Arg, Given, Group, Kind, Parser, help, parse};
-use crate::cli::uncaught;
+use crate::argparse::{Arg, Given, Group, Kind, Parser};
+use crate::cli::{now_ms, run_or_help};
 use crate::clients::producer::{Delivery, Producer, Record};
 use crate::errors::Exception;
 use crate::properties::{self, Properties};
 use crate::{interrupt, outln, print};
 use serde_json::{Value, json};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 /// The brokers of a verifiable client.
 pub static CONNECTION: Group = Group {
@@ -84,22 +84,7 @@ static OPTIONS: Parser = Parser {
 
 /// Runs it.
 pub fn run(args: &[String]) -> i32 {
-    if args.is_empty() {
-        print::out(format_args!("{}", help(&[&OPTIONS])));
-        return 0;
-    }
-    match parse(&OPTIONS, args) {
-        Ok(given) => produce(&given).unwrap_or_else(uncaught),
-        Err(refusal) => {
-            refusal.print();
-            1
-        }
-    }
-}
-
-/// Milliseconds since 1970.
-pub fn now_ms() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as i64
+    run_or_help(&OPTIONS, args, produce)
 }
 
 /// An event, a line; its time and its name stand in front.
