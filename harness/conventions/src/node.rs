@@ -29,6 +29,8 @@ pub(crate) fn plan(
     let controller_listener_names = maker.names("controller.listener.names");
     let listeners = maker.listeners("listeners", "PLAINTEXT://:9092");
     let mut advertised = maker.advertised(&listeners, &controller_listener_names);
+    let nameless = advertised.iter().filter(|listener| listener.host.is_empty());
+    let nameless = nameless.map(|listener| listener.name.clone()).collect();
     if service.is_some_and(|service| !on_host_network(service)) {
         maker.name_the_nameless(&mut advertised);
     }
@@ -49,6 +51,7 @@ pub(crate) fn plan(
         roles,
         listeners,
         advertised,
+        nameless,
         voters,
         controller_listener_names,
         inter_broker_listener,

@@ -205,6 +205,8 @@ pub struct NodePlan {
     pub listeners: Vec<Listener>,
     /// `advertised.listeners`, or what Kafka makes of `listeners` without them.
     pub advertised: Vec<Listener>,
+    /// Names of the advertised listeners that were given no host, and have the service's name in its place.
+    pub nameless: Vec<String>,
     /// `controller.quorum.voters`.
     pub voters: Vec<Voter>,
     /// `controller.listener.names`.

@@ -6,7 +6,7 @@
 use crate::digest;
 use crate::model::{Instance, Observed, PortSpec, ProjectSpec, ServiceSpec};
 use crate::ready::is_inside;
-use jackdaw_conventions::{Listener, NodePlan, Origin};
+use jackdaw_conventions::{Listener, NodePlan};
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
@@ -128,15 +128,19 @@ fn moved(
         return None;
     }
     let port = leading().filter(|port| port.open.is_some()).find_map(|port| port.published)?;
-    let host = host_of(spec, service, node, &advertised.host)?;
+    let host = host_of(spec, service, node, advertised)?;
     Some(Listener { host, port, ..advertised.clone() })
 }
 
 /// The host that clients of this machine find the node under, if the advertised one is meant for them.
-fn host_of(spec: &ProjectSpec, service: &ServiceSpec, node: &NodePlan, host: &str) -> Option<String> {
-    let is_unsaid =
-        node.properties.property("advertised.listeners").is_none_or(|p| p.origin == Origin::Image);
-    if is_unsaid && host == service.name {
+fn host_of(
+    spec: &ProjectSpec,
+    service: &ServiceSpec,
+    node: &NodePlan,
+    advertised: &Listener,
+) -> Option<String> {
+    let host = advertised.host.as_str();
+    if node.nameless.contains(&advertised.name) {
         // Its own name, which only containers can resolve: it is theirs if there are any.
         return (!has_neighbours(spec, service)).then(|| "localhost".to_owned());
     }

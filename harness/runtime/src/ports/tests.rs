@@ -97,6 +97,9 @@ fn a_node_that_says_nothing_of_its_address_is_the_host_s_if_it_is_alone() {
     let mut spec = spec_of(&alone);
     settled(&mut spec, &Observed::default(), &[]);
     assert_eq!(told(&spec).1, "PLAINTEXT://localhost:P,OTHER://kafka:9094");
+    let mut spec = spec_of(&one("['9092']", &advertising("PLAINTEXT://:9092,OTHER://kafka:9094")));
+    settled(&mut spec, &Observed::default(), &[]);
+    assert_eq!(told(&spec).1, "PLAINTEXT://localhost:P,OTHER://kafka:9094", "no host is said");
     let mut spec = spec_of(&format!("{alone}  app:\n    image: example/app:1\n"));
     settled(&mut spec, &Observed::default(), &[]);
     let as_written = "PLAINTEXT://kafka:9092,OTHER://kafka:9094".to_owned();
