@@ -4,8 +4,9 @@
 pub use super::rootfs::{BINARY, Names, changes};
 
 use super::rootfs::{FILES, FOLDERS, links, scripts};
-use crate::digest::Sha256;
+use crate::digest;
 use crate::runtime::{Result, RuntimeError};
+use sha2::{Digest as _, Sha256};
 use std::collections::BTreeSet;
 use std::fs;
 use std::io;
@@ -44,7 +45,7 @@ impl Content {
 
     /// `jackdaw:HASH`.
     pub fn reference(&self) -> String {
-        let mut sha = Sha256::default();
+        let mut sha = Sha256::new();
         sha.update(&self.binary);
         for (path, text) in scripts() {
             sha.update(path.as_bytes());
@@ -61,7 +62,7 @@ impl Content {
             sha.update(path.as_os_str().as_encoded_bytes());
             sha.update(bytes);
         }
-        format!("{NAME}:{}", &sha.hex()[..12])
+        format!("{NAME}:{}", &digest::text(&sha.finalize())[..12])
     }
 
     /// The root file system.
