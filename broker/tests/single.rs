@@ -112,3 +112,19 @@ async fn the_other_answers_are_kafkas() {
     let quorum = ask(&client, 1, &quorum).await.unwrap();
     assert_eq!(quorum.topics[0].partitions[0].leader_id.0, 0, "{quorum:?}");
 }
+
+#[tokio::test]
+async fn a_broker_whose_last_log_dir_fails_ends() {
+    let mut cluster = Cluster::start(1, "").await;
+    let client = cluster.node(0).client();
+    let data = cluster.node(0).data.clone();
+    // What is open stays open; nothing new can be made there.
+    std::fs::rename(&data, data.with_extension("gone")).unwrap();
+    std::fs::write(&data, "").unwrap();
+    assert_eq!(create_topic(&client, "orders", 1, 1).await, 0);
+    let node = cluster.node_mut(0);
+    assert_eq!(node.until_it_ends(), Some(1));
+    let log = std::fs::read_to_string(&node.log).unwrap();
+    let reason = format!("Exiting Kafka due to fatal exception: all log dirs in {} have failed", data.display());
+    assert!(log.contains(&reason), "{log}");
+}

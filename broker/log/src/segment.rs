@@ -287,7 +287,7 @@ impl Segment {
         let (offset_entries, time_entries) = (self.offset_entries()?, self.time_entries()?);
         let mut position = self.size_bytes();
         let path = self.path(names::LOG_SUFFIX);
-        self.log_file()?.write_at(position, parts).at("appending to", &path)?;
+        self.log_file()?.write_at(position, parts).at("appending", &path)?;
         if position == 0 {
             tail.first_timestamp_ms = run.first().map(|meta| meta.max_timestamp_ms);
         }
@@ -356,7 +356,7 @@ impl Segment {
             return Ok(());
         }
         let position = u64::from(behind) * E::BYTES as u64;
-        file.write_at(position, &mut [IoSlice::new(bytes)]).at("appending to", &self.path(suffix))
+        file.write_at(position, &mut [IoSlice::new(bytes)]).at("appending", &self.path(suffix))
     }
 
     /// Notes the largest timestamp at the end of the time index, as is done when a segment is closed
@@ -624,7 +624,7 @@ impl Segment {
         txn.encode(&mut bytes);
         let end = file.len().at("measuring", &path)?;
         let end = end - end % AbortedTxn::BYTES as u64;
-        file.write_at(end, &mut [IoSlice::new(&bytes)]).at("appending to", &path)
+        file.write_at(end, &mut [IoSlice::new(&bytes)]).at("appending", &path)
     }
 
     /// Keeps everything that a reader may need of this segment: its files get new contents under the same names. The

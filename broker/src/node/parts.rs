@@ -58,6 +58,9 @@ pub enum StartError {
     Loader(#[from] LoaderError),
     #[error(transparent)]
     LogDir(#[from] LogDirError),
+    /// As `LogManager.handleLogDirFailure` has it.
+    #[error("all log dirs in {0} have failed")]
+    NoLogDirLeft(String),
     #[error("{0}")]
     Task(String),
 }
@@ -290,6 +293,9 @@ impl Node {
         let raft = self.raft.clone();
         let lost = tokio::spawn(std::future::pending::<Result<(), LoaderError>>());
         let loader = std::mem::replace(&mut self.loader.task, lost);
+        let replicas = self.broker.as_ref().map(|broker| Arc::downgrade(&broker.replicas));
+        let log_dirs: Vec<String> =
+            self.config.log_dirs.iter().map(|dir| dir.display().to_string()).collect();
         async move {
             let raft_stopped = async {
                 match raft.stopped().await {
@@ -305,9 +311,16 @@ impl Node {
                     _ => std::future::pending().await,
                 }
             };
+            let no_log_dir_left = async {
+                if !every_log_dir_fails(replicas).await {
+                    std::future::pending().await
+                }
+                StartError::NoLogDirLeft(log_dirs.join(", "))
+            };
             tokio::select! {
                 error = raft_stopped => error,
                 error = loader_stopped => error,
+                error = no_log_dir_left => error,
             }
         }
     }
@@ -418,6 +431,22 @@ async fn tell_failures(
             if told.insert(failed.id) {
                 lifecycle.directory_failed(failed.id).await;
             }
+        }
+    }
+}
+
+/// Resolves when none of a broker's directories is online any more, or with false when the broker is gone.
+async fn every_log_dir_fails(replicas: Option<std::sync::Weak<ReplicaManager>>) -> bool {
+    let upgraded = || replicas.as_ref().and_then(std::sync::Weak::upgrade);
+    let Some(mut changed) = upgraded().map(|replicas| replicas.directories_changed()) else { return false };
+    loop {
+        match upgraded() {
+            None => return false,
+            Some(replicas) if !replicas.directories().iter().any(|dir| dir.is_online) => return true,
+            Some(_) => {}
+        }
+        if changed.changed().await.is_err() {
+            return false;
         }
     }
 }

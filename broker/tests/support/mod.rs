@@ -87,17 +87,23 @@ impl Node {
 
     /// SIGTERM; the exit code, waited for.
     pub fn stop(&mut self) -> Option<i32> {
+        let pid = rustix::process::Pid::from_child(self.child.as_ref().unwrap());
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        self.until_it_ends()
+    }
+
+    /// The exit code, waited for.
+    pub fn until_it_ends(&mut self) -> Option<i32> {
         let mut child = self.child.take().unwrap();
         let pid = rustix::process::Pid::from_child(&child);
         let its_end = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()).unwrap();
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
         let mut awaited = [PollFd::new(&its_end, PollFlags::IN)];
         let has_ended = poll(&mut awaited, Some(&PATIENCE.try_into().unwrap())).unwrap() > 0;
         if !has_ended {
             child.kill().unwrap();
         }
         let status = child.wait().unwrap();
-        assert!(has_ended, "node {} did not stop on SIGTERM:\n{}", self.id, self.tail());
+        assert!(has_ended, "node {} did not end:\n{}", self.id, self.tail());
         status.code()
     }
 
