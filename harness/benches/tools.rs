@@ -1,5 +1,6 @@
 //! How long Kafka's command line tools take against a three-broker cluster: ours beside the JVM's, which run on the same
-//! machine in turns. Milliseconds from the start of the process to its end; best and median of RUNS.
+//! machine in turns; and the image's health check, which the JVM's images have none of (people call a tool there).
+//! Milliseconds from the start of the process to its end; best and median of RUNS.
 //!
 //! `cargo bench -p harness --bench tools`. The JVM's column is empty where there is no Java, or no jar of the release.
 
@@ -48,6 +49,12 @@ fn main() {
         }
         println!("{}{}   {line}", told(&mut ours), told(&mut theirs));
     }
+    let healthy = || {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_jackdaw"));
+        took(command.arg("healthy"), "").unwrap()
+    };
+    let mut ours: Vec<Duration> = (0..RUNS).map(|_| healthy()).collect();
+    println!("{}{}   healthy", told(&mut ours), told(&mut []));
 }
 
 /// Median and best.
@@ -69,7 +76,10 @@ fn run(bootstrap: &str, line: &str, input: &str, by_jvm: bool) -> Option<Duratio
     } else {
         command.arg0(format!("/opt/kafka/bin/{tool}.sh"));
     }
-    command.args(["--bootstrap-server", bootstrap]).args(words.split_whitespace());
+    took(command.args(["--bootstrap-server", bootstrap]).args(words.split_whitespace()), input)
+}
+
+fn took(command: &mut Command, input: &str) -> Option<Duration> {
     let started = Instant::now();
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().ok()?;
     // A tool that refuses its arguments reads nothing.

@@ -392,8 +392,14 @@ pub struct Healthy {
     /// The node's configuration; by default that of the node that runs here
     pub properties: Option<PathBuf>,
     /// Milliseconds until a node that does not answer counts as sick
-    #[arg(long, value_name = "MS", default_value_t = 1000)]
+    #[arg(long, value_name = "MS", default_value_t = Healthy::default().timeout_ms)]
     pub timeout_ms: u64,
+}
+
+impl Default for Healthy {
+    fn default() -> Self {
+        Healthy { properties: None, timeout_ms: 1000 }
+    }
 }
 
 /// `container`

@@ -27,9 +27,18 @@ fn main() -> ExitCode {
     if let Some(code) = commands::tools::run(&words) {
         return code;
     }
+    // As the image's health check calls it, every few seconds: most of its cost would be the reading of the words.
+    if words.get(1..).is_some_and(|words| words == ["healthy"]) {
+        return end(inside::healthy::run(&cli::Healthy::default()), Terminal::detect(false));
+    }
     let cli = cli::Cli::parse_from(words);
     let terminal = Terminal::detect(cli.global.no_color);
-    match commands::run(&cli.global, cli.command, terminal) {
+    end(commands::run(&cli.global, cli.command, terminal), terminal)
+}
+
+/// Says what was not done; the exit code.
+fn end(done: exit::Result, terminal: Terminal) -> ExitCode {
+    match done {
         Ok(exit) => exit.into(),
         Err(Stop { exit, message }) => {
             if !message.is_empty() {

@@ -1,12 +1,14 @@
 //! Whether the node of this container serves: it is registered and unfenced in its own eyes, and answers on one of its
-//! listeners. Run every few seconds, so it starts no threads and reads what the node itself reads.
+//! listeners. Run every few seconds, so it starts no threads and no runtime, and reads what the node itself reads.
 
 use crate::cli::Healthy;
 use crate::exit::{Exit, Result, Stop};
 use jackdaw_broker::config::listeners::is_any_address;
 use jackdaw_broker::config::{Config, Listener};
-use jackdaw_runtime::kafka::Node;
+use jackdaw_runtime::kafka;
 use std::fs;
+use std::io;
+use std::net::{TcpStream, ToSocketAddrs as _};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -29,14 +31,7 @@ pub fn run(healthy: &Healthy) -> Result {
     let (config, _) = Config::from_properties(&running.properties, &running.overrides).map_err(|errors| {
         Stop::failed(errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
     })?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let limit = Duration::from_millis(healthy.timeout_ms);
-    let looked = runtime.block_on(async { tokio::time::timeout(limit, look(&config)).await });
-    match looked {
-        Ok(Ok(())) => Ok(Exit::Done),
-        Ok(Err(why)) => Err(Stop::failed(why)),
-        Err(_) => Err(Stop::failed(format!("no answer within {} ms", healthy.timeout_ms))),
-    }
+    look(&config, Duration::from_millis(healthy.timeout_ms)).map(|()| Exit::Done).map_err(Stop::failed)
 }
 
 /// The node's own command line tells what it reads.
@@ -73,7 +68,7 @@ fn node_of(words: &[String]) -> Option<Running> {
     (!running.properties.as_os_str().is_empty()).then_some(running)
 }
 
-async fn look(config: &Config) -> std::result::Result<(), String> {
+fn look(config: &Config, limit: Duration) -> std::result::Result<(), String> {
     let is_controllers = |listener: &&Listener| config.controller_listener_names.contains(&listener.name);
     let for_clients = |listener: &&Listener| !is_controllers(listener);
     let plain = |listener: &&Listener| &*listener.security_protocol == "PLAINTEXT";
@@ -88,19 +83,22 @@ async fn look(config: &Config) -> std::result::Result<(), String> {
         host => host,
     };
     let place = format!("{host}:{}", listener.port);
-    let said = |error: std::io::Error| format!("{place}: {error}");
-    let address = tokio::net::lookup_host((host, listener.port)).await.map_err(said)?.next();
-    let mut node = Node::open(address.ok_or_else(|| format!("{place}: no address"))?).await.map_err(said)?;
+    let said = |error: io::Error| match error.kind() {
+        io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => {
+            format!("{place}: no answer within {} ms", limit.as_millis())
+        }
+        _ => format!("{place}: {error}"),
+    };
+    let address = (host, listener.port).to_socket_addrs().map_err(said)?.next();
+    let address = address.ok_or_else(|| format!("{place}: no address"))?;
     if !plain(&listener) {
         // TLS or SASL stands before it: that it accepts is all that can be seen.
-        return Ok(());
+        return TcpStream::connect_timeout(&address, limit).map(drop).map_err(said);
     }
-    node.api_versions().await.map_err(said)?;
     if !config.roles.broker {
-        return Ok(());
+        return kafka::speaks(&address, limit).map_err(said);
     }
-    let brokers = node.brokers().await.map_err(said)?;
-    match brokers.iter().any(|broker| broker.id == config.node_id) {
+    match kafka::shows(&address, limit, config.node_id).map_err(said)? {
         true => Ok(()),
         false => Err(format!("{place}: broker {} is not registered and unfenced", config.node_id)),
     }
