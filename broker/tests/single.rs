@@ -125,6 +125,7 @@ async fn a_broker_whose_last_log_dir_fails_ends() {
     let node = cluster.node_mut(0);
     assert_eq!(node.until_it_ends(), Some(1));
     let log = std::fs::read_to_string(&node.log).unwrap();
-    let reason = format!("Exiting Kafka due to fatal exception: all log dirs in {} have failed", data.display());
+    let reason =
+        format!("Exiting Kafka due to fatal exception: all log dirs in {} have failed", data.display());
     assert!(log.contains(&reason), "{log}");
 }

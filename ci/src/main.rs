@@ -13,6 +13,7 @@ mod samples;
 mod suites;
 mod tidy;
 
+use anyhow::Context as _;
 use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
@@ -99,6 +100,7 @@ const STEPS: &[Step] = &[
         why: "Apache Kafka itself still answers every scenario as recorded",
         run: conformance::reference_all,
     },
+    Step { name: "image", size: Size::Full, why: "the image of a release is under 25 MB", run: image },
 ];
 
 fn main() -> ExitCode {
@@ -209,6 +211,18 @@ fn tests() -> Outcome {
     cargo(&["test", "--workspace", "--locked", "--no-fail-fast"])
 }
 
+/// A development build's image is twice as large, and a release takes too long to build at every landing.
+fn image() -> Outcome {
+    const LIMIT_BYTES: u64 = 25_000_000;
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("image.tar");
+    let file_name = file.to_str().context("a folder for temporary files that is text")?;
+    cargo(&["run", "--release", "--quiet", "-p", "harness", "--", "image", "build", "--output", file_name])?;
+    let bytes = std::fs::metadata(&file)?.len();
+    anyhow::ensure!(bytes < LIMIT_BYTES, "it has {bytes} bytes of at most {LIMIT_BYTES}");
+    Ok(format!("{:.1} MB", bytes as f64 / 1e6))
+}
+
 /// Runs cargo in the workspace; its own output goes to the terminal.
 fn cargo(arguments: &[&str]) -> Outcome {
     let status = Command::new(env!("CARGO")).args(arguments).current_dir(tidy::root()).status()?;
@@ -230,7 +244,10 @@ mod tests_of_the_gate {
         for (at, step) in STEPS.iter().enumerate() {
             assert!(STEPS[..at].iter().all(|other| other.name != step.name), "{}", step.name);
         }
-        let of = |size: Size| STEPS.iter().filter(|step| step.size == size).count();
-        assert_eq!(of(Size::Landing), of(Size::Full), "each short form has a long one");
+        for step in STEPS.iter().filter(|step| step.size == Size::Landing) {
+            let long = format!("{}-all", step.name);
+            let is_long = |other: &Step| other.size == Size::Full && other.name == long;
+            assert!(STEPS.iter().any(is_long), "{} has no long form", step.name);
+        }
     }
 }
