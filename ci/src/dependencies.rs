@@ -34,11 +34,18 @@ const DUPLICATES: &[(&str, &str)] = &[
     ("darling", "brush's builders and its caches derive with 0.24 and 0.20; build time only"),
     ("darling_core", "of darling"),
     ("darling_macro", "of darling"),
+    ("fancy-regex", "brush matches with 0.17, sed with 0.18"),
     ("hashbrown", "brush's caches keep 0.16"),
     ("nom", "brush reads terminfo with 7, tr its sets with 8"),
+    ("phf", "terminfo's tables are of 0.11, sed's of 0.14"),
+    ("phf_codegen", "of phf"),
+    ("phf_generator", "of phf"),
+    ("phf_shared", "of phf"),
     ("rand", "terminfo's tables are generated with 0.8; build time only"),
     ("rand_core", "of rand"),
     ("syn", "miette's and num_enum's derives are still on syn 2; build time only"),
+    ("uucore", "brush keeps coreutils at 0.8, sed's own releases are further"),
+    ("uucore_procs", "of uucore"),
     ("unicode-width", "miette measures with 0.1, its wrapper textwrap with 0.2"),
 ];
 

@@ -23,12 +23,7 @@ const THIRD_TIME: &str = "#!/bin/sh\necho x >> count\n[ \"$(wc -l < count)\" -ge
 impl Place {
     fn new() -> Self {
         let place = Place { folder: tempfile::tempdir().unwrap() };
-        let names =
-            ["bash", "sh", "[", "basename", "cat", "chmod", "cp", "cut", "date", "dirname", "echo", "env"];
-        let more =
-            ["false", "grep", "head", "hostname", "id", "ls", "mkdir", "mv", "nc", "printf", "rm", "seq"];
-        let rest = ["sleep", "tail", "tee", "test", "timeout", "touch", "tr", "true", "wc"];
-        for name in names.into_iter().chain(more).chain(rest) {
+        for name in jackdaw_shell::names() {
             symlink(PROGRAM, place.path().join(name)).unwrap();
         }
         place.script("kafka-topics.sh", "#!/bin/bash\necho \"$*\" >> calls\necho tester\n");
@@ -100,6 +95,15 @@ const LINES: &[(&str, &str, i32)] = &[
     ("date -u -d @0 +%Y-%m-%dT%H:%M:%SZ", "1970-01-01T00:00:00Z\n", 0),
     ("basename /a/b.sh .sh; dirname /a/b.sh", "b\n/a\n", 0),
     ("echo error >&2; exit 3", "", 3),
+    // Configurations that are changed on the way.
+    ("echo '# b=2' | sed -e 's/^# //' -e 's|2|/x/y|'", "b=/x/y\n", 0),
+    ("printf 'a=1\\nb=2\\n' | sed -n 's/\\(.\\)=[[:digit:]]\\+$/\\1/p' | sed '1!G;h;$!d'", "b\na\n", 0),
+    (
+        "cp vars v; sed -i.old -E '/^(FROM)_/d; $ a TO=1' v; cat v.old; sed '/_/!d' v",
+        "FROM_FILE=sourced\n",
+        0,
+    ),
+    ("sed 'k' vars", "", 1),
     ("printf '%s\\n' x | tee copy | wc -l && cat copy", "1\nx\n", 0),
 ];
 

@@ -1,4 +1,4 @@
-//! The shell and the small tools of the image: `/bin/bash`, coreutils, grep and nc, each under its own name.
+//! The shell and the small tools of the image: `/bin/bash`, coreutils, grep, sed and nc, each under its own name.
 //!
 //! The work is done by well-kept crates (brush, uutils); what is ours is the table of names, and the few tools that
 //! no crate offers or offers only with a tree of dependencies larger than the shell's. Nothing here knows Kafka.
@@ -9,7 +9,6 @@ mod forward;
 mod input;
 mod nc;
 mod own;
-mod sed;
 mod sockets;
 mod utilities;
 
@@ -21,9 +20,13 @@ type Tool = fn(&str, Vec<OsString>) -> i32;
 /// The names that mean the shell.
 const SHELLS: [&str; 2] = ["bash", "sh"];
 
+fn tools() -> impl Iterator<Item = &'static (&'static str, Tool)> {
+    utilities::TABLE.iter().chain([&utilities::SED]).chain(own::TABLE)
+}
+
 /// Every name that [`run`] answers to, in the order of the table.
 pub fn names() -> impl Iterator<Item = &'static str> {
-    SHELLS.into_iter().chain(utilities::TABLE.iter().chain(own::TABLE).map(|(name, _)| *name))
+    SHELLS.into_iter().chain(tools().map(|(name, _)| *name))
 }
 
 /// Runs the tool of that name; none where there is no such tool. `words` come without the name.
@@ -33,8 +36,7 @@ pub fn run(name: &str, words: Vec<OsString>) -> Option<i32> {
     if SHELLS.contains(&plain) {
         return Some(bash::run(name, words));
     }
-    let mut tools = utilities::TABLE.iter().chain(own::TABLE);
-    tools.find(|(known, _)| *known == name).map(|(known, tool)| tool(known, words))
+    tools().find(|(known, _)| *known == name).map(|(known, tool)| tool(known, words))
 }
 
 /// Runs a shell script file as `bash FILE` does, in this process; its exit code.

@@ -7,15 +7,19 @@ use std::io::Write as _;
 
 /// As `uucore::bin!` prepares a tool that is a program of its own; that macro exits by itself and reads the
 /// process's own arguments.
-fn prepared(name: &str, words: Vec<OsString>, main: impl FnOnce(Vec<OsString>) -> i32) -> i32 {
-    uucore::panic::preserve_inherited_sigpipe();
-    uucore::panic::mute_sigpipe_panic();
+fn localized(name: &str, words: Vec<OsString>, main: impl FnOnce(Vec<OsString>) -> i32) -> i32 {
     if let Err(error) =
         uucore::locale::setup_localization(uucore::get_canonical_util_name(&format!("uu_{name}")))
     {
         eprintln!("{name}: {error}");
         return 99;
     }
+    prepared(name, words, main)
+}
+
+fn prepared(name: &str, words: Vec<OsString>, main: impl FnOnce(Vec<OsString>) -> i32) -> i32 {
+    uucore::panic::preserve_inherited_sigpipe();
+    uucore::panic::mute_sigpipe_panic();
     let code = main(std::iter::once(OsString::from(name)).chain(words).collect());
     // Rust does not flush on exit; a reader that is gone is no failure.
     let _ = std::io::stdout().flush();
@@ -26,10 +30,14 @@ macro_rules! tools {
     ($($name:literal => $krate:ident),* $(,)?) => {
         /// Names and what they do.
         pub(crate) const TABLE: &[(&str, Tool)] = &[
-            $(($name, |name, words| prepared(name, words, |words| $krate::uumain(words.into_iter()))),)*
+            $(($name, |name, words| localized(name, words, |words| $krate::uumain(words.into_iter()))),)*
         ];
     };
 }
+
+/// What has its own release, and one language.
+pub(crate) const SED: (&str, Tool) =
+    ("sed", |name, words| prepared(name, words, |words| sed::sed::uumain(words.into_iter())));
 
 tools! {
     "[" => uu_test,
