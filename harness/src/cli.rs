@@ -389,11 +389,11 @@ pub struct ImageBuild {
 /// `healthy`
 #[derive(Debug, Args)]
 pub struct Healthy {
-    /// The node's configuration; by default that of the node that runs here
+    /// The node's configuration, as the node was given it; by default the first node that runs here is asked
     pub properties: Option<PathBuf>,
     /// Milliseconds until a node that does not answer counts as sick
     #[arg(long, value_name = "MS", default_value_t = Healthy::default().timeout_ms)]
-    pub timeout_ms: u64,
+    pub timeout_ms: u32,
 }
 
 impl Default for Healthy {

@@ -13,6 +13,13 @@ use std::process::ExitCode;
 use terminal::Terminal;
 
 fn main() -> ExitCode {
+    // As the image's health check calls it, every few seconds: all else would be most of its cost.
+    if std::env::args_os().skip(1).eq(["healthy"]) {
+        return match inside::healthy::run(&cli::Healthy::default()) {
+            Ok(exit) => exit.into(),
+            Err(stop) => end(Err(stop), Terminal::detect(false)),
+        };
+    }
     let program = std::env::args_os().next().unwrap_or_default();
     let words = || std::env::args_os().skip(1).collect();
     if let Some(code) = inside::as_called(&program.to_string_lossy(), words) {
@@ -26,10 +33,6 @@ fn main() -> ExitCode {
     }
     if let Some(code) = commands::tools::run(&words) {
         return code;
-    }
-    // As the image's health check calls it, every few seconds: most of its cost would be the reading of the words.
-    if words.get(1..).is_some_and(|words| words == ["healthy"]) {
-        return end(inside::healthy::run(&cli::Healthy::default()), Terminal::detect(false));
     }
     let cli = cli::Cli::parse_from(words);
     let terminal = Terminal::detect(cli.global.no_color);

@@ -32,7 +32,7 @@ fn until(project: &Project, well: bool, words: &str) {
 fn a_node_is_well_when_it_serves_and_only_then() {
     let project = Project::of_brokers("healthy");
     project.ok("up --no-start");
-    assert!(said(&healthy(&project)).contains("Connection refused"), "it was never started");
+    assert!(said(&healthy(&project)).contains("no node runs here"), "it was never started");
 
     // One voter of two: its port is open, and there is no cluster to be part of.
     project.ok("start one");
@@ -46,5 +46,5 @@ fn a_node_is_well_when_it_serves_and_only_then() {
     signal(node, Signal::CONT);
     until(&project, true, "");
     project.ok("kill one");
-    until(&project, false, "Connection refused");
+    until(&project, false, "no node runs here");
 }

@@ -2,6 +2,7 @@
 
 use crate::cli::{ApacheKafka, Broker};
 use crate::exit::{Exit, Result, Stop};
+use crate::inside::healthy;
 use jackdaw_broker::node::{RunOptions, run_blocking};
 use jackdaw_runtime::process::forward::Forwarding;
 use jackdaw_runtime::process::protocol::Forward;
@@ -14,12 +15,14 @@ pub fn run(broker: Broker) -> Result {
         let pair = setting.split_once('=').map(|(key, value)| (key.to_owned(), value.to_owned()));
         pair.ok_or_else(|| Stop::bad_input(format!("--override takes KEY=VALUE, not `{setting}`")))
     });
+    let overrides: Vec<_> = overrides.collect::<Result<_>>()?;
     beside(&broker.forward)?;
+    healthy::answer(broker.properties.clone(), overrides.clone())?;
     let exit = run_blocking(RunOptions {
         properties: broker.properties,
         hosts: broker.hosts,
         cluster_id: broker.cluster_id,
-        overrides: overrides.collect::<Result<_>>()?,
+        overrides,
     });
     Ok(Exit::Command(u8::try_from(exit.code()).unwrap_or(1)))
 }
