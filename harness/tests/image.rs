@@ -140,7 +140,8 @@ fn until_healthy(containers: &[&str]) {
             if output.status.success() {
                 break;
             }
-            assert!(Instant::now() < deadline, "{container}: {}", said(&output));
+            let is_over = Instant::now() > deadline || said(&output).contains("is not running");
+            assert!(!is_over, "{container}: {}", said(&output));
             std::thread::sleep(Duration::from_millis(100));
         }
     }
@@ -348,6 +349,44 @@ export KAFKA_ADVERTISED_LISTENERS=PLAINTEXT://localhost:32768,BROKER://$(hostnam
     assert!(told.contains("cluster.id=4L6g3nShT-eMCtK--X86sw"), "{told}");
     ok(&mut docker(&["stop", node.0]));
     assert!(node.logs().contains("shut down completed"), "the shells hand the signal on: {}", node.logs());
+}
+
+#[test]
+fn steps_and_settings_of_the_image_may_be_changed_before_they_are_used() {
+    if !engine_answers("steps_and_settings_of_the_image_may_be_changed_before_they_are_used") {
+        return;
+    }
+    let image = Tagged::new("jackdaw.test/changed/apache/kafka:3.7.0");
+    let start =
+        "cd /opt/kafka && sed -i 's/^num.partitions=.*/num.partitions=2/' config/kraft/server.properties &&
+bin/kafka-storage.sh format -t $(bin/kafka-storage.sh random-uuid) -c config/kraft/server.properties &&
+exec bin/kafka-server-start.sh config/kraft/server.properties";
+    let node = Container::run("jd-changed-apache", &[image.name, "sh", "-c", start]);
+    until_healthy(&[node.0]);
+    let create = "/opt/kafka/bin/kafka-topics.sh --bootstrap-server localhost:9092 --create --topic t\n";
+    let describe = create.replace("--create", "--describe");
+    let told = typed(node.0, &format!("{create}{describe}"));
+    assert!(told.contains("PartitionCount: 2"), "{told}");
+
+    let image = Tagged::new("jackdaw.test/changed/confluentinc/cp-kafka:7.6.0");
+    let start = "sed -i '/KAFKA_ZOOKEEPER_CONNECT/d' /etc/confluent/docker/configure
+echo 'echo ensured for $KAFKA_NODE_ID' >> /etc/confluent/docker/ensure
+exec /etc/confluent/docker/run";
+    let env = [
+        "KAFKA_NODE_ID=1",
+        "KAFKA_PROCESS_ROLES=broker,controller",
+        "KAFKA_CONTROLLER_QUORUM_VOTERS=1@localhost:9093",
+        "KAFKA_LISTENERS=PLAINTEXT://localhost:9092,CONTROLLER://localhost:9093",
+        "KAFKA_ADVERTISED_LISTENERS=PLAINTEXT://localhost:9092",
+        "KAFKA_CONTROLLER_LISTENER_NAMES=CONTROLLER",
+        "KAFKA_LISTENER_SECURITY_PROTOCOL_MAP=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+        "CLUSTER_ID=4L6g3nShT-eMCtK--X86sw",
+    ];
+    let env: Vec<&str> = env.iter().flat_map(|pair| ["-e", pair]).collect();
+    let node =
+        Container::run("jd-changed-confluent", &[&env[..], &[image.name, "bash", "-c", start]].concat());
+    until_healthy(&[node.0]);
+    assert!(node.logs().contains("ensured for 1"), "{}", node.logs());
 }
 
 #[test]

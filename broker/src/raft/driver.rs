@@ -510,10 +510,11 @@ impl Driver {
     }
 
     fn tell_leader(&self, current: LeaderAndEpoch, epoch_start: Option<i64>) {
-        let (state, epoch) = (self.quorum.state_name(), current.epoch);
+        let (id, state, epoch) = (self.node_id, self.quorum.state_name(), current.epoch);
+        let leader = current.leader.map_or_else(|| "unknown".to_owned(), |leader| leader.to_string());
         tracing::info!(
             target: "kafka.raft",
-            "[RaftManager id={}] {state} in epoch {epoch}, leader {:?}", self.node_id, current.leader
+            "[RaftManager id={id}] {state} in epoch {epoch}, leader {leader}"
         );
         self.leader.send_replace(current);
         self.progress.send_modify(|progress| {

@@ -54,6 +54,11 @@ const BUNDLED: [(&str, &str); 22] = [
     ("log.retention.check.interval.ms", "300000"),
 ];
 
+/// The text of [`BUNDLED`].
+pub fn bundled() -> String {
+    BUNDLED.iter().map(|(key, value)| format!("{key}={value}\n")).collect()
+}
+
 /// The property that a `KAFKA_*` variable sets: `_` is a dot, `__` an underscore, `___` a dash.
 pub(crate) fn property(name: &str) -> String {
     let key = name.replace("KAFKA_", "").to_lowercase().replace('_', ".");

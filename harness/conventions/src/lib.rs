@@ -18,6 +18,7 @@ mod provider;
 mod settings;
 mod variables;
 
+pub use apache::bundled as bundled_properties;
 pub use cluster::{Cluster, entrypoint, excuse_others, starts_node};
 pub use cluster_id::derived as derived_cluster_id;
 pub use input::{Files, OwnFiles, Variable};

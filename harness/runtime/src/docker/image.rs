@@ -3,7 +3,7 @@
 
 pub use super::rootfs::{BINARY, Names, changes};
 
-use super::rootfs::{FILES, FOLDERS, links, scripts};
+use super::rootfs::{FOLDERS, changeable, files, links};
 use crate::digest;
 use crate::runtime::{Result, RuntimeError};
 use sha2::{Digest as _, Sha256};
@@ -47,7 +47,7 @@ impl Content {
     pub fn reference(&self) -> String {
         let mut sha = Sha256::new();
         sha.update(&self.binary);
-        for (path, text) in scripts() {
+        for (path, text) in files().chain(changeable()) {
             sha.update(path.as_bytes());
             sha.update(text.as_bytes());
         }
@@ -74,11 +74,10 @@ impl Content {
         for (path, uid, gid, mode) in FOLDERS {
             folder(&mut tar, path, uid, gid, mode)?;
         }
-        for (path, text) in FILES {
+        for (path, text) in files() {
             file(&mut tar, Path::new(path), text.as_bytes(), 0o644)?;
         }
-        for (path, text) in scripts() {
-            // As with the images: whoever a container runs as may change them.
+        for (path, text) in changeable() {
             file(&mut tar, Path::new(path), text.as_bytes(), 0o777)?;
         }
         for (path, bytes) in &self.libraries {

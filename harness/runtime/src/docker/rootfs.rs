@@ -1,7 +1,7 @@
 //! What lies where in the image beside the program: the folders, scripts and links of the images that it stands in
 //! for. Names and texts only: `image` makes a file system of them.
 
-use jackdaw_conventions::Provider;
+use jackdaw_conventions::{Provider, bundled_properties};
 
 /// The names that the program answers to, each a link in the image.
 #[derive(Debug, Clone, Default)]
@@ -18,7 +18,7 @@ pub const BINARY: &str = "/usr/bin/jackdaw";
 /// Where programs are looked for, beside an image's own folder of tools.
 pub(super) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-pub(super) const FILES: [(&str, &str); 4] = [
+const FILES: [(&str, &str); 4] = [
     (
         "etc/passwd",
         "root:x:0:0:root:/root:/bin/bash\nappuser:x:1000:1000:appuser:/home/appuser:/bin/bash\n\
@@ -31,9 +31,21 @@ pub(super) const FILES: [(&str, &str); 4] = [
     ("etc/os-release", "NAME=\"Jackdaw\"\nID=jackdaw\n"),
 ];
 
+/// Files with their texts.
+pub(super) fn files() -> impl Iterator<Item = (&'static str, String)> {
+    FILES.into_iter().map(|(path, text)| (path, text.to_owned()))
+}
+
+/// Where each image has Kafka's settings for a node by itself, which people start from.
+const BUNDLED: [&str; 3] = [
+    "opt/bitnami/kafka/config/kraft/server.properties",
+    "opt/kafka/config/kraft/server.properties",
+    "etc/kafka/kraft/server.properties",
+];
+
 /// Folders with owner and mode: a named volume that is mounted on one starts with them, as with the images
 /// that are stood in for. Group 0 may write wherever one of their users may, as with bitnami's: then any user may.
-pub(super) const FOLDERS: [(&str, u64, u64, u32); 21] = [
+pub(super) const FOLDERS: [(&str, u64, u64, u32); 27] = [
     ("tmp", 0, 0, 0o1777),
     ("root", 0, 0, 0o700),
     ("usr/bin", 0, 0, 0o755),
@@ -46,13 +58,19 @@ pub(super) const FOLDERS: [(&str, u64, u64, u32); 21] = [
     ("opt/bitnami/kafka/bin", 0, 0, 0o755),
     ("opt/bitnami/kafka/config", 1001, 0, 0o775),
     ("opt/bitnami/kafka/config/certs", 1001, 0, 0o775),
+    ("opt/bitnami/kafka/config/kraft", 1001, 0, 0o775),
+    ("opt/bitnami/scripts/kafka", 0, 0, 0o775),
     ("opt/kafka", 1000, 0, 0o775),
     ("opt/kafka/bin", 0, 0, 0o755),
     ("opt/kafka/config", 1000, 0, 0o775),
+    ("opt/kafka/config/kraft", 1000, 0, 0o775),
     ("var/lib/kafka", 1000, 0, 0o775),
     ("var/lib/kafka/data", 1000, 0, 0o775),
     ("etc/kafka", 1000, 0, 0o775),
+    ("etc/kafka/docker", 1000, 0, 0o775),
+    ("etc/kafka/kraft", 1000, 0, 0o775),
     ("etc/kafka/secrets", 1000, 0, 0o775),
+    ("etc/confluent/docker", 1000, 0, 0o775),
     ("mnt/shared/config", 1000, 0, 0o775),
     ("tmp/kraft-combined-logs", 1000, 0, 0o775),
 ];
@@ -77,8 +95,13 @@ const SCRIPTS: [(&str, &str); 15] = [
     ("etc/confluent/docker/mesos-setup.sh", ""),
 ];
 
+/// What whoever a container runs as may change, as with the images: scripts, and settings to start from.
+pub(super) fn changeable() -> impl Iterator<Item = (&'static str, String)> {
+    BUNDLED.into_iter().map(|path| (path, bundled_properties())).chain(scripts())
+}
+
 /// Scripts with their texts.
-pub(super) fn scripts() -> impl Iterator<Item = (&'static str, String)> {
+fn scripts() -> impl Iterator<Item = (&'static str, String)> {
     SCRIPTS.into_iter().map(|(path, words)| {
         let work = match (path, words) {
             (_, "") => String::new(),
@@ -86,7 +109,12 @@ pub(super) fn scripts() -> impl Iterator<Item = (&'static str, String)> {
             ("etc/confluent/docker/run", _) => String::from(
                 "/etc/confluent/docker/configure\n/etc/confluent/docker/ensure\nexec /etc/confluent/docker/launch\n",
             ),
-            (_, words) => format!("exec {BINARY} container {words} \"$@\"\n"),
+            (path, words) => {
+                // People append to the steps that come back.
+                let comes_back = ["setup.sh", "configure", "ensure"].iter().any(|name| path.ends_with(name));
+                let exec = if comes_back { "" } else { "exec " };
+                format!("{exec}{BINARY} container {words} \"$@\"\n")
+            }
         };
         (path, format!("#!/bin/bash\nset -e\n{work}"))
     })
