@@ -317,6 +317,7 @@ impl Admin {
         make: impl Fn(i16) -> R,
     ) -> Result<R::Response> {
         let deadline = Instant::now() + self.api_timeout;
+        let mut backoff = RECONNECT_BACKOFF;
         loop {
             let id = match to {
                 To::Any => self.any(call, deadline)?,
@@ -332,7 +333,8 @@ impl Admin {
             match self.try_node(id, &make) {
                 Err(error) if error.code == 13 && Instant::now() < deadline => {
                     self.brokers.clear();
-                    std::thread::sleep(RECONNECT_BACKOFF);
+                    std::thread::sleep(backoff);
+                    backoff = (backoff * 2).min(RECONNECT_BACKOFF_MAX);
                 }
                 answer => return answer,
             }

@@ -144,13 +144,15 @@ pub(crate) fn calls_missing(check: &Healthcheck, names: &Names) -> bool {
 }
 
 /// A node that starts as its image does is started at once, on the settings that were made of its file. One with a
-/// command of its own, or scripts to run first, goes the image's way, in the cluster that the file's nodes agree on.
+/// command of its own, or scripts to run first, goes the image's way, in the cluster that the file's nodes agree on;
+/// so does one that no settings can be put into.
 fn run_node(body: &mut ContainerCreateBody, service: &ServiceSpec, node: &NodePlan) {
     body.user = Some(node.user.clone());
     let has_scripts =
         |folder: &str| service.mounts.iter().any(|mount| Path::new(&mount.target).starts_with(folder));
     let own_way = service.compose.entrypoint.is_some()
         || service.compose.command.is_some()
+        || service.compose.read_only
         || node.init_scripts_dir.is_some_and(has_scripts);
     let id = node.cluster_id.as_ref().map(|id| id.value.clone());
     if own_way {

@@ -148,8 +148,10 @@ impl DockerRuntime {
             self.upload(&service.container, tar).await?;
         }
         if let Some(node) = &service.node {
-            let tar = container::upload(service, node).map_err(RuntimeError::io(image::PROPERTIES))?;
-            self.upload(&service.container, tar).await?;
+            if !service.compose.read_only {
+                let tar = container::upload(service, node).map_err(RuntimeError::io(image::PROPERTIES))?;
+                self.upload(&service.container, tar).await?;
+            }
             let warnings = self.other_clusters(service, node).await;
             return Ok(if warnings.is_empty() { Outcome::Done } else { Outcome::Warned(warnings) });
         }
