@@ -2,7 +2,6 @@
 //! hangs, nor one that is gone passes for well.
 
 #![allow(clippy::unwrap_used, reason = "a panic in a test's helper is the failure report")]
-#![allow(dead_code, reason = "the helper has more than one test's needs")]
 
 mod support;
 

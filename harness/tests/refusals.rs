@@ -4,53 +4,19 @@
 #![allow(clippy::unwrap_used, reason = "a panic in a test's helper is the failure report")]
 
 mod common;
+mod support;
 
 use common::engine_answers;
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::path::Path;
+use support::{Project, said};
 
-struct Project {
-    folder: tempfile::TempDir,
-    name: &'static str,
-    runtime: &'static str,
-    host: Option<PathBuf>,
-}
-
-impl Project {
-    fn new(name: &'static str, runtime: &'static str, text: &str) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join("compose.yml"), text).unwrap();
-        Self { folder, name, runtime, host: None }
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    /// Exit code, and everything that was said.
-    fn run(&self, line: &str) -> (i32, String) {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_jackdaw"));
-        command.args(["--runtime", self.runtime, "-p", self.name]).args(line.split_whitespace());
-        command.current_dir(self.folder.path()).env("JACKDAW_HOME", self.path("home"));
-        command.env_remove("COMPOSE_FILE").stdin(Stdio::null());
-        if let Some(host) = &self.host {
-            command.env("DOCKER_HOST", format!("unix://{}", host.display()));
-        }
-        let Output { status, stdout, stderr } = command.output().unwrap();
-        let said = [stdout, stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
-        (status.code().unwrap(), said)
-    }
-}
-
-impl Drop for Project {
-    fn drop(&mut self) {
-        if self.host.is_none() {
-            self.run("down -v -t 1");
-        }
-    }
+/// The exit code, and everything that was said.
+fn told(project: &Project, line: &str) -> (i32, String) {
+    let output = project.run(line);
+    (output.status.code().unwrap(), said(&output))
 }
 
 /// A node that says only what it has to.
@@ -124,17 +90,17 @@ fn serve(connection: UnixStream, socket: &Path) -> Option<()> {
 
 #[test]
 fn an_engine_that_goes_away_in_the_middle_is_told_as_such() {
-    let mut project = Project::new("jd-gone", "docker", &node(""));
+    let project = Project::new("gone", "docker", &node(""));
     let socket = project.path("engine.sock");
     engine_that_goes_away(&socket);
-    project.host = Some(socket);
-    let (code, said) = project.run("up -d");
+    let project = project.with("DOCKER_HOST", format!("unix://{}", socket.display()));
+    let (code, said) = told(&project, "up -d");
     assert!(
         said.contains("the Docker engine is gone (") && said.contains("the same command goes on"),
         "{said}"
     );
     assert_eq!(code, 3, "{said}");
-    let (code, said) = project.run("ps");
+    let (code, said) = told(&project, "ps");
     assert!(code == 3 && said.contains("no Docker engine answers"), "{said}");
 }
 
@@ -161,10 +127,10 @@ fn a_file_that_is_not_there_is_told_before_anything_starts() {
                 "one: the secret password is to come from the variable JACKDAW_TEST_NOT_SET, which is not set",
             ),
         ] {
-            let project = Project::new("jd-missing", runtime, &text);
-            let (code, said) = project.run("up -d");
+            let project = Project::new("missing", runtime, &text);
+            let (code, said) = told(&project, "up -d");
             assert!(code == 2 && said.contains(expected), "{runtime}: {said}");
-            assert_eq!(project.run("ps -aq").1, "", "nothing was made");
+            assert_eq!(told(&project, "ps -aq").1, "", "nothing was made");
         }
     }
 }
@@ -176,13 +142,13 @@ fn a_secret_is_where_the_variables_that_name_it_look() {
     }
     let text = node("    secrets: [of_file, of_text]\n")
         + "secrets:\n  of_file: {file: ./password.txt}\n  of_text: {environment: PATH}\n";
-    let project = Project::new("jd-secret", "docker", &text);
+    let project = Project::new("secret", "docker", &text);
     fs::write(project.path("password.txt"), "hunter2").unwrap();
-    let (code, said) = project.run("up -d");
+    let (code, said) = told(&project, "up -d");
     assert_eq!(code, 0, "{said}");
-    let (_, said) = project.run("exec -T one cat /run/secrets/of_file");
+    let (_, said) = told(&project, "exec -T one cat /run/secrets/of_file");
     assert_eq!(said, "hunter2");
-    let (_, said) = project.run("exec -T one cat /run/secrets/of_text");
+    let (_, said) = told(&project, "exec -T one cat /run/secrets/of_text");
     assert_eq!(said, std::env::var("PATH").unwrap());
 }
 
@@ -193,7 +159,7 @@ fn a_container_that_ends_at_once_is_shown_with_its_last_words() {
     }
     let command = "echo out of order; exit 4; /opt/bitnami/scripts/kafka/run.sh";
     let refused = node(&format!("    restart: unless-stopped\n    command: [bash, -c, '{command}']\n"));
-    let (code, said) = Project::new("jd-ends", "docker", &refused).run("up -d --wait-timeout 60");
+    let (code, said) = told(&Project::new("ends", "docker", &refused), "up -d --wait-timeout 60");
     assert!(code == 1 && said.contains("one is not ready: ") && said.contains("\n  out of order"), "{said}");
 
     let init = node("    depends_on: {init: {condition: service_completed_successfully}}\n")
@@ -201,7 +167,7 @@ fn a_container_that_ends_at_once_is_shown_with_its_last_words() {
     image: bitnami/kafka:3.7.0
     command: [bash, -c, 'echo no such topic; exit 5']
 ";
-    let (code, said) = Project::new("jd-ends", "docker", &init).run("up -d");
+    let (code, said) = told(&Project::new("ends", "docker", &init), "up -d");
     assert!(code == 1 && said.contains("one: init exited with code 5"), "{said}");
     assert!(said.contains("the last lines of init:\n  no such topic"), "{said}");
 }

@@ -4,12 +4,12 @@
 #![allow(clippy::unwrap_used, reason = "a panic in a test's helper is the failure report")]
 
 mod common;
+mod support;
 
 use common::engine_answers;
-use serde_json::Value;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
-use std::process::{Command, Output, Stdio};
+use support::{Project, said};
 
 /// One node with a healthcheck, a script that waits for it, and one that waits for the script. SCRIPT, HEALTH and AFTER
 /// stand for what differs.
@@ -38,58 +38,20 @@ const FILE: &str = "services:
     command: ['BIN/TOOL --bootstrap-server kafka:9092 --list']
 ";
 
-struct Project {
-    folder: tempfile::TempDir,
-    runtime: &'static str,
-}
-
-impl Project {
-    fn new(runtime: &'static str, image: &str, health: &str, script: &str) -> Self {
-        let (bin, tool) = match image.starts_with("apache") {
-            true => ("/opt/kafka/bin", "kafka-topics.sh"),
-            false => ("/usr/bin", "kafka-topics"),
-        };
-        let text = FILE.replace("HEALTH", health).replace("SCRIPT", script);
-        let text = text.replace("IMAGE", image).replace("BIN/TOOL", &format!("{bin}/{tool}"));
-        let project = Project { folder: tempfile::tempdir().unwrap(), runtime };
-        fs::write(project.folder.path().join("compose.yml"), text).unwrap();
-        let scripts = project.folder.path().join("scripts");
-        fs::create_dir(&scripts).unwrap();
-        let create =
-            format!("#!/bin/bash\nset -e\n{bin}/{tool} --bootstrap-server kafka:9092 --create --topic $1\n");
-        fs::write(scripts.join("create.sh"), create).unwrap();
-        fs::set_permissions(scripts.join("create.sh"), fs::Permissions::from_mode(0o755)).unwrap();
-        project
-    }
-
-    fn run(&self, line: &str) -> Output {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_jackdaw"));
-        command.args(["--runtime", self.runtime, "-p", "jd-services"]).args(line.split(' '));
-        command.current_dir(self.folder.path()).env("JACKDAW_HOME", self.folder.path().join("home"));
-        command.env_remove("COMPOSE_FILE").stdin(Stdio::null()).output().unwrap()
-    }
-
-    fn ok(&self, line: &str) -> String {
-        let output = self.run(line);
-        assert!(output.status.success(), "jackdaw {line}: {}", said(&output));
-        String::from_utf8(output.stdout).unwrap()
-    }
-
-    fn of(&self, service: &str, key: &str) -> Value {
-        let all: Value = serde_json::from_str(&self.ok("ps -a --format json")).unwrap();
-        let found = all.as_array().unwrap().iter().find(|one| one["Service"] == service);
-        found.map(|one| one[key].clone()).unwrap_or_default()
-    }
-}
-
-impl Drop for Project {
-    fn drop(&mut self) {
-        let _ = self.run("down -v -t 2");
-    }
-}
-
-fn said(output: &Output) -> String {
-    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+fn project_on(runtime: &'static str, image: &str, health: &str, script: &str) -> Project {
+    let (bin, tool) = match image.starts_with("apache") {
+        true => ("/opt/kafka/bin", "kafka-topics.sh"),
+        false => ("/usr/bin", "kafka-topics"),
+    };
+    let text = FILE.replace("HEALTH", health).replace("SCRIPT", script);
+    let text = text.replace("IMAGE", image).replace("BIN/TOOL", &format!("{bin}/{tool}"));
+    let project = Project::new("services", runtime, &text);
+    let create =
+        format!("#!/bin/bash\nset -e\n{bin}/{tool} --bootstrap-server kafka:9092 --create --topic $1\n");
+    fs::create_dir(project.path("scripts")).unwrap();
+    fs::write(project.path("scripts/create.sh"), create).unwrap();
+    fs::set_permissions(project.path("scripts/create.sh"), fs::Permissions::from_mode(0o755)).unwrap();
+    project
 }
 
 const APACHE: &str = "apache/kafka:3.7.0";
@@ -118,7 +80,7 @@ const GOOD: [(&str, &str, &str); 4] = [
 
 fn scripts_make_topics_on(runtime: &'static str) {
     for (image, health, script) in GOOD {
-        let project = Project::new(runtime, image, health, script);
+        let project = project_on(runtime, image, health, script);
         let table = project.ok("up -d");
         assert!(
             table.contains("broker,controller") || table.contains("controller,broker   ready"),
@@ -131,14 +93,14 @@ fn scripts_make_topics_on(runtime: &'static str) {
         assert_eq!(project.ok("logs --no-log-prefix after").trim(), "made", "{health}");
         // An engine asks when the interval is over, and not before; processes are asked at once.
         if runtime == "process" {
-            assert_eq!(project.of("kafka", "Health"), "healthy", "{health}");
+            assert_eq!(project.instance("kafka")["Health"], "healthy", "{health}");
         }
     }
 }
 
 fn a_script_that_fails_is_shown_on(runtime: &'static str) {
     let script = "command: bash -c 'echo about to fail; exit 3'";
-    let project = Project::new(runtime, APACHE, "[CMD, nc, -z, localhost, '9092']", script);
+    let project = project_on(runtime, APACHE, "[CMD, nc, -z, localhost, '9092']", script);
     let output = project.run("up -d");
     let told = said(&output);
     assert_eq!(output.status.code(), Some(1), "{told}");
@@ -178,13 +140,13 @@ fn a_script_that_fails_is_shown_beside_containers() {
 #[test]
 fn a_node_that_is_unhealthy_keeps_its_dependants_from_starting() {
     let health = "[CMD-SHELL, 'echo no luck; exit 1']";
-    let project = Project::new("process", APACHE, health, "command: 'true'");
-    let file = project.folder.path().join("compose.yml");
+    let project = project_on("process", APACHE, health, "command: 'true'");
+    let file = project.path("compose.yml");
     let text = fs::read_to_string(&file).unwrap().replace("interval: 20s", "interval: 1s");
     fs::write(&file, text).unwrap();
     let output = project.run("up -d");
     let told = said(&output);
     assert_eq!(output.status.code(), Some(1), "{told}");
     assert!(told.contains("topics: kafka is unhealthy") && told.contains("unhealthy: no luck"), "{told}");
-    assert_eq!(project.of("topics", "State"), "created");
+    assert_eq!(project.instance("topics")["State"], "created");
 }

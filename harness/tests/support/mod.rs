@@ -1,6 +1,9 @@
-//! A project on the process runtime for one test: its own folder, its own ports, gone when dropped.
+//! A project of one test, driven by the command line: its own folder, its own ports, gone when dropped.
+
+#![allow(dead_code, reason = "each test takes the part it needs")]
 
 use serde_json::Value;
+use std::ffi::OsString;
 use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::PermissionsExt as _;
@@ -9,7 +12,7 @@ use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 /// Time in which anything that is waited for has to happen.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Prints its arguments, ends politely on SIGTERM, and fails at once where a file `crash` lies in its folder.
 const STAND_IN: &str = "#!/bin/sh
@@ -23,38 +26,45 @@ while :; do sleep 0.1; done
 pub struct Project {
     folder: tempfile::TempDir,
     name: String,
-    stand_in: bool,
-    /// Host ports of its two services.
-    pub ports: [u16; 2],
-}
-
-/// Host ports for two services.
-fn free_ports() -> [u16; 2] {
-    jackdaw_scenario::ports::free_ports(2).unwrap().try_into().unwrap()
+    runtime: &'static str,
+    env: Vec<(&'static str, OsString)>,
+    /// Host ports of its two nodes, where it has those of [`Project::of_brokers`].
+    pub ports: Vec<u16>,
 }
 
 impl Project {
+    /// A project with that compose file.
+    pub fn new(name: &str, runtime: &'static str, text: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("compose.yml"), text).unwrap();
+        Project { folder, name: format!("jd-{name}"), runtime, env: Vec::new(), ports: Vec::new() }
+    }
+
+    /// With a variable for its commands.
+    pub fn with(mut self, variable: &'static str, value: impl Into<OsString>) -> Self {
+        self.env.push((variable, value.into()));
+        self
+    }
+
     /// Two nodes `one` and `two` whose program is a stand-in that only runs.
     pub fn of_stand_ins(name: &str, restart: &str) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let project = Project { folder, name: format!("jd-{name}"), stand_in: true, ports: free_ports() };
+        let project = Self::of_brokers(name);
         let script = project.path("stand-in");
         fs::write(&script, STAND_IN).unwrap();
         fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
         project.write(restart, "");
-        project
+        project.with("JACKDAW_BROKER", script)
     }
 
     /// The same two nodes as real brokers.
     pub fn of_brokers(name: &str) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let ports = free_ports();
-        let project = Project { folder, name: format!("jd-{name}"), stand_in: false, ports };
+        let mut project = Self::new(name, "process", "");
+        project.ports = jackdaw_scenario::ports::free_ports(2).unwrap();
         project.write("unless-stopped", "");
         project
     }
 
-    /// Writes the compose file; `extra` goes into the environment of `two`.
+    /// Writes the compose file of the two nodes; `extra` goes into the environment of `two`.
     pub fn write(&self, restart: &str, extra: &str) {
         let mut text = String::from("volumes: {one: {}, two: {}}\nservices:\n");
         for (id, name) in ["one", "two"].iter().enumerate() {
@@ -81,6 +91,11 @@ impl Project {
                 text += extra;
             }
         }
+        self.write_text(&text);
+    }
+
+    /// Writes the compose file.
+    pub fn write_text(&self, text: &str) {
         fs::write(self.path("compose.yml"), text).unwrap();
     }
 
@@ -97,12 +112,10 @@ impl Project {
     /// The command, ready to run.
     pub fn command(&self, line: &str) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_jackdaw"));
-        command.args(["--runtime", "process", "-p", &self.name]).args(line.split_whitespace());
+        command.args(["--runtime", self.runtime, "-p", &self.name]).args(line.split_whitespace());
         command.current_dir(self.folder.path()).env("JACKDAW_HOME", self.path("home"));
         command.env_remove("COMPOSE_FILE").stdin(Stdio::null());
-        if self.stand_in {
-            command.env("JACKDAW_BROKER", self.path("stand-in"));
-        }
+        command.envs(self.env.iter().map(|(name, value)| (name, value)));
         command
     }
 
@@ -155,6 +168,9 @@ impl Project {
 
 impl Drop for Project {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("{}", said(&self.run("logs --tail 30")));
+        }
         let _ = self.run("down -v -t 1 --remove-orphans");
     }
 }
