@@ -15,11 +15,14 @@ use jackdaw_wire::MetadataRecord;
 use jackdaw_wire::types::OffsetAndEpoch;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 use crate::controller::LogEvent;
 use crate::raft::{RaftEvent, RaftHandle};
+use crate::replicas::{Loss, LostLeaders};
 
-/// The longest wait for a publication that is under way: a disk that stands still must not keep clients waiting.
+/// The longest wait for a publication that is under way, or for what becomes of a lost broker: neither a disk that
+/// stands still nor a session that has seconds to go keeps clients waiting.
 const SETTLING: Duration = Duration::from_millis(500);
 /// Events that the quorum may be ahead of the loader.
 const EVENT_QUEUE: usize = 256;
@@ -64,6 +67,36 @@ pub async fn settled(
     let is_seen = |image: &Arc<MetadataImage>| image.provenance.offset >= offset;
     let _ = tokio::time::timeout(SETTLING, images.wait_for(is_seen)).await;
     Arc::clone(&images.borrow())
+}
+
+/// The newest image, once it says what becomes of the brokers that this node has just lost: they answer again, are
+/// fenced, or are back under another epoch.
+///
+/// A client of a broker that dies asks the others within a millisecond. Told of the dead leader, librdkafka (before
+/// 2.16) asks again a second later, when an election has long been over.
+pub async fn decided(
+    images: &watch::Receiver<Arc<MetadataImage>>,
+    mut lost: watch::Receiver<LostLeaders>,
+) -> Arc<MetadataImage> {
+    let mut images = images.clone();
+    loop {
+        let image = Arc::clone(&images.borrow_and_update());
+        let in_doubt_until = |(id, loss): (&i32, &Loss)| {
+            let broker = image.broker(*id)?;
+            (!broker.fenced && broker.epoch == loss.broker_epoch).then_some(loss.at + SETTLING)
+        };
+        let until = lost.borrow_and_update().iter().filter_map(in_doubt_until).max();
+        let Some(until) = until.filter(|until| *until > Instant::now()) else { return image };
+        // Whoever tells has stopped: there is nothing to wait for.
+        let goes_on = tokio::select! {
+            changed = images.changed() => changed.is_ok(),
+            changed = lost.changed() => changed.is_ok(),
+            () = tokio::time::sleep_until(until) => true,
+        };
+        if !goes_on {
+            return image;
+        }
+    }
 }
 
 /// Starts to follow the log. On a controller, `controller` hears of commits and leaders in log order, and without
@@ -291,7 +324,11 @@ async fn publish(
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use futures_util::FutureExt;
+    use jackdaw_metadata::BrokerRegistration;
+    use jackdaw_wire::Uuid;
     use jackdaw_wire::metadata_record::{
         AbortTransactionRecord, BeginTransactionRecord, EndTransactionRecord, FeatureLevelRecord, TopicRecord,
     };
@@ -359,6 +396,49 @@ mod tests {
         assert_eq!(asked().await, 5, "publishers that never end");
         drop(seen);
         assert_eq!(asked().await, 5, "a loader that has stopped");
+    }
+
+    /// Once, for half a second: a broker that nobody fences is told of until its session is over.
+    #[tokio::test]
+    async fn who_asks_while_a_broker_is_lost_hears_what_becomes_of_it() {
+        let image = |epoch, fenced| {
+            let broker = BrokerRegistration {
+                id: 1,
+                epoch,
+                incarnation_id: Uuid::nil(),
+                listeners: BTreeMap::new(),
+                features: BTreeMap::new(),
+                rack: None,
+                fenced,
+                in_controlled_shutdown: false,
+                is_migrating_zk_broker: false,
+                directories: Vec::new(),
+            };
+            let brokers = Arc::new(BTreeMap::from([(1, Arc::new(broker))]));
+            Arc::new(MetadataImage { brokers, ..MetadataImage::default() })
+        };
+        let loss = |broker_epoch, ago| {
+            let at = Instant::now().checked_sub(ago).unwrap();
+            LostLeaders::from([(1, Loss { broker_epoch, at })])
+        };
+        let (seen, images) = watch::channel(image(5, false));
+        let (lose, lost) = watch::channel(loss(4, Duration::ZERO));
+        let asked = || async { decided(&images, lost.clone()).await.brokers[&1].fenced };
+        assert!(!asked().await, "it is back since");
+        lose.send_replace(loss(5, SETTLING));
+        assert!(!asked().await, "that was long ago");
+        lose.send_replace(loss(5, Duration::ZERO));
+        let answer = asked();
+        tokio::pin!(answer);
+        assert_eq!((&mut answer).now_or_never(), None);
+        seen.send_replace(image(5, true));
+        assert!(answer.await);
+        seen.send_replace(image(5, false));
+        let answer = asked();
+        tokio::pin!(answer);
+        assert_eq!((&mut answer).now_or_never(), None);
+        lose.send_replace(LostLeaders::new());
+        assert!(!answer.await, "it answers again");
     }
 
     /// Whether a log is empty decides whether a new controller writes the bootstrap records.

@@ -144,7 +144,8 @@ impl Inner {
             ApiKey::ApiVersions => api_versions::answer(&context, config.groups.extras(), body, &image),
             ApiKey::Metadata => {
                 let request = decode(&context, body)?;
-                let image = loader::settled(&self.parts.image, &self.parts.given).await;
+                loader::settled(&self.parts.image, &self.parts.given).await;
+                let image = loader::decided(&self.parts.image, replicas.lost_leaders()).await;
                 Response::encode(&context, &self.metadata(&context, &image, &request))
             }
             ApiKey::DescribeCluster => {

@@ -4,7 +4,7 @@
 //! A request names only what changed since the one before. A partition that arrives while a fetch waits at the
 //! leader is asked for at once, by a second request behind the first.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
@@ -19,7 +19,7 @@ use jackdaw_wire::messages::fetch_response::PartitionData;
 use jackdaw_wire::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use jackdaw_wire::messages::{BrokerId, FetchRequest, FetchResponse, ListOffsetsRequest, TopicName};
 use jackdaw_wire::{ErrorCode, StrBytes, Uuid};
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::{Notify, oneshot, watch};
 use tokio::time::Instant;
 
 use super::append::Followed;
@@ -45,6 +45,19 @@ type Key = (Uuid, i32);
 pub(super) struct Fetchers {
     leaders: Mutex<HashMap<i32, Handle>>,
     following: Mutex<HashMap<Key, i32>>,
+    /// Leaders whose connection ended, until they answer again.
+    pub lost: watch::Sender<LostLeaders>,
+}
+
+/// By broker id.
+pub type LostLeaders = BTreeMap<i32, Loss>;
+
+/// A connection to a leader that ended.
+#[derive(Clone, Copy, Debug)]
+pub struct Loss {
+    /// The registration under which the leader was reached.
+    pub broker_epoch: i64,
+    pub at: Instant,
 }
 
 struct Handle {
@@ -163,6 +176,8 @@ struct Fetcher {
     pause: Duration,
     not_before: Option<Instant>,
     version: i16,
+    /// Whether it counts among the lost.
+    is_lost: bool,
 }
 
 impl Fetcher {
@@ -186,6 +201,7 @@ impl Fetcher {
             pause: FIRST_PAUSE,
             not_before: None,
             version: TOPIC_IDS_FROM,
+            is_lost: false,
         }
     }
 
@@ -407,9 +423,17 @@ impl Fetcher {
                     target: "kafka.server.ReplicaFetcherThread",
                     "[ReplicaFetcher replicaId={}, leaderId={}, fetcherId=0] {error}", self.node_id, self.leader
                 );
+                if matches!(error, ClientError::Closed(_)) {
+                    self.lose(shared);
+                }
                 return self.pause_all(shared);
             }
         };
+        if std::mem::take(&mut self.is_lost) {
+            shared.fetchers.lost.send_modify(|lost| {
+                lost.remove(&self.leader);
+            });
+        }
         if let Some(error) = ErrorCode::try_from_code(response.error_code) {
             tracing::info!(
                 target: "kafka.server.ReplicaFetcherThread",
@@ -439,6 +463,18 @@ impl Fetcher {
         if session_ended {
             // Nothing was left in it.
             self.start_over();
+        }
+    }
+
+    /// The leader may be gone, and nobody may have decided that yet.
+    fn lose(&mut self, shared: &Arc<Shared>) {
+        let image = shared.image();
+        if let Some(broker) = image.broker(self.leader).filter(|broker| !broker.fenced) {
+            let loss = Loss { broker_epoch: broker.epoch, at: Instant::now() };
+            shared.fetchers.lost.send_modify(|lost| {
+                lost.insert(self.leader, loss);
+            });
+            self.is_lost = true;
         }
     }
 

@@ -54,6 +54,7 @@ use crate::config::dynamic::Current;
 use crate::config::{ProducersConfig, ReplicationConfig, StorageConfig};
 use crate::dispatch::{RequestContext, Response};
 use crate::net::{Peers, Resolver};
+pub use fetcher::{Loss, LostLeaders};
 pub use markers::MarkerResults;
 pub use own::{OwnAppend, OwnLog};
 pub use sink::{AlterPartitionSink, BrokerState, CommittedIsr, IsrChange, IsrChangeDone};
@@ -269,6 +270,11 @@ impl ReplicaManager {
     /// Changes whenever a directory fails.
     pub fn directories_changed(&self) -> watch::Receiver<u64> {
         self.directories_changed.clone()
+    }
+
+    /// Leaders that this node follows and has lost the connection to.
+    pub fn lost_leaders(&self) -> watch::Receiver<LostLeaders> {
+        self.shared.fetchers.lost.subscribe()
     }
 
     /// Stops fetchers, closes every log cleanly, checkpoints, and only then writes the clean-shutdown markers with
