@@ -9,6 +9,7 @@ mod support;
 use common::engine_answers;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use support::{Project, said};
 
 /// One node with a healthcheck, a script that waits for it, and one that waits for the script. SCRIPT, HEALTH and AFTER
@@ -38,6 +39,9 @@ const FILE: &str = "services:
     command: ['BIN/TOOL --bootstrap-server kafka:9092 --list']
 ";
 
+/// Projects of one name start on the same addresses, and these start side by side.
+static PROJECTS: AtomicUsize = AtomicUsize::new(0);
+
 fn project_on(runtime: &'static str, image: &str, health: &str, script: &str) -> Project {
     let (bin, tool) = match image.starts_with("apache") {
         true => ("/opt/kafka/bin", "kafka-topics.sh"),
@@ -45,7 +49,7 @@ fn project_on(runtime: &'static str, image: &str, health: &str, script: &str) ->
     };
     let text = FILE.replace("HEALTH", health).replace("SCRIPT", script);
     let text = text.replace("IMAGE", image).replace("BIN/TOOL", &format!("{bin}/{tool}"));
-    let project = Project::new("services", runtime, &text);
+    let project = Project::new(&format!("services-{}", PROJECTS.fetch_add(1, Relaxed)), runtime, &text);
     let create =
         format!("#!/bin/bash\nset -e\n{bin}/{tool} --bootstrap-server kafka:9092 --create --topic $1\n");
     fs::create_dir(project.path("scripts")).unwrap();
