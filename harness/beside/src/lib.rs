@@ -1,5 +1,6 @@
-//! A shell beside a service that is a process and not a container: its names come from the launcher's hosts file, and
-//! the paths of the container lie under a folder of the launcher's. Without the launcher's variables nothing changes.
+//! What the process runtime tells whatever runs beside a service, which is a process there and no container: the names
+//! that the service knows lie in a hosts file, and the paths of its container under a folder of the launcher's. The
+//! runtime sets the variables; the shell, Kafka's tools and healthchecks read them. Without them nothing changes.
 //!
 //! Paths are rewritten in the text of scripts, where a path begins with one of the places that the launcher names: there
 //! is no other file system to look them up in.
@@ -8,22 +9,30 @@ use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
 
 /// A file as `/etc/hosts`: what the service resolves, itself as localhost.
-const HOSTS: &str = "JACKDAW_HOSTS";
+pub const HOSTS: &str = "JACKDAW_HOSTS";
 /// The folder that stands for the root of the container.
-const ROOT: &str = "JACKDAW_ROOT";
+pub const ROOT: &str = "JACKDAW_ROOT";
 /// Beginnings of paths that lie under it, with `:` between them.
-const PLACES: &str = "JACKDAW_PLACES";
+pub const PLACES: &str = "JACKDAW_PLACES";
+
+/// The text of the hosts file, beside a service.
+pub fn hosts() -> Option<String> {
+    std::env::var(HOSTS).ok().and_then(|path| std::fs::read_to_string(path).ok())
+}
 
 /// The addresses of a host, as the service knows it.
-pub(crate) fn addresses(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
-    let hosts = std::env::var(HOSTS).ok().and_then(|path| std::fs::read_to_string(path).ok());
-    if let Some(known) = hosts.as_deref().and_then(|hosts| address_in(hosts, host)) {
+///
+/// # Errors
+/// The system resolver's, for a host that only the system may know.
+pub fn addresses(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+    if let Some(known) = hosts().as_deref().and_then(|hosts| address_in(hosts, host)) {
         return Ok(vec![SocketAddr::new(known, port)]);
     }
     (host, port).to_socket_addrs().map(Iterator::collect)
 }
 
-fn address_in(hosts: &str, host: &str) -> Option<IpAddr> {
+/// The address that a hosts file has for a name.
+pub fn address_in(hosts: &str, host: &str) -> Option<IpAddr> {
     hosts.lines().find_map(|line| {
         let mut words = line.split('#').next().unwrap_or_default().split_whitespace();
         let address = words.next()?;
@@ -32,26 +41,30 @@ fn address_in(hosts: &str, host: &str) -> Option<IpAddr> {
 }
 
 /// The script with every path of the container where the launcher has it.
-pub(crate) fn placed(script: &str) -> String {
+pub fn placed(script: &str) -> String {
     let (Ok(root), Ok(places)) = (std::env::var(ROOT), std::env::var(PLACES)) else {
         return script.to_owned();
     };
-    let places: Vec<&str> = places.split(':').filter(|place| !place.is_empty()).collect();
     under(script, &root, &places)
 }
 
 /// A path as the container has it, for a message.
-pub(crate) fn shown(path: &str) -> &str {
+pub fn shown(path: &str) -> &str {
     let root = std::env::var(ROOT).unwrap_or_default();
     path.strip_prefix(&root).filter(|rest| rest.starts_with('/')).unwrap_or(path)
 }
 
-fn under(script: &str, root: &str, places: &[&str]) -> String {
+/// Whether a path begins with one of the places, which have `:` between them.
+pub fn is_placed(path: &str, places: &str) -> bool {
+    places.split(':').filter(|place| !place.is_empty()).any(|place| is_at(path, place))
+}
+
+fn under(script: &str, root: &str, places: &str) -> String {
     let mut out = String::with_capacity(script.len() + 64);
     let (mut rest, mut before) = (script, None);
     while let Some(c) = rest.chars().next() {
         let begins = c == '/' && !before.is_some_and(|c: char| c.is_alphanumeric() || "_-./$}~".contains(c));
-        if begins && places.iter().any(|place| is_at(rest, place)) {
+        if begins && is_placed(rest, places) {
             out.push_str(root);
         }
         out.push(c);
@@ -74,7 +87,7 @@ mod tests {
 
     #[test]
     fn only_paths_of_the_container_are_moved() {
-        let places = ["/opt/kafka/bin", "/usr/bin/kafka-", "/bin/sh", "/scripts"];
+        let places = "/opt/kafka/bin:/usr/bin/kafka-:/bin/sh:/scripts";
         for (script, expected) in [
             ("/opt/kafka/bin/kafka-topics.sh --list", "/r/opt/kafka/bin/kafka-topics.sh --list"),
             ("cd /opt/kafka/bin && ./kafka-topics.sh", "cd /r/opt/kafka/bin && ./kafka-topics.sh"),
@@ -90,9 +103,9 @@ mod tests {
             ("$DIR/scripts ${DIR}/scripts", "$DIR/scripts ${DIR}/scripts"),
             ("echo > /dev/null", "echo > /dev/null"),
         ] {
-            let once = under(script, "/r", &places);
+            let once = under(script, "/r", places);
             assert_eq!(once, expected, "{script}");
-            assert_eq!(under(&once, "/r", &places), expected, "a shell within a shell changes nothing");
+            assert_eq!(under(&once, "/r", places), expected, "a shell within a shell changes nothing");
         }
     }
 

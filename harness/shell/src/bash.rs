@@ -178,7 +178,7 @@ async fn session(name: &str, call: Call) -> Result<u8, Failure> {
     if !reads_input {
         let script = &call.rest[0];
         if !Path::new(script).is_file() {
-            eprintln!("{name}: {}: No such file or directory", crate::beside::shown(script));
+            eprintln!("{name}: {}: No such file or directory", jackdaw_beside::shown(script));
             return Err(Failure::Code(NOT_FOUND));
         }
         let text = std::fs::read(script).map(|bytes| String::from_utf8_lossy(&bytes).into_owned());

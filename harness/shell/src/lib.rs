@@ -4,7 +4,6 @@
 //! no crate offers or offers only with a tree of dependencies larger than the shell's. Nothing here knows Kafka.
 
 mod bash;
-mod beside;
 mod forward;
 mod input;
 mod nc;

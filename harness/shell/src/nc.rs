@@ -61,7 +61,7 @@ fn parse(words: &[String]) -> Result<Call, String> {
 
 fn connect(host: &str, port: u16, timeout: Option<Duration>) -> std::io::Result<TcpStream> {
     let mut last = std::io::Error::other("no address");
-    for address in crate::beside::addresses(host, port)? {
+    for address in jackdaw_beside::addresses(host, port)? {
         let tried = match timeout {
             Some(timeout) => TcpStream::connect_timeout(&address, timeout.max(Duration::from_millis(1))),
             None => TcpStream::connect::<SocketAddr>(address),

@@ -18,7 +18,7 @@ const PREFIX: &str = "/dev/tcp/";
 
 /// The script as brush is to read it: paths where they lie, and every redirection to a socket rewritten.
 pub(crate) fn rewritten(script: &str) -> String {
-    with_sockets(&crate::beside::placed(script))
+    with_sockets(&jackdaw_beside::placed(script))
 }
 
 fn with_sockets(script: &str) -> String {
@@ -92,7 +92,7 @@ impl SimpleCommand for Connect {
 
 fn connected(mode: &str, host: &str, port: &str) -> io::Result<String> {
     let port: u16 = port.parse().map_err(io::Error::other)?;
-    let socket = TcpStream::connect(crate::beside::addresses(host, port)?.as_slice())?;
+    let socket = TcpStream::connect(jackdaw_beside::addresses(host, port)?.as_slice())?;
     if mode == "b" {
         return both_ways(socket);
     }

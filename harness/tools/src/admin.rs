@@ -102,7 +102,8 @@ pub struct Admin {
     controller: i32,
     controllers: bool,
     links: BTreeMap<i32, Link>,
-    hosts: BTreeMap<String, String>,
+    /// Text of the hosts file of the service that it runs beside.
+    hosts: String,
     request_timeout: Duration,
     api_timeout: Duration,
 }
@@ -140,7 +141,6 @@ impl Admin {
                 config(format!("Invalid value {text} for configuration {key}: Not a number of type INT"))
             }),
         };
-        let hosts = std::env::var("JACKDAW_HOSTS").ok().and_then(|path| std::fs::read_to_string(path).ok());
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| Exception::new("java.io.IOException", error.to_string()))?;
         let mut admin = Admin {
@@ -152,7 +152,7 @@ impl Admin {
             controller: -1,
             controllers: properties.contains_key("bootstrap.controllers"),
             links: BTreeMap::new(),
-            hosts: hosts.as_deref().map(hosts_file).unwrap_or_default(),
+            hosts: jackdaw_beside::hosts().unwrap_or_default(),
             request_timeout: Duration::from_millis(number("request.timeout.ms", REQUEST_TIMEOUT_MS)?),
             api_timeout: Duration::from_millis(number("default.api.timeout.ms", API_TIMEOUT_MS)?),
         };
@@ -180,7 +180,9 @@ impl Admin {
 
     /// The addresses of a host; IPv4 first, as a listener on the loopback of a desk mostly has it.
     fn resolve(&self, host: &str, port: u16) -> Vec<SocketAddr> {
-        let host = self.hosts.get(host).map_or(host, String::as_str);
+        if let Some(known) = jackdaw_beside::address_in(&self.hosts, host) {
+            return vec![SocketAddr::new(known, port)];
+        }
         let mut found: Vec<SocketAddr> =
             (host.trim_matches(['[', ']']), port).to_socket_addrs().into_iter().flatten().collect();
         found.sort_by_key(SocketAddr::is_ipv6);
@@ -599,16 +601,6 @@ pub fn host_and_port(server: &str) -> Option<(String, u16)> {
     let plain = host.chars().all(|letter| letter.is_ascii_alphanumeric() || "-._".contains(letter));
     let fits = !host.is_empty() && (bracketed || plain);
     port.parse().ok().filter(|_| fits).map(|port| (host.to_owned(), port))
-}
-
-fn hosts_file(text: &str) -> BTreeMap<String, String> {
-    let mut hosts = BTreeMap::new();
-    for line in text.lines() {
-        let mut words = line.split('#').next().unwrap_or_default().split_whitespace();
-        let Some(address) = words.next() else { continue };
-        hosts.extend(words.map(|name| (name.to_owned(), address.to_owned())));
-    }
-    hosts
 }
 
 /// A topic's name as requests have it.

@@ -8,6 +8,7 @@ use super::layout::on_host;
 use super::paths::ProjectDir;
 use crate::docker::rootfs::{BINARY, Names, links};
 use crate::model::{MountSource, ServiceSpec};
+use jackdaw_beside::{HOSTS, PLACES, ROOT, is_placed};
 use jackdaw_compose::{HealthTest, Healthcheck};
 use jackdaw_conventions::Provider;
 use std::collections::BTreeMap;
@@ -17,7 +18,7 @@ use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 
 /// Beginnings of paths that every container of ours has.
-const PLACES: [&str; 9] = [
+const OF_EVERY_CONTAINER: [&str; 9] = [
     "/opt/bitnami/kafka/bin",
     "/opt/kafka/bin",
     "/usr/bin/kafka-",
@@ -87,7 +88,7 @@ pub fn working_dir(dir: &ProjectDir, service: &ServiceSpec) -> PathBuf {
 /// The variables by which what runs beside a service finds the service's names and paths.
 pub fn variables(dir: &ProjectDir, service: &ServiceSpec, hosts: &Path) -> BTreeMap<String, String> {
     let root = root(dir, &service.container).display().to_string();
-    let mut places: Vec<&str> = PLACES.to_vec();
+    let mut places: Vec<&str> = OF_EVERY_CONTAINER.to_vec();
     let targets = service.mounts.iter().map(|mount| mount.target.trim_end_matches('/'));
     places.extend(targets.filter(|target| !target.is_empty()));
     let mut folders: Vec<String> = Vec::new();
@@ -98,15 +99,15 @@ pub fn variables(dir: &ProjectDir, service: &ServiceSpec, hosts: &Path) -> BTree
     // As far as the file's own PATH, the container's folders come before this machine's.
     let given = service.compose.env("PATH").map(|path| path.value.as_str()).unwrap_or_default();
     let own = given.split(':').filter(|part| part.starts_with('/'));
-    folders.extend(own.filter(|part| PLACES.contains(part)).map(|part| format!("{root}{part}")));
+    folders.extend(own.filter(|part| OF_EVERY_CONTAINER.contains(part)).map(|part| format!("{root}{part}")));
     folders.extend(std::env::var("PATH"));
     let hostname = service.compose.hostname.as_ref().map_or(&service.container, |name| &name.value);
     [
         ("PATH", folders.join(":")),
         ("HOSTNAME", hostname.clone()),
-        ("JACKDAW_ROOT", root),
-        ("JACKDAW_PLACES", places.join(":")),
-        ("JACKDAW_HOSTS", hosts.display().to_string()),
+        (ROOT, root),
+        (PLACES, places.join(":")),
+        (HOSTS, hosts.display().to_string()),
     ]
     .map(|(name, value)| (name.to_owned(), value))
     .into()
@@ -115,14 +116,8 @@ pub fn variables(dir: &ProjectDir, service: &ServiceSpec, hosts: &Path) -> BTree
 /// Words of a command as they have to be here; `variables` are those of [`variables`].
 pub fn words(variables: &BTreeMap<String, String>, words: &[String]) -> Vec<String> {
     let of = |name: &str| variables.get(name).map(String::as_str).unwrap_or_default();
-    let (root, places) = (of("JACKDAW_ROOT"), of("JACKDAW_PLACES"));
-    let is_placed = |word: &str| {
-        places.split(':').filter(|place| !place.is_empty()).any(|place| {
-            let rest = word.strip_prefix(place);
-            rest.is_some_and(|rest| place.ends_with('-') || rest.is_empty() || rest.starts_with('/'))
-        })
-    };
-    let moved = |word: &String| if is_placed(word) { format!("{root}{word}") } else { word.clone() };
+    let (root, places) = (of(ROOT), of(PLACES));
+    let moved = |word: &String| if is_placed(word, places) { format!("{root}{word}") } else { word.clone() };
     let mut out: Vec<String> = words.iter().map(moved).collect();
     // The kernel would give a script to this machine's shell, if there is one: ours knows the paths.
     if out.first().is_some_and(|first| is_shell_script(Path::new(first))) {

@@ -46,7 +46,7 @@ pub fn start(args: &[String]) -> i32 {
     }
     let mut broker = Command::new(ITSELF);
     broker.arg0("jackdaw").arg("broker").args(options).arg(&args[0]);
-    if let Some(hosts) = std::env::var_os("JACKDAW_HOSTS") {
+    if let Some(hosts) = std::env::var_os(jackdaw_beside::HOSTS) {
         broker.arg("--hosts").arg(hosts);
     }
     print::flush();
@@ -141,7 +141,7 @@ fn named(signal: &str) -> Option<Signal> {
 /// The brokers of this machine, or of this container. Beside a service of the process runtime, which shares the
 /// machine with others, only that service's own.
 fn running() -> Vec<Running> {
-    let own = std::env::var("JACKDAW_HOSTS").ok();
+    let own = std::env::var(jackdaw_beside::HOSTS).ok();
     let mut found = Vec::new();
     for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
         let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else {
