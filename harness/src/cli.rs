@@ -10,7 +10,7 @@ Exit codes:
   1    not done: a node is not ready, an obligation is broken, a scenario differs, the engine or the system failed
   2    bad input: the file, an argument, a port that is taken, a folder that cannot be written
   3    no runtime: the chosen one does not answer, or Apache Kafka cannot be run here
-  130  ended by Ctrl-C
+  130  ended by Ctrl-C or SIGTERM
   exec gives the exit code of its command; 126 if it cannot be run, 127 if it is not there.";
 
 /// Brings a Kafka compose file up in seconds: brokers written in Rust, on a Docker engine or as processes.

@@ -4,6 +4,7 @@ mod cli;
 mod commands;
 mod exit;
 mod inside;
+mod interrupt;
 mod project;
 mod terminal;
 

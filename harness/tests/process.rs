@@ -136,8 +136,9 @@ fn logs_are_kept_and_prefixed_with_the_container_s_name() {
 #[test]
 fn attached_up_shows_logs_and_stops_on_ctrl_c() {
     let project = Project::of_stand_ins("attached", "unless-stopped");
-    let mut up =
-        project.command("up --no-wait").stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let told = project.path("told");
+    let narration = std::fs::File::create(&told).unwrap();
+    let mut up = project.command("up --no-wait").stdout(Stdio::piped()).stderr(narration).spawn().unwrap();
     let mut lines = BufReader::new(up.stdout.take().unwrap()).lines().map_while(Result::ok);
     let shown: Vec<String> =
         lines.by_ref().take_while(|line| !line.contains("two-1  | standing in")).collect();
@@ -145,7 +146,8 @@ fn attached_up_shows_logs_and_stops_on_ctrl_c() {
     signal(i32::try_from(up.id()).unwrap(), Signal::INT);
     // Read to its end: who prints into a closed pipe ends at once.
     lines.for_each(drop);
-    assert_eq!(up.wait().unwrap().code(), Some(130));
+    let code = up.wait().unwrap().code();
+    assert_eq!(code, Some(130), "{}", std::fs::read_to_string(told).unwrap());
     for service in ["one", "two"] {
         assert_eq!(project.instance(service)["State"], "exited", "stopped by hand, so it stays down");
     }

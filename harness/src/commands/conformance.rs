@@ -3,6 +3,7 @@
 use super::differences;
 use crate::cli::{Conformance, Global, Record, Rooms, RuntimeChoice};
 use crate::exit::{Exit, Result, Stop};
+use crate::interrupt::Interrupts;
 use crate::project::tell;
 use crate::terminal::{Terminal, result};
 use jackdaw_runtime::clock;
@@ -25,14 +26,9 @@ fn end_tidily() {
     let (listening, listens) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
         let ended = crate::block_on(async {
-            use tokio::signal::unix::{SignalKind, signal};
-            let mut interrupted = signal(SignalKind::interrupt())?;
-            let mut terminated = signal(SignalKind::terminate())?;
+            let mut interrupts = Interrupts::listen()?;
             let _ = listening.send(());
-            tokio::select! {
-                _ = interrupted.recv() => {}
-                _ = terminated.recv() => {}
-            }
+            interrupts.next().await;
             Ok(())
         });
         if ended.is_ok() {

@@ -3,6 +3,7 @@
 use super::act::existing;
 use crate::cli::{Global, Logs};
 use crate::exit::{Exit, Result, Stop};
+use crate::interrupt::Interrupts;
 use crate::terminal::{Terminal, result};
 use futures_util::stream::{BoxStream, SelectAll, StreamExt as _};
 use jackdaw_runtime::logline::{LogLine, LogOptions};
@@ -59,13 +60,14 @@ pub async fn run(global: &Global, logs: Logs, terminal: Terminal) -> Result {
     let options = LogOptions { follow: logs.follow, tail, since: logs.since };
     let style = Style { terminal, prefix: !logs.no_log_prefix, timestamps: logs.timestamps };
     let mut lines = merged(&*it.runtime, &it.name, &instances, &options, style);
+    let mut interrupts = Interrupts::listen()?;
     loop {
         tokio::select! {
             line = lines.next() => match line {
                 Some(line) => result(&line),
                 None => return Ok(Exit::Done),
             },
-            _ = tokio::signal::ctrl_c() => return Ok(Exit::Interrupted),
+            () = interrupts.next() => return Ok(Exit::Interrupted),
         }
     }
 }

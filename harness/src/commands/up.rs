@@ -5,6 +5,7 @@ use super::logs::{Style, merged};
 use super::ps::{status, summary};
 use crate::cli::{Format, Global, Up};
 use crate::exit::{Exit, Result, Stop};
+use crate::interrupt::Interrupts;
 use crate::project::{loaded, runtime_for};
 use crate::terminal::{Terminal, result};
 use futures_util::stream::{self, FuturesUnordered, StreamExt as _};
@@ -112,36 +113,37 @@ fn print_plan(plan: &Plan, format: Format) -> Result<()> {
 impl Session<'_> {
     async fn work(&self, plan: &Plan) -> Result {
         let began = Instant::now();
+        let mut interrupts = Interrupts::listen()?;
         let done = tokio::select! {
             done = execute(&*self.runtime, Some(self.spec), plan, &self.terminal) => done,
-            _ = tokio::signal::ctrl_c() => return self.stop_all().await,
+            () = interrupts.next() => return self.stop_all(&mut interrupts).await,
         };
         done?;
         if self.up.no_start {
             return Ok(Exit::Done);
         }
         let detached = self.up.detach || self.up.wait;
-        if detached {
-            return self.report(began).await;
+        if !detached {
+            return self.attached(began, &mut interrupts).await;
         }
-        self.attached(began).await
+        tokio::select! {
+            done = self.report(began) => done.map(|()| Exit::Done),
+            () = interrupts.next() => Ok(Exit::Interrupted),
+        }
     }
 
     /// Waits until ready and prints the table.
-    async fn report(&self, began: Instant) -> Result {
+    async fn report(&self, began: Instant) -> Result<()> {
         let ready = !self.up.no_wait;
         if ready {
-            tokio::select! {
-                waited = self.until_ready(began) => waited?,
-                _ = tokio::signal::ctrl_c() => return Ok(Exit::Interrupted),
-            }
+            self.until_ready(began).await?;
         }
         let observed = match ready {
             true => self.tools_ended().await?,
             false => self.runtime.observe(&self.spec.name, Some(self.spec)).await?,
         };
         result(&summary(self.spec, &observed, ready));
-        Ok(Exit::Done)
+        Ok(())
     }
 
     /// Gives services that make topics and end the moment that they need once the brokers serve. One that failed is
@@ -273,7 +275,7 @@ impl Session<'_> {
         Stop::failed(with_last_lines(&*self.runtime, &self.spec.name, service, message).await)
     }
 
-    async fn attached(&self, began: Instant) -> Result {
+    async fn attached(&self, began: Instant, interrupts: &mut Interrupts) -> Result {
         let name = &self.spec.name;
         let observed = self.runtime.observe(name, Some(self.spec)).await?;
         if observed.instances.is_empty() {
@@ -292,8 +294,6 @@ impl Session<'_> {
         let report = self.report(began);
         tokio::pin!(report);
         let mut reported = false;
-        let interrupted = tokio::signal::ctrl_c();
-        tokio::pin!(interrupted);
         loop {
             tokio::select! {
                 done = &mut report, if !reported => {
@@ -313,7 +313,7 @@ impl Session<'_> {
                     Some(_) => {}
                     None => return Err(Stop::failed("whoever ran the services is gone")),
                 },
-                _ = &mut interrupted => return self.stop_all().await,
+                () = interrupts.next() => return self.stop_all(interrupts).await,
             }
         }
     }
@@ -325,7 +325,7 @@ impl Session<'_> {
     }
 
     /// First Ctrl-C: ask to stop. Second: kill.
-    async fn stop_all(&self) -> Result {
+    async fn stop_all(&self, interrupts: &mut Interrupts) -> Result {
         self.terminal.say("Gracefully stopping... (press Ctrl+C again to force)");
         let name = &self.spec.name;
         let kind = self.runtime.kind();
@@ -337,7 +337,7 @@ impl Session<'_> {
         let stop = plan_of(&observed, &Act::Stop { grace_ms });
         tokio::select! {
             done = execute(&*self.runtime, Some(self.spec), &stop, &self.terminal) => done?,
-            _ = tokio::signal::ctrl_c() => {
+            () = interrupts.next() => {
                 let kill = plan_of(&observed, &Act::Kill { signal: "SIGKILL".into() });
                 execute(&*self.runtime, Some(self.spec), &kill, &self.terminal).await?;
             }

@@ -3,12 +3,12 @@
 
 use super::words::say;
 use crate::exit::{Exit, Result, Stop};
+use crate::interrupt::Interrupts;
 use std::fs;
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::process::Command;
 
 /// The image's own mark, so that a volume may pass between the two.
 const DONE: &str = ".user_scripts_initialized";
@@ -26,14 +26,18 @@ pub fn run_once(folder: &Path, volume: &Path) -> Result<()> {
         return Ok(());
     }
     say(&format!("running the scripts of {}", folder.display()));
-    for script in scripts {
-        let name = script.display();
-        match run(&script)? {
-            Some(0) => {}
-            Some(code) => return Err(Stop::failed(format!("{name} ended with exit code {code}"))),
-            None => return Err(Stop { exit: Exit::Command(TERMINATED), message: String::new() }),
+    crate::block_on(async {
+        let mut interrupts = Interrupts::listen()?;
+        for script in scripts {
+            let name = script.display();
+            match run(&script, &mut interrupts).await? {
+                Some(0) => {}
+                Some(code) => return Err(Stop::failed(format!("{name} ended with exit code {code}"))),
+                None => return Err(Stop { exit: Exit::Command(TERMINATED), message: String::new() }),
+            }
         }
-    }
+        Ok(())
+    })?;
     match fs::write(&mark, "") {
         Ok(()) => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
@@ -53,29 +57,25 @@ fn scripts(folder: &Path) -> Vec<PathBuf> {
 }
 
 /// Its exit code; none where this process was asked to stop meanwhile, and the script with it.
-fn run(script: &Path) -> Result<Option<i32>> {
+async fn run(script: &Path, interrupts: &mut Interrupts) -> Result<Option<i32>> {
     let runs_itself = fs::metadata(script)?.permissions().mode() & 0o111 != 0;
     let mut command = if runs_itself { Command::new(script) } else { Command::new("/bin/bash") };
     if !runs_itself {
         command.arg(script);
     }
-    crate::block_on(async move {
-        let mut stop = signal(SignalKind::terminate())?;
-        let mut child = tokio::process::Command::from(command).spawn()?;
-        let ended = tokio::select! {
-            ended = child.wait() => ended?,
-            _ = stop.recv() => {
-                let pid = child.id().and_then(|pid| rustix::process::Pid::from_raw(pid.cast_signed()));
-                if let Some(pid) = pid {
-                    // It may be gone already.
-                    let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
-                }
-                child.wait().await?;
-                return Ok(None);
+    let mut child = command.spawn()?;
+    tokio::select! {
+        ended = child.wait() => Ok(Some(ended?.code().unwrap_or(1))),
+        () = interrupts.next() => {
+            let pid = child.id().and_then(|pid| rustix::process::Pid::from_raw(pid.cast_signed()));
+            if let Some(pid) = pid {
+                // It may be gone already.
+                let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
             }
-        };
-        Ok(Some(ended.code().unwrap_or(1)))
-    })
+            child.wait().await?;
+            Ok(None)
+        }
+    }
 }
 
 #[cfg(test)]

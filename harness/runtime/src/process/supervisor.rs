@@ -17,6 +17,7 @@ use std::time::Duration;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{RwLock, broadcast, mpsc};
 
 /// Line on standard output that tells the starter that commands are accepted.
@@ -137,9 +138,9 @@ async fn serve(dir: ProjectDir, guard: Vec<String>, forwarding: tokio::runtime::
     let (_folder, socket) = short_socket(&dir.socket())?;
     let _ = fs::remove_file(&socket);
     let listener = UnixListener::bind(&socket)?;
-    println!("{READY}");
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
+    println!("{READY}");
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
@@ -188,8 +189,12 @@ async fn answer(supervisor: Arc<Supervisor>, stream: UnixStream) {
             let mut events = supervisor.around.events.subscribe();
             let mut said = say(&mut write, &Reply::Done).await;
             while said.is_ok() {
-                let Ok(event) = events.recv().await else { return };
-                said = say(&mut write, &Reply::Event(event)).await;
+                said = match events.recv().await {
+                    Ok(event) => say(&mut write, &Reply::Event(event)).await,
+                    // A reader that fell behind misses the oldest; the state itself is asked for elsewhere.
+                    Err(RecvError::Lagged(_)) => Ok(()),
+                    Err(RecvError::Closed) => return,
+                };
             }
             return;
         }
