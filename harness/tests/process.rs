@@ -182,6 +182,22 @@ fn exit_codes_are_those_that_help_promises() {
 }
 
 #[test]
+fn two_launchers_that_start_at_the_same_moment_do_not_meet() {
+    // One name, so that both would choose the same addresses.
+    let projects = [(); 2].map(|()| Project::of_brokers("moment"));
+    let starting: Vec<_> = projects
+        .iter()
+        .map(|project| {
+            project.command("up -d").stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+        })
+        .collect();
+    for up in starting {
+        let output = up.wait_with_output().unwrap();
+        assert!(output.status.success(), "{}", said(&output));
+    }
+}
+
+#[test]
 fn a_cluster_comes_up_ready_survives_a_kill_and_leaves_nothing() {
     let project = Project::of_brokers("cluster");
     let table = project.ok("up -d");

@@ -18,7 +18,8 @@ pub const DYNAMIC: (u16, u16) = (61_000, u16::MAX);
 const HOST_FROM_WITHIN: &str = "host.docker.internal";
 
 /// Settles every port that is open: what its container was made with; where there is none, or somebody else has taken
-/// that meanwhile, one that is free, the same for the same names as long as it can be had.
+/// that meanwhile, one that is free, the same for the same names as long as it can be had. A new one is one that
+/// `is_claimed` first.
 ///
 /// # Errors
 /// Where none is free.
@@ -26,6 +27,7 @@ pub fn settle(
     spec: &mut ProjectSpec,
     observed: &Observed,
     is_free: &dyn Fn(&PortSpec, u16) -> bool,
+    is_claimed: &dyn Fn(u16) -> bool,
 ) -> Result<(), String> {
     let mut claimed: BTreeSet<u16> =
         spec.services.iter().flat_map(|service| &service.ports).filter_map(|port| port.published).collect();
@@ -40,7 +42,9 @@ pub fn settle(
             let is_ours = there.is_some_and(|instance| instance.state.is_live());
             let keeps = had.filter(|had| is_ours || is_free(port, *had));
             let mut others = candidates(&project, &service.name, port, low, high);
-            let fits = |at: &u16| !claimed.contains(at) && !inside.contains(at) && is_free(port, *at);
+            let fits = |at: &u16| {
+                !claimed.contains(at) && !inside.contains(at) && is_claimed(*at) && is_free(port, *at)
+            };
             let Some(at) = keeps.or_else(|| others.find(fits)) else {
                 let target = port.target;
                 return Err(format!("{}: no host port of {low}-{high} is free for {target}", service.name));

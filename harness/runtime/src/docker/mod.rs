@@ -11,6 +11,7 @@ mod observe;
 pub mod rootfs;
 mod streams;
 
+use crate::claim::Claims;
 use crate::logline::{LogLine, LogOptions};
 use crate::model::{Instance, Observed, PortSpec, ProjectSpec, ServiceSpec};
 use crate::mounts;
@@ -55,6 +56,7 @@ pub struct DockerRuntime {
     docker: Docker,
     names: Names,
     own: Arc<OnceLock<Own>>,
+    claims: Claims,
 }
 
 /// The image of this program, read when it is first needed.
@@ -75,7 +77,7 @@ impl DockerRuntime {
         let pinged = tokio::time::timeout(PING_TIMEOUT, docker.ping()).await;
         pinged.map_err(|_| none("no answer in time".into()))?.map_err(|error| none(words(&error)))?;
         let docker = docker.negotiate_version().await.map_err(|error| none(words(&error)))?;
-        Ok(DockerRuntime { docker, names, own: Arc::default() })
+        Ok(DockerRuntime { docker, names, own: Arc::default(), claims: Claims::default() })
     }
 
     fn own(&self) -> Result<&Own> {
@@ -321,7 +323,7 @@ impl Runtime for DockerRuntime {
                 let ip = port.host_ip.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
                 !containers.contains_key(&at) && taken(SocketAddr::new(ip, at)).is_none()
             };
-            ports::settle(spec, observed, &is_free).map_err(RuntimeError::Refused)
+            ports::settle(spec, observed, &is_free, &|at| self.claims.take(at)).map_err(RuntimeError::Refused)
         })
     }
 

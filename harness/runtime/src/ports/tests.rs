@@ -28,7 +28,7 @@ fn advertising(listeners: &str) -> String {
 }
 
 fn settled(spec: &mut ProjectSpec, observed: &Observed, taken: &[u16]) {
-    settle(spec, observed, &|_, at| !taken.contains(&at)).unwrap();
+    settle(spec, observed, &|_, at| !taken.contains(&at), &|_| true).unwrap();
 }
 
 /// Published ports and advertised listeners, with the first dynamic port written as `P`.
@@ -142,7 +142,7 @@ fn the_same_names_get_the_same_ports_and_no_two_services_one() {
 #[test]
 fn a_range_that_is_taken_is_refused() {
     let mut spec = spec_of(&one("['9192-9193:9092']", ""));
-    let refused = settle(&mut spec, &Observed::default(), &|_, _| false).unwrap_err();
+    let refused = settle(&mut spec, &Observed::default(), &|_, _| false, &|_| true).unwrap_err();
     assert_eq!(refused, "kafka: no host port of 9192-9193 is free for 9092");
 }
 

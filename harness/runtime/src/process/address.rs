@@ -34,13 +34,15 @@ pub fn is_on_host(service: &ServiceSpec) -> bool {
 }
 
 /// Gives an address to each of `services` that has none, or whose address is not free any more; where an address
-/// `stays`, it is not looked at again. `is_free` says whether a service could listen there.
+/// `stays`, it is not looked at again. `is_free` says whether a service could listen there; a new address is one that
+/// `is_claimed` first.
 pub fn assign(
     project: &str,
     services: &[&ServiceSpec],
     book: &mut AddressBook,
     stays: bool,
     is_free: &dyn Fn(SocketAddr) -> bool,
+    is_claimed: &dyn Fn(IpAddr) -> bool,
 ) -> Result<(), String> {
     let third = 1 + byte(project) % 254;
     for service in services {
@@ -65,7 +67,7 @@ pub fn assign(
             .map(|step| 1 + (u16::from(first) + u16::from(step)) % 254)
             .map(|last| IpAddr::V4(Ipv4Addr::new(127, 0, third, last as u8)));
         let others = |ip: &IpAddr| !book.iter().any(|(name, taken)| taken == ip && *name != service.name);
-        let Some(found) = candidates.find(|ip| others(ip) && fits(*ip)) else {
+        let Some(found) = candidates.find(|ip| others(ip) && is_claimed(*ip) && fits(*ip)) else {
             return Err(no_address(service, third, &ports));
         };
         book.insert(service.name.clone(), found);
@@ -94,6 +96,7 @@ fn byte(name: &str) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::claim::Claims;
     use crate::testing::seed;
 
     #[test]
@@ -101,28 +104,42 @@ mod tests {
         let spec = seed();
         let services: Vec<_> = spec.services.iter().collect();
         let mut book = AddressBook::new();
-        assign("seed", &services, &mut book, false, &|_| true).unwrap();
+        assign("seed", &services, &mut book, false, &|_| true, &|_| true).unwrap();
         let mut again = AddressBook::new();
-        assign("seed", &services, &mut again, false, &|_| true).unwrap();
+        assign("seed", &services, &mut again, false, &|_| true, &|_| true).unwrap();
         assert_eq!(book, again);
         let distinct: std::collections::BTreeSet<_> = book.values().collect();
         assert_eq!(distinct.len(), services.len());
         assert!(book.values().all(|ip| ip.to_string().starts_with("127.0.")), "{book:?}");
 
         let taken = book["Kafka00Service"];
-        assign("seed", &services, &mut again, false, &|at| at.ip() != taken).unwrap();
+        assign("seed", &services, &mut again, false, &|at| at.ip() != taken, &|_| true).unwrap();
         assert_ne!(again["Kafka00Service"], taken);
         assert_eq!(again["Kafka02Service"], book["Kafka02Service"], "the others stay where they are");
 
         let moved = again.clone();
-        assign("seed", &services, &mut again, true, &|_| false).unwrap();
+        assign("seed", &services, &mut again, true, &|_| false, &|_| true).unwrap();
         assert_eq!(again, moved, "an address that others may know stays, whoever listens there");
+    }
+
+    #[test]
+    fn two_launchers_that_look_at_the_same_moment_find_different_addresses() {
+        let spec = seed();
+        let services: Vec<_> = spec.services.iter().collect();
+        let (one, other) = (Claims::default(), Claims::default());
+        let [one, other] = [&one, &other].map(|claims| {
+            let mut book = AddressBook::new();
+            assign("two launchers", &services, &mut book, false, &|_| true, &|ip| claims.take(ip)).unwrap();
+            book
+        });
+        assert!(one.values().all(|ip| other.values().all(|another| another != ip)), "{one:?} {other:?}");
     }
 
     #[test]
     fn a_port_held_on_every_address_is_named() {
         let spec = seed();
-        let refused = assign("seed", &[&spec.services[0]], &mut AddressBook::new(), false, &|_| false);
+        let refused =
+            assign("seed", &[&spec.services[0]], &mut AddressBook::new(), false, &|_| false, &|_| true);
         assert!(refused.unwrap_err().contains("no address in 127.0."));
     }
 }

@@ -11,6 +11,7 @@ use super::paths::{self, ProjectDir};
 use super::protocol::{Event, Forward, InstanceSpec, Reply, Request};
 use super::reference::Release;
 use super::supervisor;
+use crate::claim::Claims;
 use crate::clock;
 use crate::docker::rootfs::Names;
 use crate::logline::{LogLine, LogOptions};
@@ -47,6 +48,7 @@ pub struct ProcessRuntime {
     /// The addresses that this run found for a project (by its folder). Looking for them means listening on them for a
     /// moment, so it is done once: a second look, at the same time, could take the first for somebody else.
     found: Arc<Mutex<BTreeMap<PathBuf, AddressBook>>>,
+    claims: Claims,
 }
 
 impl ProcessRuntime {
@@ -64,7 +66,7 @@ impl ProcessRuntime {
             Ok(other) if !other.is_empty() => vec![other],
             _ => vec![program.display().to_string(), "broker".into()],
         };
-        Ok(ProcessRuntime { home, program, broker, names, found: Arc::default() })
+        Ok(ProcessRuntime { home, program, broker, names, found: Arc::default(), claims: Claims::default() })
     }
 
     /// The folder of a project.
@@ -254,7 +256,8 @@ impl ProcessRuntime {
         let mut book = before.cloned().unwrap_or_else(|| address::read(dir));
         let stays = before.is_some() || !supervisor::read_state(dir).is_empty();
         let is_free = |at: SocketAddr| holder::probe(at).is_ok();
-        address::assign(&spec.name, &nodes, &mut book, stays, &is_free)?;
+        let is_claimed = |ip: IpAddr| self.claims.take(ip);
+        address::assign(&spec.name, &nodes, &mut book, stays, &is_free, &is_claimed)?;
         found.insert(dir.root().to_owned(), book.clone());
         Ok(book)
     }
@@ -441,7 +444,8 @@ impl Runtime for ProcessRuntime {
         let is_free = |port: &PortSpec, at: u16| {
             layout::sockets(port, at, &all).into_iter().all(|socket| holder::probe(socket).is_ok())
         };
-        let settled = ports::settle(spec, observed, &is_free).map_err(RuntimeError::Refused);
+        let settled = ports::settle(spec, observed, &is_free, &|at| self.claims.take(at))
+            .map_err(RuntimeError::Refused);
         Box::pin(std::future::ready(settled))
     }
 
