@@ -9,10 +9,14 @@ use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
+use std::sync::Once;
 use std::time::{Duration, Instant};
 
 /// Time in which anything that is waited for has to happen.
 pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Longer than any of these programs takes on a slow machine.
+const TOO_LONG: Duration = Duration::from_secs(20 * 60);
 
 /// Prints its arguments, ends politely on SIGTERM, and fails at once where a file `crash` lies in its folder.
 const STAND_IN: &str = "#!/bin/sh
@@ -35,6 +39,7 @@ pub struct Project {
 impl Project {
     /// A project with that compose file.
     pub fn new(name: &str, runtime: &'static str, text: &str) -> Self {
+        bound_the_wait();
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("compose.yml"), text).unwrap();
         Project { folder, name: format!("jd-{name}"), runtime, env: Vec::new(), ports: Vec::new() }
@@ -164,6 +169,18 @@ impl Project {
     pub fn pid(&self, service: &str) -> i32 {
         i32::try_from(self.instance(service)["Pid"].as_i64().expect("it runs")).unwrap()
     }
+}
+
+/// Something that is read until it ends may never do so: then this program fails, and holds up nothing else.
+fn bound_the_wait() {
+    static WATCH: Once = Once::new();
+    WATCH.call_once(|| {
+        std::thread::spawn(|| {
+            std::thread::sleep(TOO_LONG);
+            eprintln!("not done after {} minutes", TOO_LONG.as_secs() / 60);
+            std::process::abort();
+        });
+    });
 }
 
 impl Drop for Project {
