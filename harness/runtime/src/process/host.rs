@@ -184,7 +184,9 @@ impl ProcessRuntime {
     ) -> Option<HealthSpec> {
         let check = service.compose.healthcheck.as_ref()?;
         let own = [self.program.display().to_string(), "healthy".into(), properties.display().to_string()];
-        let command = inside::health_command(check, &self.names, &own)?;
+        // Apache Kafka's process does not look at itself.
+        let own = service.reference.is_none().then(|| own.to_vec());
+        let command = inside::health_command(check, &self.names, own)?;
         let cwd = inside::working_dir(dir, service);
         Some(HealthSpec::of(check, inside::words(env, &command), env.clone(), cwd))
     }

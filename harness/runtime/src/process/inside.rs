@@ -149,14 +149,14 @@ pub fn command(service: &ServiceSpec) -> Vec<String> {
 }
 
 /// What a healthcheck runs, as words; none where the file leaves it to the image. A tool of Kafka's that is not here is
-/// answered for by our own look.
-pub fn health_command(check: &Healthcheck, names: &Names, own: &[String]) -> Option<Vec<String>> {
+/// answered for by our `own` look, if there can be one.
+pub fn health_command(check: &Healthcheck, names: &Names, own: Option<Vec<String>>) -> Option<Vec<String>> {
     let words = match &check.test {
         HealthTest::Disabled | HealthTest::Inherited => return None,
         HealthTest::Command(words) => words.clone(),
         HealthTest::Shell(line) => vec!["/bin/sh".into(), "-c".into(), line.clone()],
     };
-    Some(if crate::docker::container::calls_missing(check, names) { own.to_vec() } else { words })
+    if crate::docker::container::calls_missing(check, names) { own } else { Some(words) }
 }
 
 #[cfg(test)]
@@ -201,5 +201,21 @@ volumes: {data: {}}
         assert_eq!(command(service), ["/bin/sh", "-c", "/scripts/topics.sh && cub"]);
         make(&dir, service, &names, program).unwrap();
         assert!(script.exists(), "what is mounted is not what is made anew");
+    }
+    #[test]
+    fn a_check_by_a_tool_that_is_not_here_is_our_own_look_or_none() {
+        let names = Names { shell: Vec::new(), kafka: vec!["kafka-topics.sh".into()] };
+        let own = || Some(vec!["own".to_owned()]);
+        for (tool, own, expected) in [
+            ("kafka-topics.sh", own(), Some("/bin/sh -c kafka-topics.sh --list")),
+            ("kafka-acls.sh", own(), Some("own")),
+            ("kafka-acls.sh", None, None),
+        ] {
+            let file = format!("services: {{one: {{image: 'x', healthcheck: {{test: '{tool} --list'}}}}}}");
+            let spec = spec_of(&file);
+            let check = spec.services[0].compose.healthcheck.as_ref().unwrap();
+            let found = health_command(check, &names, own).map(|words| words.join(" "));
+            assert_eq!(found.as_deref(), expected, "{tool}");
+        }
     }
 }
