@@ -144,8 +144,11 @@ fn attached_up_shows_logs_and_stops_on_ctrl_c() {
         lines.by_ref().take_while(|line| !line.contains("two-1  | standing in")).collect();
     assert!(shown.iter().all(|line| !line.contains('\u{1b}')), "no colours in a pipe: {shown:?}");
     signal(i32::try_from(up.id()).unwrap(), Signal::INT);
-    // Read to its end: who prints into a closed pipe ends at once.
-    lines.for_each(drop);
+    let last: Vec<String> = lines.collect();
+    for service in ["one", "two"] {
+        let line = format!("jd-attached-{service}-1  | asked to stop");
+        assert!(last.contains(&line), "what they say to the end is shown: {last:?}");
+    }
     let code = up.wait().unwrap().code();
     assert_eq!(code, Some(130), "{}", std::fs::read_to_string(told).unwrap());
     for service in ["one", "two"] {

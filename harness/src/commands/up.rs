@@ -26,6 +26,8 @@ const INSTANCE_REST: Duration = Duration::from_millis(100);
 const MOST_UNANSWERED: u32 = 50;
 /// A script that makes topics on brokers that serve is done within this time.
 const TOOL_PATIENCE: Duration = Duration::from_secs(3);
+/// What services that were stopped said to their end is there within this time: some looks at their logs.
+const LAST_WORDS: Duration = Duration::from_millis(200);
 /// A node that came back so often will not become ready.
 const TOO_MANY_RESTARTS: u32 = 3;
 
@@ -313,7 +315,20 @@ impl Session<'_> {
                     Some(_) => {}
                     None => return Err(Stop::failed("whoever ran the services is gone")),
                 },
-                () = interrupts.next() => return self.stop_all(interrupts).await,
+                () = interrupts.next() => break,
+            }
+        }
+        let stopping = self.stop_all(interrupts);
+        tokio::pin!(stopping);
+        loop {
+            tokio::select! {
+                done = &mut stopping => {
+                    while let Ok(Some(line)) = tokio::time::timeout(LAST_WORDS, lines.next()).await {
+                        result(&line);
+                    }
+                    return done;
+                }
+                Some(line) = lines.next() => result(&line),
             }
         }
     }

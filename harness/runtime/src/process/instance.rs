@@ -22,7 +22,7 @@ use std::time::Duration;
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
 use tokio::process::{Child, Command};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::Instant;
 
 /// What outlives a supervisor.
@@ -54,6 +54,10 @@ pub enum Order {
     /// Kill and end the task.
     Remove,
 }
+
+/// How long the end of what a process printed is waited for after its exit: something that it left behind may hold its
+/// output open.
+const LAST_WORDS: Duration = Duration::from_millis(500);
 
 type Answer = oneshot::Sender<Result<(), String>>;
 
@@ -105,6 +109,7 @@ struct Task {
     around: Surroundings,
     log: Arc<Mutex<LogWriter>>,
     child: Option<Child>,
+    output: JoinSet<()>,
     forwarding: Option<Forwarding>,
     restarts: Restarts,
     started: Instant,
@@ -131,6 +136,7 @@ pub fn spawn(saved: Saved, around: Surroundings) -> std::io::Result<InstanceHand
         around,
         log: Arc::new(Mutex::new(log)),
         child: None,
+        output: JoinSet::new(),
         forwarding: None,
         restarts: Restarts::default(),
         started: Instant::now(),
@@ -310,10 +316,10 @@ impl Task {
         }
         let mut child = command.spawn().map_err(|error| format!("{program}: {error}"))?;
         if let Some(stream) = child.stdout.take() {
-            tokio::spawn(keep(stream, Stream::Out, Arc::clone(&self.log)));
+            self.output.spawn(keep(stream, Stream::Out, Arc::clone(&self.log)));
         }
         if let Some(stream) = child.stderr.take() {
-            tokio::spawn(keep(stream, Stream::Err, Arc::clone(&self.log)));
+            self.output.spawn(keep(stream, Stream::Err, Arc::clone(&self.log)));
         }
         let seen = &mut self.saved.seen;
         seen.pid = child.id().map(|pid| pid as i32);
@@ -343,6 +349,10 @@ impl Task {
         if self.saved.spec.starts_others {
             self.end_the_others();
         }
+        // Whoever hears of the exit finds the reason in the log.
+        let told = async { while self.output.join_next().await.is_some() {} };
+        let _ = tokio::time::timeout(LAST_WORDS, told).await;
+        self.output.detach_all();
         self.child = None;
         self.check_at = None;
         if let Some(check) = self.check.take() {
