@@ -4,7 +4,6 @@ mod cli;
 mod commands;
 mod exit;
 mod inside;
-mod interrupt;
 mod project;
 mod terminal;
 

@@ -8,6 +8,7 @@ pub mod clock;
 pub mod digest;
 pub mod docker;
 pub mod execute;
+pub mod interrupt;
 pub mod kafka;
 pub mod logline;
 pub mod lower;

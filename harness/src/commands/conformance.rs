@@ -3,10 +3,10 @@
 use super::differences;
 use crate::cli::{Conformance, Global, Record, Rooms, RuntimeChoice};
 use crate::exit::{Exit, Result, Stop};
-use crate::interrupt::Interrupts;
 use crate::project::tell;
 use crate::terminal::{Terminal, result};
 use jackdaw_runtime::clock;
+use jackdaw_runtime::interrupt::Interrupts;
 use jackdaw_runtime::process::reference::Release;
 use jackdaw_runtime::runtime::RuntimeError;
 use jackdaw_scenario::cluster::{self, Means, take_all_down, unless_ending};

@@ -3,9 +3,9 @@
 use super::act::existing;
 use crate::cli::{Global, Logs};
 use crate::exit::{Exit, Result, Stop};
-use crate::interrupt::Interrupts;
 use crate::terminal::{Terminal, result};
 use futures_util::stream::{BoxStream, SelectAll, StreamExt as _};
+use jackdaw_runtime::interrupt::Interrupts;
 use jackdaw_runtime::logline::{LogLine, LogOptions};
 use jackdaw_runtime::model::Instance;
 use jackdaw_runtime::runtime::Runtime;

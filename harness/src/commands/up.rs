@@ -5,11 +5,11 @@ use super::logs::{Style, merged};
 use super::ps::{status, summary};
 use crate::cli::{Format, Global, Up};
 use crate::exit::{Exit, Result, Stop};
-use crate::interrupt::Interrupts;
 use crate::project::{loaded, runtime_for};
 use crate::terminal::{Terminal, result};
-use futures_util::stream::{self, FuturesUnordered, StreamExt as _};
+use futures_util::stream::{self, FuturesUnordered, Stream, StreamExt as _};
 use jackdaw_runtime::execute::{execute, with_last_lines};
+use jackdaw_runtime::interrupt::Interrupts;
 use jackdaw_runtime::logline::LogOptions;
 use jackdaw_runtime::lower::{provide_by, select};
 use jackdaw_runtime::model::{Instance, Observed, ProjectSpec, ServiceSpec, State};
@@ -315,9 +315,17 @@ impl Session<'_> {
                     Some(_) => {}
                     None => return Err(Stop::failed("whoever ran the services is gone")),
                 },
-                () = interrupts.next() => break,
+                () = interrupts.next() => return self.stop_all_showing(lines, interrupts).await,
             }
         }
+    }
+
+    /// Stops, and shows what the services say to their end.
+    async fn stop_all_showing(
+        &self,
+        mut lines: impl Stream<Item = String> + Unpin,
+        interrupts: &mut Interrupts,
+    ) -> Result {
         let stopping = self.stop_all(interrupts);
         tokio::pin!(stopping);
         loop {

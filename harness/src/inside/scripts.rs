@@ -3,7 +3,7 @@
 
 use super::words::say;
 use crate::exit::{Exit, Result, Stop};
-use crate::interrupt::Interrupts;
+use jackdaw_runtime::interrupt::Interrupts;
 use std::fs;
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;

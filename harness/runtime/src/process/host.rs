@@ -183,10 +183,10 @@ impl ProcessRuntime {
         properties: &Path,
     ) -> Option<HealthSpec> {
         let check = service.compose.healthcheck.as_ref()?;
-        let own = [self.program.display().to_string(), "healthy".into(), properties.display().to_string()];
+        let own =
+            || vec![self.program.display().to_string(), "healthy".into(), properties.display().to_string()];
         // Apache Kafka's process does not look at itself.
-        let own = service.reference.is_none().then(|| own.to_vec());
-        let command = inside::health_command(check, &self.names, own)?;
+        let command = inside::health_command(check, &self.names, service.reference.is_none().then(own))?;
         let cwd = inside::working_dir(dir, service);
         Some(HealthSpec::of(check, inside::words(env, &command), env.clone(), cwd))
     }

@@ -7,6 +7,7 @@
 use super::instance::{self, Changed, InstanceHandle, Order, Saved, Surroundings};
 use super::paths::{ProjectDir, short_socket};
 use super::protocol::{Event, Reply, Request};
+use crate::interrupt::Interrupts;
 use rustix::fs::FlockOperation;
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
@@ -16,7 +17,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{RwLock, broadcast, mpsc};
 
@@ -138,8 +138,7 @@ async fn serve(dir: ProjectDir, guard: Vec<String>, forwarding: tokio::runtime::
     let (_folder, socket) = short_socket(&dir.socket())?;
     let _ = fs::remove_file(&socket);
     let listener = UnixListener::bind(&socket)?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut interrupts = Interrupts::listen()?;
     println!("{READY}");
     loop {
         tokio::select! {
@@ -147,8 +146,7 @@ async fn serve(dir: ProjectDir, guard: Vec<String>, forwarding: tokio::runtime::
                 Ok((stream, _)) => drop(tokio::spawn(answer(Arc::clone(&supervisor), stream))),
                 Err(error) => narrate(&format!("control socket: {error}")),
             },
-            _ = terminate.recv() => break,
-            _ = interrupt.recv() => break,
+            () = interrupts.next() => break,
             _ = quitting.recv() => break,
         }
     }
@@ -191,7 +189,7 @@ async fn answer(supervisor: Arc<Supervisor>, stream: UnixStream) {
             while said.is_ok() {
                 said = match events.recv().await {
                     Ok(event) => say(&mut write, &Reply::Event(event)).await,
-                    // A reader that fell behind misses the oldest; the state itself is asked for elsewhere.
+                    // A reader that fell behind misses the oldest, never the last: it then asks for the state.
                     Err(RecvError::Lagged(_)) => Ok(()),
                     Err(RecvError::Closed) => return,
                 };
