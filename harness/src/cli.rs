@@ -1,7 +1,8 @@
 //! The command line: every command and flag once, with its words of help. Docker Compose's words where it
 //! has them.
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::error::{ContextKind, ContextValue};
+use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
 const AFTER: &str = "\
@@ -509,6 +510,37 @@ pub struct Record {
     pub names: Vec<String>,
 }
 
+/// Parses; ends the program with a help, or with what is wrong.
+pub fn parse(words: &[String]) -> Cli {
+    Cli::try_parse_from(words).unwrap_or_else(|mut error| {
+        if let Some(ContextValue::String(unknown)) = error.get(ContextKind::InvalidSubcommand) {
+            // The parser's own guess may be a command that nobody is meant to see.
+            let meant = meant(unknown);
+            error.remove(ContextKind::SuggestedSubcommand);
+            if let Some(meant) = meant {
+                error.insert(ContextKind::SuggestedSubcommand, ContextValue::String(meant));
+            }
+        }
+        error.exit()
+    })
+}
+
+/// The command or tool that was meant by a word that is none. Tools stand before all options, as they have their own.
+fn meant(unknown: &str) -> Option<String> {
+    let bare = unknown.strip_suffix(".sh").unwrap_or(unknown);
+    let bare = bare.strip_prefix("kafka-").unwrap_or(bare);
+    let cli = Cli::command();
+    let commands =
+        cli.get_subcommands().filter(|command| !command.is_hide_set()).map(|command| command.get_name());
+    let tools = jackdaw_tools::TOOLS.iter().map(|tool| tool.name);
+    let nearest = jackdaw_compose::nearest(bare, commands.chain(tools))?;
+    Some(if jackdaw_tools::find(nearest).is_some() {
+        format!("jackdaw {nearest} …")
+    } else {
+        nearest.to_owned()
+    })
+}
+
 /// The command line of this process, with the one short flag that means two things told apart: `-f` is
 /// `--file`, but after `logs` it is `--follow`, as with Docker Compose.
 pub fn arguments(given: impl IntoIterator<Item = String>) -> Vec<String> {
@@ -545,11 +577,23 @@ pub fn arguments(given: impl IntoIterator<Item = String>) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory as _;
 
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_word_that_is_no_command_leads_to_the_nearest_one_or_to_a_tool() {
+        for (unknown, expected) in [
+            ("upp", Some("up")),
+            ("topic", Some("jackdaw topics …")),
+            ("kafka-topics.sh", Some("jackdaw topics …")),
+            ("kafka-console-consumer", Some("jackdaw console-consumer …")),
+            ("frobnicate", None),
+        ] {
+            assert_eq!(meant(unknown).as_deref(), expected, "{unknown}");
+        }
     }
 
     #[test]

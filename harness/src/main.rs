@@ -7,7 +7,6 @@ mod inside;
 mod project;
 mod terminal;
 
-use clap::Parser as _;
 use exit::Stop;
 use std::process::ExitCode;
 use terminal::Terminal;
@@ -34,7 +33,7 @@ fn main() -> ExitCode {
     if let Some(code) = commands::tools::run(&words) {
         return code;
     }
-    let cli = cli::Cli::parse_from(words);
+    let cli = cli::parse(&words);
     let terminal = Terminal::detect(cli.global.no_color);
     end(commands::run(&cli.global, cli.command, terminal), terminal)
 }
