@@ -3,7 +3,7 @@
 use crate::cli::{Global, RuntimeChoice};
 use crate::exit::{Exit, Result, Stop};
 use crate::inside;
-use crate::terminal::Terminal;
+use crate::terminal::{Terminal, narrate};
 use clap::ValueEnum as _;
 use jackdaw_compose::{Diagnostic, LoadOptions, Project, Severity, has_errors, load, sort};
 use jackdaw_conventions::{Cluster, excuse_others};
@@ -85,7 +85,7 @@ pub fn for_existing(global: &Global, terminal: &Terminal) -> Result<(String, Opt
 /// Prints diagnostics as a person reads them.
 pub fn tell(diagnostics: &[Diagnostic], terminal: &Terminal) {
     for diagnostic in diagnostics {
-        eprint!("{}", diagnostic.render(terminal.err, terminal.width));
+        narrate(&diagnostic.render(terminal.err, terminal.width));
     }
 }
 

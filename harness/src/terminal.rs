@@ -38,7 +38,7 @@ impl Terminal {
     /// One line of narration.
     pub fn say(&self, text: &str) {
         let erase = if self.live { "\r\x1b[K" } else { "" };
-        eprintln!("{erase}{text}");
+        narrate(&format!("{erase}{text}\n"));
     }
 
     /// A warning.
@@ -50,8 +50,7 @@ impl Terminal {
     pub fn status(&self, text: &str) {
         if self.live {
             let cut: String = text.chars().take(self.width.saturating_sub(1)).collect();
-            eprint!("\r\x1b[K{cut}");
-            let _ = std::io::stderr().flush();
+            narrate(&format!("\r\x1b[K{cut}"));
         }
     }
 
@@ -68,6 +67,11 @@ impl Terminal {
             false => prefix,
         }
     }
+}
+
+/// Narration as it is. Where its reader went away (`2>&1 | head`) it is lost, and the work goes on.
+pub fn narrate(text: &str) {
+    let _ = std::io::stderr().write_all(text.as_bytes());
 }
 
 /// One line of result. A reader that went away (`| head`) ends the program quietly.

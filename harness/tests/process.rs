@@ -182,6 +182,10 @@ fn exit_codes_are_those_that_help_promises() {
     assert_eq!(docker.env("DOCKER_HOST", "unix:///nonexistent").output().unwrap().status.code(), Some(3));
     std::fs::write(project.path("compose.yml"), "services: [").unwrap();
     assert_eq!(code("up"), Some(2));
+    // As in `jackdaw up 2>&1 | head -1`.
+    let (reader, told) = std::io::pipe().unwrap();
+    drop(reader);
+    assert_eq!(project.command("up").stderr(told).status().unwrap().code(), Some(2), "nobody listens");
 }
 
 #[test]

@@ -6,6 +6,7 @@ use chrono::{DateTime, Local, Utc};
 use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::fs::{FileTimes, OpenOptions};
+use std::io::Write as _;
 use std::net::{IpAddr, ToSocketAddrs as _};
 use std::os::unix::process::CommandExt as _;
 use std::process::Command;
@@ -99,9 +100,9 @@ fn env(name: &str, words: Vec<OsString>) -> i32 {
         pairs.push((key.into(), value.into()));
     }
     let Some(program) = words.next() else {
-        for (key, value) in pairs {
-            println!("{}={}", key.to_string_lossy(), value.to_string_lossy());
-        }
+        let line = |(key, value): (OsString, OsString)| format!("{}={}\n", key.display(), value.display());
+        // A reader that wants no more (`env | head`) is no failure.
+        let _ = std::io::stdout().write_all(pairs.into_iter().map(line).collect::<String>().as_bytes());
         return 0;
     };
     let error = Command::new(&program).args(words).env_clear().envs(pairs).exec();

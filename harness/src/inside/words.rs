@@ -1,15 +1,16 @@
 //! How the entrypoint speaks: lines in a container's log, one a finding, without colours and frames.
 
+use crate::terminal::narrate;
 use jackdaw_compose::{Code, Diagnostic, Severity};
 
 /// A line about the start.
 pub fn say(text: &str) {
-    eprintln!("jackdaw: {text}");
+    narrate(&format!("jackdaw: {text}\n"));
 }
 
 /// Findings, one a line; what has no meaning here is said once for all of it.
 pub fn tell(diagnostics: &[Diagnostic]) {
-    lines(diagnostics).iter().for_each(|line| eprintln!("{line}"));
+    lines(diagnostics).iter().for_each(|line| narrate(&format!("{line}\n")));
 }
 
 fn lines(diagnostics: &[Diagnostic]) -> Vec<String> {
