@@ -1,9 +1,11 @@
 //! Runs a scenario for many seeds, or for the one that failed.
 //!
 //! `JACKDAW_SIM_SEEDS=n` runs n seeds instead of the few of a plain `cargo test`; `JACKDAW_SIM_FROM=n` begins there;
-//! `JACKDAW_SIM_SEED=n` replays one, and `JACKDAW_SIM_TRACE=1` shows each step of it.
+//! `JACKDAW_SIM_SEED=n` replays one, and `JACKDAW_SIM_TRACE=1` shows each step of it. Fuzzing runs by time instead of
+//! by count: `JACKDAW_FUZZ_SECONDS=n` says how long, and the other names mean the same.
 
 use std::panic::{self, AssertUnwindSafe};
+use std::time::{Duration, Instant};
 
 /// SplitMix64. Its own here, so that a seed means the same with every version of every library.
 #[derive(Debug, Clone)]
@@ -59,10 +61,28 @@ pub fn for_each_seed(default_count: u64, scenario: impl Fn(u64)) {
     }
     let first = number_from("JACKDAW_SIM_FROM").unwrap_or(0);
     let count = number_from("JACKDAW_SIM_SEEDS").unwrap_or(default_count);
-    for seed in first..first + count {
-        if let Err(failure) = panic::catch_unwind(AssertUnwindSafe(|| scenario(seed))) {
-            eprintln!("simulation failed; replay it with JACKDAW_SIM_SEED={seed}");
-            panic::resume_unwind(failure);
-        }
+    (first..first + count).for_each(|seed| run(seed, &scenario));
+}
+
+/// Runs `scenario` for one seed after the other for `default_seconds`, or as the environment says.
+///
+/// # Panics
+/// At the first seed that fails, after printing it.
+pub fn for_some_time(default_seconds: u64, scenario: impl Fn(u64)) {
+    if let Some(seed) = number_from("JACKDAW_SIM_SEED") {
+        return scenario(seed);
+    }
+    let first = number_from("JACKDAW_SIM_FROM").unwrap_or(0);
+    let length = Duration::from_secs(number_from("JACKDAW_FUZZ_SECONDS").unwrap_or(default_seconds));
+    let start = Instant::now();
+    (first..)
+        .take_while(|seed| *seed == first || start.elapsed() < length)
+        .for_each(|seed| run(seed, &scenario));
+}
+
+fn run(seed: u64, scenario: impl Fn(u64)) {
+    if let Err(failure) = panic::catch_unwind(AssertUnwindSafe(|| scenario(seed))) {
+        eprintln!("simulation failed; replay it with JACKDAW_SIM_SEED={seed}");
+        panic::resume_unwind(failure);
     }
 }
