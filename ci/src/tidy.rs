@@ -16,8 +16,14 @@ struct Rule {
     why: &'static str,
 }
 
-const NO_IO: &[&str] =
-    &["broker/quorum/", "broker/metadata/", "broker/replication/", "broker/groups/", "broker/transactions/"];
+const NO_IO: &[&str] = &[
+    "settings/",
+    "broker/quorum/",
+    "broker/metadata/",
+    "broker/replication/",
+    "broker/groups/",
+    "broker/transactions/",
+];
 const BELOW_THE_SHELL: &[&str] = &[
     "broker/wire/",
     "broker/quorum/",
@@ -59,6 +65,11 @@ const RULES: &[Rule] = &[
         rooms: &["broker/replication/"],
         absent: &["jackdaw_metadata", "jackdaw_quorum", "jackdaw_log"],
         why: "pure crates share only the types of wire",
+    },
+    Rule {
+        rooms: &["settings/"],
+        absent: &["jackdaw_"],
+        why: "the vocabulary depends on nobody who speaks it",
     },
     Rule {
         rooms: &["broker/"],

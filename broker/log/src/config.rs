@@ -6,6 +6,8 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use jackdaw_settings::metadata_version;
+
 /// The type of a setting, as DescribeConfigs and the documentation name it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ValueType {
@@ -295,7 +297,9 @@ impl TopicConfigDef {
                     self.name
                 ))
             }
-            (Check::MetadataVersion, Value::String(version)) if !is_metadata_version(version) => {
+            (Check::MetadataVersion, Value::String(version))
+                if metadata_version::level_of(version).is_none() =>
+            {
                 refuse(format!("Version {version} is not a valid version"))
             }
             _ => Ok(()),
@@ -318,24 +322,6 @@ fn are_throttled_replicas(items: &[String]) -> bool {
         None => item.is_empty(),
     };
     items.iter().all(is_pair) || items.concat() == "*"
-}
-
-/// Whether `MetadataVersion.fromVersionString` of 3.7 takes it: the first two numbers count (three below 1.0),
-/// with or without an `-IVn`.
-fn is_metadata_version(version: &str) -> bool {
-    const KNOWN: &[&str] = &[
-        "0.8.0", "0.8.1", "0.8.2", "0.9.0", "0.10.0", "0.10.1", "0.10.2", "0.11.0", "1.0", "1.1", "2.0",
-        "2.1", "2.2", "2.3", "2.4", "2.5", "2.6", "2.7", "2.8", "3.0", "3.1", "3.2", "3.3", "3.4", "3.5",
-        "3.6", "3.7", "3.8",
-    ];
-    let counted = if version.starts_with("0.") { 3 } else { 2 };
-    let key = version.splitn(counted + 1, '.').take(counted).collect::<Vec<_>>().join(".");
-    let number = match key.split_once("-IV") {
-        Some((number, iv)) if !iv.is_empty() && iv.bytes().all(|byte| byte.is_ascii_digit()) => number,
-        Some(_) => return false,
-        None => &key,
-    };
-    KNOWN.contains(&number)
 }
 
 /// What the final codec of a batch is.

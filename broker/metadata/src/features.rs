@@ -1,14 +1,13 @@
 //! Which `metadata.version` brings what (Kafka's `MetadataVersion`), and the feature that 3.7 does not have:
 //! `group.version` (`GroupVersion` of 4.x).
 
+use jackdaw_settings::metadata_version;
+pub use jackdaw_settings::metadata_version::{MINIMUM, MINIMUM_BOOTSTRAP};
+
 /// The feature that says how records are written.
 pub const METADATA_VERSION: &str = "metadata.version";
-/// What a log without any such record is written in (3.0-IV1).
-pub const MINIMUM: i16 = 1;
-/// The first one that may stand in `bootstrap.checkpoint` (3.3-IV0).
-pub const MINIMUM_BOOTSTRAP: i16 = 4;
-/// 3.7-IV4: what Kafka 3.7.0 formats with, and the highest that this node understands.
-pub const LATEST: i16 = 19;
+/// What Kafka 3.7.0 formats with, and the highest that this node understands.
+pub const LATEST: i16 = metadata_version::LATEST.level;
 
 /// The feature that says which protocols groups may speak (KIP-848).
 pub const GROUP_VERSION: &str = "group.version";
@@ -75,11 +74,6 @@ impl MetadataVersion {
 
     /// The name of the level, as in logs and messages of Kafka's.
     pub fn name(self) -> &'static str {
-        const NAMES: [&str; 19] = [
-            "3.0-IV1", "3.1-IV0", "3.2-IV0", "3.3-IV0", "3.3-IV1", "3.3-IV2", "3.3-IV3", "3.4-IV0",
-            "3.5-IV0", "3.5-IV1", "3.5-IV2", "3.6-IV0", "3.6-IV1", "3.6-IV2", "3.7-IV0", "3.7-IV1",
-            "3.7-IV2", "3.7-IV3", "3.7-IV4",
-        ];
-        usize::try_from(self.0 - 1).ok().and_then(|at| NAMES.get(at)).copied().unwrap_or("unknown")
+        metadata_version::name_of(self.0).unwrap_or("unknown")
     }
 }

@@ -8,6 +8,8 @@ use std::sync::Arc;
 
 use jackdaw_groups::{Assignor, ConsumerConfig, MigrationPolicy};
 use jackdaw_log::{TOPIC_CONFIGS, TopicConfigs};
+use jackdaw_settings::metadata_version::{self, LATEST, MINIMUM_BOOTSTRAP};
+use jackdaw_settings::properties;
 use jackdaw_wire::compression::Compression;
 
 use super::groups::GroupRules;
@@ -15,7 +17,7 @@ use super::values::{Problem, Values, split_csv};
 use super::{
     CleanerConfig, Config, GroupsConfig, LifecycleConfig, Listener, MetadataLogConfig, NetworkConfig,
     ProducersConfig, QuorumConfig, ReplicationConfig, Roles, StorageConfig, TopicsConfig, TransactionsConfig,
-    listeners, properties, validate, versions,
+    listeners, validate,
 };
 
 impl Config {
@@ -41,8 +43,9 @@ impl Config {
         bytes: &[u8],
         overrides: &[(String, String)],
     ) -> Result<(Self, Vec<Problem>), Vec<Problem>> {
-        let entries = properties::parse(bytes).map_err(|(line, why)| vec![problem(file, Some(line), why)])?;
-        Self::of(Values::new(file, entries, overrides))
+        let entries: Result<Vec<_>, _> = properties::parse(&properties::text_of(bytes)).into_iter().collect();
+        let malformed = |m: properties::Malformed| vec![problem(file, Some(m.line), m.why.to_owned())];
+        Self::of(Values::new(file, entries.map_err(malformed)?, overrides))
     }
 
     /// The same from settings that were read before.
@@ -452,6 +455,6 @@ fn topic_defaults(values: &mut Values) -> (TopicConfigs, BTreeMap<String, String
 
 /// `BootstrapDirectory.readFromConfiguration`
 fn bootstrap_metadata_version(values: &Values) -> i16 {
-    let level = values.explicit("inter.broker.protocol.version").and_then(versions::feature_level);
-    level.map_or(versions::LATEST_PRODUCTION, |level| level.max(versions::MINIMUM_BOOTSTRAP))
+    let level = values.explicit("inter.broker.protocol.version").and_then(metadata_version::level_of);
+    level.map_or(LATEST.level, |level| level.max(MINIMUM_BOOTSTRAP))
 }

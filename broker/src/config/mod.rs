@@ -7,11 +7,9 @@ pub mod dynamic;
 pub mod groups;
 pub mod keys;
 pub mod listeners;
-pub mod properties;
 pub mod schema;
 mod validate;
 pub(crate) mod values;
-pub mod versions;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

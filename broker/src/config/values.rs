@@ -5,9 +5,10 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use jackdaw_settings::metadata_version;
+use jackdaw_settings::properties::Entry;
+
 use super::keys::{self, Check, Honour, Key, Kind};
-use super::properties::Entry;
-use super::versions;
 
 /// Something to tell about a configuration: why it is refused, or what it will not do.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -50,7 +51,7 @@ impl Values {
     /// default, with an error.
     pub fn new(file: &str, entries: Vec<Entry>, overrides: &[(String, String)]) -> Self {
         let mut values = Self { file: file.to_owned(), ..Self::default() };
-        for Entry { key, value, line } in entries {
+        for Entry { key, value, line, .. } in entries {
             let setting = Setting { value, file: file.to_owned(), line: Some(line) };
             if let Some(before) = values.settings.insert(key.clone(), setting) {
                 let first = before.line.unwrap_or_default();
@@ -227,7 +228,7 @@ fn check(key: &Key, value: &str) -> Result<(), (String, String)> {
             }
         }
         Check::NonEmpty if value.is_empty() => refuse("String must be non-empty".to_owned()),
-        Check::MetadataVersion if versions::feature_level(value).is_none() => {
+        Check::MetadataVersion if metadata_version::level_of(value).is_none() => {
             refuse(format!("Version {value} is not a valid version"))
         }
         _ => Ok(()),
@@ -283,9 +284,11 @@ mod tests {
 
     #[test]
     fn nothing_is_swallowed() {
-        let entries = super::super::properties::parse(
-            b"node.id=1\nnode.id=2\nnum.io.threads=16\nnum.io.thread=4\nauthorizer.class.name=a.B\nnum.partitions=q\n",
+        let entries = jackdaw_settings::properties::parse(
+            "node.id=1\nnode.id=2\nnum.io.threads=16\nnum.io.thread=4\nauthorizer.class.name=a.B\nnum.partitions=q\n",
         )
+        .into_iter()
+        .collect::<Result<_, _>>()
         .unwrap();
         let values = Values::new("s.properties", entries, &[("log.dir".to_owned(), "/x".to_owned())]);
         let told = |problems: &[Problem]| problems.iter().map(Problem::to_string).collect::<Vec<_>>();

@@ -17,7 +17,7 @@ use tokio::sync::watch;
 use super::dirs::{self, DirsError, NodeDirs};
 use super::listeners::{self, ControllerApis};
 use crate::apis::{self, BrokerApis};
-use crate::config::{Config, Listener, dynamic, versions};
+use crate::config::{Config, Listener, dynamic};
 use crate::controller::bootstrap::{self, BootstrapError};
 use crate::controller::{
     self, Assignments, BrokerWatch, ControllerChannel, ControllerHandle, ControllerOptions, IsrSender,
@@ -407,7 +407,7 @@ fn raft_options(config: &Config, cluster_id: &str) -> RaftOptions {
 /// What the first controller of an empty log writes, where nothing was left for it: only a version that is not the
 /// default needs saying.
 fn bootstrap_records(found: Vec<MetadataRecord>, metadata_version: i16) -> Vec<MetadataRecord> {
-    if !found.is_empty() || metadata_version == versions::LATEST_PRODUCTION {
+    if !found.is_empty() || metadata_version == features::LATEST {
         return found;
     }
     let level = FeatureLevelRecord {

@@ -1,13 +1,14 @@
 //! What one image's entrypoint made of its input, before Kafka's own rules are applied to it.
 //! It must not know which image it was.
 
+use std::ops::Range;
 use std::sync::Arc;
 
-use jackdaw_compose::{Diagnostic, Source, Spanned};
+use jackdaw_compose::{Code, Diagnostic, Source, Span, Spanned};
+use jackdaw_settings::properties;
 
 use crate::input::Variable;
 use crate::plan::{Origin, Properties};
-use crate::properties;
 
 /// A `server.properties` and what the entrypoint had to say about it.
 #[derive(Debug, Default)]
@@ -30,8 +31,21 @@ impl Draft {
 
     /// Every line of a mounted file.
     pub(crate) fn read_file(&mut self, file: &Arc<Source>) {
-        for (key, value, span) in properties::parse(file, &mut self.diagnostics) {
-            self.properties.set(key, value, Origin::File(span));
+        let span_of = |at: Range<usize>| Span::new(file, at.start, at.len().max(1));
+        for entry in properties::parse(file.text()) {
+            match entry {
+                Ok(entry) => {
+                    let origin = Origin::File(span_of(entry.value_at));
+                    self.properties.set(entry.key, entry.value.trim_end(), origin);
+                }
+                Err(malformed) => {
+                    let message = format!("{} has a malformed \\u escape", file.name());
+                    let diagnostic =
+                        Diagnostic::new(Code::InvalidProperties, message, &span_of(malformed.at))
+                            .label("this line");
+                    self.diagnostics.push(diagnostic);
+                }
+            }
         }
     }
 }

@@ -13,7 +13,6 @@ mod lint;
 mod meant;
 mod node;
 mod plan;
-mod properties;
 mod provider;
 mod settings;
 mod variables;

@@ -101,7 +101,7 @@ impl Properties {
 
     /// The text of a `server.properties`, escaped as Java's `Properties.load` wants it.
     pub fn to_text(&self) -> String {
-        self.0.iter().map(|p| crate::properties::format_line(&p.key, &p.value)).collect()
+        self.0.iter().map(|p| jackdaw_settings::properties::format_line(&p.key, &p.value)).collect()
     }
 }
 

@@ -16,7 +16,6 @@ mod groups;
 mod interrupt;
 mod jopt;
 mod jopt_help;
-mod metadata_versions;
 mod options;
 pub mod print;
 mod properties;

@@ -4,8 +4,8 @@ use crate::admin::{ADMIN, Admin, MOVED, Result, To, text};
 use crate::argparse::{Arg, Given, Group, Parser, Takes, parse};
 use crate::cli::{bootstrap, terse};
 use crate::errors::{Exception, check, exception};
-use crate::metadata_versions::{self, LATEST, VERSIONS};
 use crate::{errln, outln};
+use jackdaw_settings::metadata_version::{self, KRAFT, LATEST, MINIMUM_BOOTSTRAP, Version};
 use kafka_protocol::messages::update_features_request::FeatureUpdateKey;
 use kafka_protocol::messages::{ApiVersionsRequest, UpdateFeaturesRequest};
 use std::collections::BTreeMap;
@@ -114,10 +114,10 @@ fn command(given: &Given) -> Result<()> {
     };
     let mut updates: BTreeMap<String, i16> = BTreeMap::new();
     if let Some(version) = given.value("metadata") {
-        let (_, level) = metadata_versions::named(version).map_err(|_| {
-            let first = VERSIONS.iter().position(|(name, _)| *name == "3.3-IV0").unwrap_or_default();
-            let last = VERSIONS.iter().position(|(name, _)| *name == LATEST).unwrap_or_default();
-            let known: Vec<&str> = VERSIONS[first..=last].iter().map(|(name, _)| *name).collect();
+        let level = metadata_version::level_of(version).ok_or_else(|| {
+            let may_be_asked =
+                |version: &&Version| (MINIMUM_BOOTSTRAP..=LATEST.level).contains(&version.level);
+            let known: Vec<&str> = KRAFT.iter().filter(may_be_asked).map(|version| version.name).collect();
             terse(format!(
                 "Unsupported metadata version {version}. Supported metadata versions are {}",
                 known.join(", ")
@@ -158,7 +158,7 @@ fn describe(admin: &mut Admin) -> Result<()> {
         .with_client_software_version(text(env!("CARGO_PKG_VERSION")));
     let answer = admin.ask(To::Any, "describeFeatures", &request)?;
     check(answer.error_code, None)?;
-    let shown = |feature: &str, level: i16| match metadata_versions::of_level(level) {
+    let shown = |feature: &str, level: i16| match metadata_version::name_of(level) {
         Some(name) if feature == METADATA => name.to_owned(),
         None if feature == METADATA => format!("UNKNOWN {level}"),
         _ => level.to_string(),

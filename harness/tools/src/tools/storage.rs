@@ -5,10 +5,10 @@
 use crate::argparse::{Arg, Given, Parser, Refusal, Takes, parse};
 use crate::cli::{now_ms, uncaught};
 use crate::errors::Exception;
-use crate::metadata_versions::{self, LATEST, LATEST_LEVEL};
 use crate::properties::{self, Properties};
 use crate::{errln, outln};
 use jackdaw_log::{MetaProperties, RealDisk};
+use jackdaw_settings::metadata_version::{self, LATEST};
 use jackdaw_wire::MetadataRecord;
 use jackdaw_wire::Uuid;
 use jackdaw_wire::batch::BatchBuilder;
@@ -192,11 +192,14 @@ fn format(given: &Given, properties: &Properties) -> Result<i32, Stop> {
     let asked = given
         .value("release_version")
         .or_else(|| properties.get("inter.broker.protocol.version").map(String::as_str));
-    let (name, level) = metadata_versions::named(asked.unwrap_or(LATEST))?;
+    let asked = asked.unwrap_or(LATEST.name);
+    let level = metadata_version::level_of(asked)
+        .ok_or_else(|| Exception::argument(format!("Version {asked} is not a valid version")))?;
+    let name = metadata_version::name_of(level).unwrap_or(asked);
     if level < 1 {
         return terse("Must specify a valid KRaft metadata version of at least 3.0.");
     }
-    if level > LATEST_LEVEL {
+    if level > LATEST.level {
         return terse(format!("Metadata version {name} is not ready for production use yet."));
     }
     if !given.values("add_scram").is_empty() {

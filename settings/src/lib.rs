@@ -1,0 +1,7 @@
+//! The vocabulary of Kafka's configuration, as the broker, the launcher and the tools share it: names of metadata
+//! versions and the text of property files.
+//!
+//! It is pure: it reads no file, and knows neither the broker nor the harness.
+
+pub mod metadata_version;
+pub mod properties;
