@@ -7,7 +7,7 @@
 #![allow(clippy::unwrap_used, reason = "a panic in a test helper is the failure report")]
 
 use std::io::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use tempfile::TempDir;
 
@@ -18,6 +18,7 @@ pub struct Cluster {
     services: Vec<String>,
     ports: Vec<u16>,
     runtime: &'static str,
+    program: PathBuf,
 }
 
 impl Cluster {
@@ -39,7 +40,14 @@ impl Cluster {
     fn up_with(runtime: &'static str, extra_environment: &[&str], arguments: &[&str]) -> Self {
         let ports = jackdaw_scenario::ports::free_ports(3).unwrap();
         let services = (0..ports.len()).map(|id| format!("kafka{id}")).collect();
-        Self::of(&compose_text(&ports, extra_environment), services, ports, runtime, arguments)
+        Self::of(&compose_text(&ports, extra_environment), services, ports, runtime, &this_build(), arguments)
+    }
+
+    /// Three brokers as processes of another build of this program.
+    pub fn up_of(program: &Path, extra_environment: &[&str]) -> Self {
+        let ports = jackdaw_scenario::ports::free_ports(3).unwrap();
+        let services = (0..ports.len()).map(|id| format!("kafka{id}")).collect();
+        Self::of(&compose_text(&ports, extra_environment), services, ports, "process", program, &[])
     }
 
     /// The cluster of the project's own compose.yml, as processes, on the host ports that stand there.
@@ -51,6 +59,7 @@ impl Cluster {
             services,
             vec![10_000, 10_001, 10_002],
             "process",
+            &this_build(),
             &[],
         )
     }
@@ -60,11 +69,12 @@ impl Cluster {
         services: Vec<String>,
         ports: Vec<u16>,
         runtime: &'static str,
+        program: &Path,
         arguments: &[&str],
     ) -> Self {
         let folder = tempfile::Builder::new().prefix("jackdaw-test-").tempdir().unwrap();
         std::fs::write(folder.path().join("compose.yml"), compose).unwrap();
-        let cluster = Self { folder, services, ports, runtime };
+        let cluster = Self { folder, services, ports, runtime, program: program.to_owned() };
         cluster.ok(&[&["up", "-d"], arguments].concat());
         cluster
     }
@@ -81,7 +91,7 @@ impl Cluster {
 
     /// Runs `jackdaw ARGUMENTS` on this project.
     pub fn run(&self, arguments: &[&str]) -> Output {
-        Command::new(env!("CARGO_BIN_EXE_jackdaw"))
+        Command::new(&self.program)
             .args(arguments)
             .current_dir(self.folder.path())
             .env("JACKDAW_HOME", self.folder.path().join("home"))
@@ -117,6 +127,10 @@ impl Drop for Cluster {
             assert!(output.status.success(), "down: {}", text(&output.stderr));
         }
     }
+}
+
+fn this_build() -> PathBuf {
+    PathBuf::from(env!("CARGO_BIN_EXE_jackdaw"))
 }
 
 fn text(bytes: &[u8]) -> String {
