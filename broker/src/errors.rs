@@ -6,11 +6,6 @@ use jackdaw_wire::validate::ValidateError;
 
 use crate::apis::LinkError;
 
-/// KIP-919; younger than the code table that the wire has its names from.
-pub const MISMATCHED_ENDPOINT_TYPE: ErrorCode = ErrorCode::Unknown(114);
-/// As above.
-pub const UNSUPPORTED_ENDPOINT_TYPE: ErrorCode = ErrorCode::Unknown(115);
-
 /// No block of producer ids: the producer is to try again (`RPCProducerIdManager`), whatever kept the block away.
 pub fn of_allocation(_: &LinkError) -> ErrorCode {
     ErrorCode::CoordinatorLoadInProgress

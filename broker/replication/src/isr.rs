@@ -63,26 +63,19 @@ pub(crate) enum Verdict {
     Retry,
 }
 
-/// `INELIGIBLE_REPLICA`, which the enum of error codes does not name.
-pub const INELIGIBLE_REPLICA: i16 = 107;
-/// `NEW_LEADER_ELECTED`, likewise: applied, but another leads from here on.
-pub const NEW_LEADER_ELECTED: i16 = 108;
-
 pub(crate) fn verdict(error: ErrorCode) -> Verdict {
     use ErrorCode as E;
     match error {
         // The controller says that the epochs are right and that nothing was applied, now or ever.
-        E::OperationNotAttempted => Verdict::Reset,
+        E::OperationNotAttempted | E::IneligibleReplica => Verdict::Reset,
         E::UnknownTopicOrPartition
         | E::UnknownTopicId
         | E::FencedLeaderEpoch
         | E::InvalidUpdateVersion
-        | E::InvalidRequest => Verdict::AwaitMetadata,
-        other => match other.code() {
-            INELIGIBLE_REPLICA => Verdict::Reset,
-            NEW_LEADER_ELECTED => Verdict::AwaitMetadata,
-            _ => Verdict::Retry,
-        },
+        | E::InvalidRequest
+        // It is applied, but another leads from here on.
+        | E::NewLeaderElected => Verdict::AwaitMetadata,
+        _ => Verdict::Retry,
     }
 }
 

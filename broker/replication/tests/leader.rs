@@ -5,7 +5,6 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use jackdaw_replication::isr::INELIGIBLE_REPLICA;
 use jackdaw_replication::{
     AlterOutcome, BrokerView, CommittedIsr, Effects, FollowerFetch, Proposal, Registration, Replica,
 };
@@ -62,7 +61,7 @@ impl Table {
             "broker" => self.broker(words[1].parse().unwrap(), words[2]),
             "commit" => self.answer(Ok((number(1).unwrap(), ids(words[2])))),
             "refuse" => self.answer(Err(match words[1] {
-                "ineligible" => ErrorCode::Unknown(INELIGIBLE_REPLICA),
+                "ineligible" => ErrorCode::IneligibleReplica,
                 "version" => ErrorCode::InvalidUpdateVersion,
                 "timeout" => ErrorCode::RequestTimedOut,
                 other => panic!("{other}"),

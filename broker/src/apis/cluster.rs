@@ -9,7 +9,6 @@ use rand::RngExt;
 
 use super::operations;
 use crate::dispatch::RequestContext;
-use crate::errors;
 
 /// `EndpointType`
 const BROKERS: i8 = 1;
@@ -101,7 +100,7 @@ fn respond(
     let coded = |code| if context.api_version == 0 { ErrorCode::InvalidRequest } else { code };
     if !matches!(asked, BROKERS | CONTROLLERS) {
         return refuse(
-            coded(errors::UNSUPPORTED_ENDPOINT_TYPE),
+            coded(ErrorCode::UnsupportedEndpointType),
             format!("Unsupported endpoint type {asked}"),
         );
     }
@@ -112,7 +111,7 @@ fn respond(
             name(here),
             name(asked)
         );
-        return refuse(coded(errors::MISMATCHED_ENDPOINT_TYPE), why);
+        return refuse(coded(ErrorCode::MismatchedEndpointType), why);
     }
     let allowed = match request.include_cluster_authorized_operations {
         true => operations::CLUSTER,

@@ -7,20 +7,8 @@ use bytes::{Bytes, BytesMut};
 use kafka_protocol::messages::describe_groups_response as messages;
 use uuid::Uuid;
 
-use crate::ErrorCode;
 use crate::frame::FrameError;
 use crate::record_codec::{Versioned, nullable_structs, record_structs};
-
-/// Error codes that are younger than the code table of `kafka_protocol`.
-pub mod codes {
-    use super::ErrorCode;
-
-    pub const FENCED_MEMBER_EPOCH: ErrorCode = ErrorCode::Unknown(110);
-    pub const UNRELEASED_INSTANCE_ID: ErrorCode = ErrorCode::Unknown(111);
-    pub const UNSUPPORTED_ASSIGNOR: ErrorCode = ErrorCode::Unknown(112);
-    pub const STALE_MEMBER_EPOCH: ErrorCode = ErrorCode::Unknown(113);
-    pub const INVALID_REGULAR_EXPRESSION: ErrorCode = ErrorCode::Unknown(128);
-}
 
 record_structs! {
     ConsumerGroupHeartbeatRequest 0..=1 flexible 0 {

@@ -9,6 +9,7 @@ pub mod compression;
 pub mod consumer_group;
 pub mod control_record;
 pub mod down_convert;
+pub mod error_code;
 pub mod fetch;
 pub mod frame;
 pub mod group_record;
@@ -30,7 +31,7 @@ pub use kafka_protocol::messages;
 pub use kafka_protocol::protocol;
 
 pub use bytes::{Buf, BufMut, Bytes, BytesMut};
-pub use kafka_protocol::ResponseError as ErrorCode;
+pub use error_code::ErrorCode;
 pub use kafka_protocol::messages::ApiKey;
 pub use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, Message, Request, StrBytes};
 pub use metadata_record::MetadataRecord;

@@ -245,7 +245,7 @@ fn invalid(what: &str) -> io::Error {
 }
 
 fn accept(error_code: i16) -> io::Result<()> {
-    match kafka_protocol::ResponseError::try_from_code(error_code) {
+    match jackdaw_wire::ErrorCode::try_from_code(error_code) {
         None => Ok(()),
         Some(error) => Err(io::Error::other(format!("Kafka error {error_code} ({error})"))),
     }

@@ -4,10 +4,11 @@
 //! It prints what Kafka's client logs while nobody answers, and nothing else. Everything waits in place; a tool that
 //! has a second thing to do meanwhile uses a thread.
 
-use crate::errors::{Exception, check, exception};
+use crate::errors::{Exception, check};
 use crate::print;
 use crate::properties::Properties;
 use jackdaw_client::Connection;
+use jackdaw_wire::ErrorCode;
 use kafka_protocol::messages::api_versions_response::ApiVersionsResponse;
 use kafka_protocol::messages::describe_cluster_response::DescribeClusterBroker;
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
@@ -37,7 +38,15 @@ const CONTROLLERS: i8 = 2;
 pub const RETRY_BACKOFF: Duration = Duration::from_millis(100);
 
 /// Codes that are answered by looking again who leads or coordinates what.
-pub const MOVED: &[i16] = &[5, 6, 13, 14, 15, 16, 41];
+pub const MOVED: &[i16] = &[
+    ErrorCode::LeaderNotAvailable.code(),
+    ErrorCode::NotLeaderOrFollower.code(),
+    ErrorCode::NetworkException.code(),
+    ErrorCode::CoordinatorLoadInProgress.code(),
+    ErrorCode::CoordinatorNotAvailable.code(),
+    ErrorCode::NotCoordinator.code(),
+    ErrorCode::NotController.code(),
+];
 
 /// What a request is sent to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -280,12 +289,14 @@ impl Admin {
     /// Tries one node once; `make` is told the version.
     fn try_node<R: Request>(&mut self, id: i32, make: impl Fn(i16) -> R) -> Result<R::Response> {
         let gone = |error: io::Error| match error.kind() {
-            io::ErrorKind::TimedOut => Exception { code: 13, ..exception(7, None) },
-            _ => exception(13, None),
+            io::ErrorKind::TimedOut => {
+                Exception { code: ErrorCode::NetworkException.code(), ..ErrorCode::RequestTimedOut.into() }
+            }
+            _ => Exception::from(ErrorCode::NetworkException),
         };
         self.connect(id).map_err(gone)?;
         let limit = self.request_timeout;
-        let link = self.links.get_mut(&id).ok_or_else(|| exception(13, None))?;
+        let link = self.links.get_mut(&id).ok_or_else(|| Exception::from(ErrorCode::NetworkException))?;
         let version = link.version::<R>()?;
         let request = make(version);
         let exchange = link.connection.exchange(version, &request);
@@ -333,7 +344,7 @@ impl Admin {
                 }
             };
             match self.try_node(id, &make) {
-                Err(error) if error.code == 13 && Instant::now() < deadline => {
+                Err(error) if error.is(ErrorCode::NetworkException) && Instant::now() < deadline => {
                     self.brokers.clear();
                     std::thread::sleep(backoff);
                     backoff = (backoff * 2).min(RECONNECT_BACKOFF_MAX);
@@ -356,8 +367,11 @@ impl Admin {
     /// # Errors
     /// When it does not answer.
     pub fn versions(&mut self, id: i32) -> Result<&ApiVersionsResponse> {
-        self.connect(id).map_err(|_| exception(13, None))?;
-        self.links.get(&id).map(|link| &link.versions).ok_or_else(|| exception(13, None))
+        self.connect(id).map_err(|_| Exception::from(ErrorCode::NetworkException))?;
+        self.links
+            .get(&id)
+            .map(|link| &link.versions)
+            .ok_or_else(|| Exception::from(ErrorCode::NetworkException))
     }
 
     /// Learns the brokers, until `wanted` or, without it, the controller is among them.
@@ -369,7 +383,7 @@ impl Admin {
             }
             let id = self.any(call, deadline)?;
             match self.look(id) {
-                Err(error) if error.code != 13 => return Err(error),
+                Err(error) if !error.is(ErrorCode::NetworkException) => return Err(error),
                 _ => {}
             }
             let id = wanted.unwrap_or(self.controller);
@@ -437,8 +451,8 @@ impl Admin {
     /// # Errors
     /// When nobody is there.
     pub fn lend(&mut self, id: i32) -> Result<Link> {
-        self.connect(id).map_err(|_| exception(13, None))?;
-        self.links.remove(&id).ok_or_else(|| exception(13, None))
+        self.connect(id).map_err(|_| Exception::from(ErrorCode::NetworkException))?;
+        self.links.remove(&id).ok_or_else(|| Exception::from(ErrorCode::NetworkException))
     }
 
     /// Takes a connection back.
@@ -466,7 +480,9 @@ impl Admin {
         loop {
             let id = self.any(call, deadline)?;
             match self.look(id) {
-                Err(error) if error.code == 13 && Instant::now() < deadline => self.pause(),
+                Err(error) if error.is(ErrorCode::NetworkException) && Instant::now() < deadline => {
+                    self.pause()
+                }
                 done => return done.map(|()| self.brokers.clone()),
             }
         }

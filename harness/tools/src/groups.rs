@@ -4,6 +4,7 @@ use crate::admin::{Admin, Broker, MOVED, Result, To, text};
 use crate::clients::consumer::Place;
 use crate::errors::{Exception, check};
 use bytes::{Buf as _, Bytes};
+use jackdaw_wire::ErrorCode;
 use kafka_protocol::messages::{
     ConsumerProtocolAssignment, DescribeGroupsRequest, GroupId, ListGroupsRequest,
 };
@@ -83,7 +84,7 @@ pub fn describe(admin: &mut Admin, group: &str) -> Result<Described> {
         let node = admin.coordinator(0, group)?;
         let request = DescribeGroupsRequest::default().with_groups(vec![GroupId(text(group))]);
         let mut answer = admin.ask(To::Node(node), "describeConsumerGroups", &request)?;
-        let group = answer.groups.pop().ok_or_else(|| crate::errors::exception(-1, None))?;
+        let group = answer.groups.pop().ok_or_else(|| Exception::from(ErrorCode::UnknownServerError))?;
         check(group.error_code, None)?;
         Ok((node, group))
     })?;

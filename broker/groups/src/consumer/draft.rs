@@ -6,14 +6,13 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use jackdaw_wire::StrBytes;
+use jackdaw_wire::{ErrorCode, StrBytes};
 
 use super::assignor::Spec;
 use super::reconcile::{self, Goal};
 use super::step::{Becomes, Planned, Refused, Step};
 use super::timers::TimerChange;
 use super::{Assignor, Change, ConsumerGroup, MemberState, Partitions};
-use jackdaw_wire::consumer_group::codes;
 
 pub(crate) struct Draft<'a> {
     pub group: Cow<'a, ConsumerGroup>,
@@ -120,7 +119,7 @@ impl<'a> Draft<'a> {
         let is_taken = |topic: &jackdaw_wire::Uuid, partition: i32| group.is_owned(topic, partition);
         let goal = Goal { epoch: group.target_epoch, target: &target, owned, is_taken: &is_taken };
         let next = reconcile::next(&member.current, &goal).map_err(|_| Refused {
-            code: codes::FENCED_MEMBER_EPOCH,
+            code: ErrorCode::FencedMemberEpoch,
             message: Some(
                 "The consumer group member is in a unknown state. The member must abandon all its partitions and \
                  rejoin."

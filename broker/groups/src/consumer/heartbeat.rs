@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use jackdaw_wire::consumer_group::{
-    Assignment, ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse, TopicPartitions, codes,
+    Assignment, ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse, TopicPartitions,
 };
 use jackdaw_wire::types::{Now, kafka_base64};
 use jackdaw_wire::{ErrorCode, StrBytes, Uuid};
@@ -149,7 +149,7 @@ fn check(version: i16, beat: &Beat, config: &ConsumerConfig) -> Result<(), Refus
             let names: Vec<&str> = config.assignors.iter().map(|assignor| assignor.name()).collect();
             let names = names.join(", ");
             let message = format!("ServerAssignor {name} is not supported. Supported assignors: {names}.");
-            Err(Refused::new(codes::UNSUPPORTED_ASSIGNOR, message))
+            Err(Refused::new(ErrorCode::UnsupportedAssignor, message))
         }
         _ => Ok(()),
     }
@@ -309,7 +309,7 @@ pub(super) fn subscribe_static(
             "Static member {id} with instance id {instance} cannot join the group because the instance id is owned by \
              {held} member."
         );
-        return Err(Refused::new(codes::UNRELEASED_INSTANCE_ID, message));
+        return Err(Refused::new(ErrorCode::UnreleasedInstanceId, message));
     }
     tracing::info!(
         target: "kafka.coordinator.group",
@@ -349,7 +349,7 @@ fn check_epoch(current: &Current, joining: &Joining<'_>) -> Result<(), Refused> 
             "The consumer group member has a {how} member epoch ({received}) than the one known by the group coordinator \
              ({known}). The member must abandon all its partitions and rejoin."
         );
-        Err(Refused::new(codes::FENCED_MEMBER_EPOCH, message))
+        Err(Refused::new(ErrorCode::FencedMemberEpoch, message))
     };
     match () {
         () if received > known => fenced("greater"),
@@ -392,7 +392,7 @@ fn update_regexes(
                 regex::compile(text).map_err(|why| {
                     let message =
                         format!("SubscribedTopicRegex `{text}` is not a valid regular expression: {why}.");
-                    Refused::new(codes::INVALID_REGULAR_EXPRESSION, message)
+                    Refused::new(ErrorCode::InvalidRegularExpression, message)
                 })?;
                 is_due = true;
             }

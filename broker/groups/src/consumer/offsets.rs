@@ -1,7 +1,6 @@
 //! Whether offsets may be committed and asked for: in the epoch that the member is in
 //! (`ConsumerGroup.validateOffsetCommit`, `validateOffsetFetch`).
 
-use jackdaw_wire::consumer_group::codes;
 use jackdaw_wire::{ErrorCode, StrBytes};
 
 use super::{ConsumerGroup, Member};
@@ -58,6 +57,6 @@ fn check_epoch(member: &Member, epoch: i32) -> Result<(), ErrorCode> {
     match () {
         () if member.current.epoch == epoch => Ok(()),
         () if member.about.classic.is_some() => Err(ErrorCode::IllegalGeneration),
-        () => Err(codes::STALE_MEMBER_EPOCH),
+        () => Err(ErrorCode::StaleMemberEpoch),
     }
 }

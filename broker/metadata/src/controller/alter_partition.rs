@@ -10,7 +10,7 @@ use jackdaw_wire::messages::{AlterPartitionRequest, AlterPartitionResponse, Brok
 use jackdaw_wire::{ErrorCode, MetadataRecord};
 
 use super::Controller;
-use super::error::{ApiError, INELIGIBLE_REPLICA, NEW_LEADER_ELECTED};
+use super::error::ApiError;
 use super::partition_change::PartitionChange;
 use crate::image::TopicImage;
 use crate::partition::{LeaderRecoveryState, NO_LEADER_CHANGE, PartitionRegistration};
@@ -82,7 +82,7 @@ impl Controller {
         if new_leader != NO_LEADER_CHANGE && new_leader != broker {
             // The ISR completed a reassignment, and with it the leader changed: the asking one must look again.
             return Err(match version {
-                WITH_TOPIC_IDS.. => NEW_LEADER_ELECTED,
+                WITH_TOPIC_IDS.. => ErrorCode::NewLeaderElected,
                 _ => ErrorCode::FencedLeaderEpoch,
             });
         }
@@ -129,7 +129,7 @@ impl Controller {
         }
         match isr.iter().all(|member| self.may_join_isr(member)) {
             true => Ok(()),
-            false if version >= WITH_TOPIC_IDS => Err(INELIGIBLE_REPLICA),
+            false if version >= WITH_TOPIC_IDS => Err(ErrorCode::IneligibleReplica),
             false => Err(ErrorCode::OperationNotAttempted),
         }
     }

@@ -11,7 +11,7 @@ use jackdaw_wire::types::{is_reserved_directory_id, kafka_base64};
 use jackdaw_wire::{ErrorCode, MetadataRecord};
 use uuid::Uuid;
 
-use super::error::{ApiError, INVALID_REGISTRATION};
+use super::error::ApiError;
 use super::sessions::{BrokerState, Heartbeat};
 use super::{Controller, PRODUCER_ID_BLOCK_SIZE, Work};
 use crate::features;
@@ -77,7 +77,7 @@ impl Controller {
     }
 
     fn check_directories(&self, broker: i32, directories: &[Uuid]) -> Result<(), ApiError> {
-        let refuse = |text: String| Err(ApiError::new(INVALID_REGISTRATION, text));
+        let refuse = |text: String| Err(ApiError::new(ErrorCode::InvalidRegistration, text));
         if directories.is_empty() {
             return refuse("No directories specified in request".into());
         }

@@ -2,14 +2,6 @@
 
 use jackdaw_wire::{ErrorCode, StrBytes};
 
-// Codes of 3.7 that the table of names does not have yet.
-/// A member of the new ISR may not be in it.
-pub const INELIGIBLE_REPLICA: ErrorCode = ErrorCode::Unknown(107);
-/// The ISR was changed, and with it the leader.
-pub const NEW_LEADER_ELECTED: ErrorCode = ErrorCode::Unknown(108);
-/// A broker cannot register as it is.
-pub const INVALID_REGISTRATION: ErrorCode = ErrorCode::Unknown(119);
-
 /// Kafka's `ApiError`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ApiError {

@@ -37,7 +37,7 @@ use crate::image::MetadataImage;
 use crate::random::Entropy;
 
 pub use delete_topics::delete_on_standby;
-pub use error::{ApiError, INELIGIBLE_REPLICA, INVALID_REGISTRATION, NEW_LEADER_ELECTED};
+pub use error::ApiError;
 pub use index::{PartitionId, PartitionIndex};
 pub use partition_change::{Election, PartitionChange, Surroundings};
 pub use reassignments::list_partition_reassignments;

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use jackdaw_groups::{Caller, Request};
 use jackdaw_wire::consumer_group::{
-    ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse, TopicPartitions, codes,
+    ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse, TopicPartitions,
 };
 use jackdaw_wire::{ErrorCode, StrBytes, Uuid};
 
@@ -63,7 +63,7 @@ impl World {
         match ErrorCode::try_from_code(reply.error_code) {
             None => {}
             Some(ErrorCode::UnknownMemberId | ErrorCode::GroupIdNotFound) => return self.begin_anew(at),
-            Some(error) if error == codes::FENCED_MEMBER_EPOCH => return self.begin_anew(at),
+            Some(error) if error == ErrorCode::FencedMemberEpoch => return self.begin_anew(at),
             Some(_) => return self.go_on(at),
         }
         self.members[at].generation = reply.member_epoch;

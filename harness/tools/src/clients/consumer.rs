@@ -4,9 +4,10 @@
 
 use super::group::{Group, Step};
 use crate::admin::{Admin, Kind, Link, MOVED, Result, To, topic_name};
-use crate::errors::{Exception, check, error, exception};
+use crate::errors::{Exception, check};
 use crate::print;
 use crate::properties::Properties;
+use jackdaw_wire::ErrorCode;
 use jackdaw_wire::Uuid;
 use jackdaw_wire::batch::{self, BatchRef, TimestampType};
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
@@ -22,11 +23,12 @@ use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 
 const CONSUMER: Kind = Kind { class: "", log: "Consumer", id: "consumer-1" };
+/// Errors of a leader that is behind the client: it is asked again.
+const LEADER_IS_BEHIND: [ErrorCode; 2] = [ErrorCode::UnknownLeaderEpoch, ErrorCode::OffsetNotAvailable];
 /// `metadata.max.age.ms`
 const METADATA_MAX_AGE: Duration = Duration::from_secs(300);
 /// How often topics that are not there yet are looked for.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
-const OFFSET_OUT_OF_RANGE: i16 = 1;
 /// What a batch may unpack to.
 const UNPACKED_LIMIT_BYTES: usize = 1 << 30;
 /// Times that ask for an end of the log (`ListOffsetsRequest`).
@@ -341,15 +343,15 @@ impl Consumer {
                 Source::Pattern(pattern) => pattern.is_match(&name) && !topic.is_internal,
                 _ => true,
             };
-            match topic.error_code {
-                0 if meant => {
+            match ErrorCode::try_from_code(topic.error_code) {
+                None if meant => {
                     let partition =
                         |one: &kafka_protocol::messages::metadata_response::MetadataResponsePartition| {
                             (one.partition_index, one.leader_id.0, topic.topic_id)
                         };
                     topics.insert(name, topic.partitions.iter().map(partition).collect());
                 }
-                17 => {
+                Some(ErrorCode::InvalidTopicException) => {
                     let said = format!(
                         "[Consumer clientId={}] Metadata response reported invalid topics [{name}]",
                         self.client_id
@@ -360,11 +362,11 @@ impl Consumer {
                         format!("Invalid topics: [{name}]"),
                     ));
                 }
-                code if code != 0 && meant && self.warned.insert(name.clone()) => {
+                Some(error) if meant && self.warned.insert(name.clone()) => {
                     let said = format!(
                         "[Consumer clientId={}] Error while fetching metadata with correlation id 2 : {{{name}={}}}",
                         self.client_id,
-                        error(code).name
+                        error.name()
                     );
                     print::log("WARN", "org.apache.kafka.clients.NetworkClient", &said);
                 }
@@ -515,9 +517,9 @@ impl Consumer {
 
     fn take(&mut self, place: &Place, data: &PartitionData) -> Result<()> {
         let Some(start) = self.positions.get(place).map(|position| position.offset) else { return Ok(()) };
-        match data.error_code {
-            0 => {}
-            OFFSET_OUT_OF_RANGE => {
+        match ErrorCode::try_from_code(data.error_code) {
+            None => {}
+            Some(ErrorCode::OffsetOutOfRange) => {
                 let offset = self.reset_offset(place)?;
                 if let Some(position) = self.positions.get_mut(place) {
                     position.offset = offset;
@@ -525,11 +527,11 @@ impl Consumer {
                 return Ok(());
             }
             // Whoever leads now, or a log that is moved, loaded or fenced: it is looked up again.
-            3 | 5 | 6 | 9 | 13 | 56 | 74 | 75 | 78 | 100 | 103 => {
+            Some(error) if error.refreshes_metadata() || LEADER_IS_BEHIND.contains(&error) => {
                 self.lost(std::slice::from_ref(place));
                 return Ok(());
             }
-            code => return Err(exception(code, None)),
+            Some(error) => return Err(error.into()),
         }
         let aborted = data.aborted_transactions.clone().unwrap_or_default();
         let (records, next) = read(place, start, data.records.as_ref(), self.read_committed, aborted)?;
@@ -551,7 +553,7 @@ async fn fly(
 ) -> Landed {
     match tokio::time::timeout(limit, link.connection.exchange(version, &request)).await {
         Ok(Ok(answer)) => (leader, places, Ok((link, answer))),
-        _ => (leader, places, Err(exception(13, None))),
+        _ => (leader, places, Err(Exception::from(ErrorCode::NetworkException))),
     }
 }
 
@@ -629,7 +631,12 @@ fn read(
 /// # Errors
 /// When the partition is not there, or its leader refuses.
 pub fn list_offset(admin: &mut Admin, place: &Place, time: i64, read_committed: bool) -> Result<i64> {
-    let codes: Vec<i16> = MOVED.iter().copied().chain([3, 74, 75, 78]).collect();
+    let codes: Vec<i16> = MOVED
+        .iter()
+        .copied()
+        .chain([ErrorCode::UnknownTopicOrPartition.code(), ErrorCode::FencedLeaderEpoch.code()])
+        .chain(LEADER_IS_BEHIND.map(ErrorCode::code))
+        .collect();
     admin.retrying(&codes, |admin| {
         let leader = leader_of(admin, place)?;
         let partition = ListOffsetsPartition::default()
@@ -644,7 +651,7 @@ pub fn list_offset(admin: &mut Admin, place: &Place, time: i64, read_committed: 
             .with_topics(vec![topic]);
         let answer = admin.ask(To::Node(leader), "listOffsets", &request)?;
         let told = answer.topics.into_iter().flat_map(|topic| topic.partitions).next();
-        let told = told.ok_or_else(|| exception(-1, None))?;
+        let told = told.ok_or_else(|| Exception::from(ErrorCode::UnknownServerError))?;
         check(told.error_code, None)?;
         Ok(told.offset)
     })
@@ -658,12 +665,12 @@ pub fn leader_of(admin: &mut Admin, place: &Place) -> Result<i32> {
     let answer = admin.metadata("metadata", Some(std::slice::from_ref(&place.0)))?;
     let name: TopicName = topic_name(&place.0);
     let topic = answer.topics.into_iter().find(|topic| topic.name.as_ref() == Some(&name));
-    let topic = topic.ok_or_else(|| exception(3, None))?;
+    let topic = topic.ok_or_else(|| Exception::from(ErrorCode::UnknownTopicOrPartition))?;
     check(topic.error_code, None)?;
     let partition = topic.partitions.into_iter().find(|partition| partition.partition_index == place.1);
     match partition.map(|partition| partition.leader_id.0) {
         Some(leader) if leader >= 0 => Ok(leader),
-        Some(_) => Err(exception(5, None)),
-        None => Err(exception(3, None)),
+        Some(_) => Err(Exception::from(ErrorCode::LeaderNotAvailable)),
+        None => Err(Exception::from(ErrorCode::UnknownTopicOrPartition)),
     }
 }

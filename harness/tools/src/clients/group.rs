@@ -4,9 +4,10 @@
 
 use super::consumer::Place;
 use crate::admin::{Admin, MOVED, Result, To, text, topic_name};
-use crate::errors::{check, exception};
+use crate::errors::{Exception, check};
 use crate::properties::Properties;
 use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
+use jackdaw_wire::ErrorCode;
 use kafka_protocol::messages::consumer_protocol_assignment::TopicPartition;
 use kafka_protocol::messages::join_group_request::JoinGroupRequestProtocol;
 use kafka_protocol::messages::leave_group_request::MemberIdentity;
@@ -34,10 +35,6 @@ const CONSUMER: &str = "consumer";
 const RANGE: &str = "range";
 /// The version of what members and their leader tell each other.
 const PROTOCOL_VERSION: i16 = 1;
-const ILLEGAL_GENERATION: i16 = 22;
-const UNKNOWN_MEMBER_ID: i16 = 25;
-const REBALANCE_IN_PROGRESS: i16 = 27;
-const MEMBER_ID_REQUIRED: i16 = 79;
 
 /// What a member has to do.
 #[derive(Debug, PartialEq, Eq)]
@@ -135,19 +132,19 @@ impl Group {
             .with_generation_id(self.generation)
             .with_member_id(self.member_id.clone())
             .with_group_instance_id(self.instance_id.clone());
-        match admin.ask(to, "heartbeat", &request)?.error_code {
-            0 => return Ok(Step::Stay),
-            code if MOVED.contains(&code) => {
+        match ErrorCode::try_from_code(admin.ask(to, "heartbeat", &request)?.error_code) {
+            None => return Ok(Step::Stay),
+            Some(error) if MOVED.contains(&error.code()) => {
                 self.coordinator = None;
                 return Ok(Step::Stay);
             }
-            ILLEGAL_GENERATION | UNKNOWN_MEMBER_ID => {
+            Some(ErrorCode::IllegalGeneration | ErrorCode::UnknownMemberId) => {
                 self.member_id = StrBytes::default();
                 self.joined = false;
             }
             // Still a member: what was read may be committed before the partitions go.
-            REBALANCE_IN_PROGRESS => {}
-            code => return Err(exception(code, None)),
+            Some(ErrorCode::RebalanceInProgress) => {}
+            Some(error) => return Err(error.into()),
         }
         Ok(Step::Rejoin)
     }
@@ -169,22 +166,22 @@ impl Group {
             let to = self.to(admin)?;
             let request = self.join_request(topics)?;
             let answer = admin.patiently(patience, |admin| admin.ask(to, "joinGroup", &request))?;
-            match answer.error_code {
-                0 => {}
-                MEMBER_ID_REQUIRED => {
+            match ErrorCode::try_from_code(answer.error_code) {
+                None => {}
+                Some(ErrorCode::MemberIdRequired) => {
                     self.member_id = answer.member_id;
                     continue;
                 }
-                UNKNOWN_MEMBER_ID => {
+                Some(ErrorCode::UnknownMemberId) => {
                     self.member_id = StrBytes::default();
                     continue;
                 }
-                code if MOVED.contains(&code) || code == REBALANCE_IN_PROGRESS => {
+                Some(error) if MOVED.contains(&error.code()) || error == ErrorCode::RebalanceInProgress => {
                     self.coordinator = None;
                     admin.pause();
                     continue;
                 }
-                code => return Err(exception(code, None)),
+                Some(error) => return Err(error.into()),
             }
             self.member_id = answer.member_id.clone();
             self.generation = answer.generation_id;
@@ -199,16 +196,18 @@ impl Group {
                 .with_protocol_name(Some(text(RANGE)))
                 .with_assignments(shares);
             let answer = admin.ask(to, "syncGroup", &request)?;
-            match answer.error_code {
-                0 => {
+            match ErrorCode::try_from_code(answer.error_code) {
+                None => {
                     (self.joined, self.heard, self.committed) = (true, Instant::now(), Instant::now());
                     self.last.clear();
                     return assigned(answer.assignment);
                 }
-                ILLEGAL_GENERATION | UNKNOWN_MEMBER_ID => self.member_id = StrBytes::default(),
-                REBALANCE_IN_PROGRESS => {}
-                code if MOVED.contains(&code) => self.coordinator = None,
-                code => return Err(exception(code, None)),
+                Some(ErrorCode::IllegalGeneration | ErrorCode::UnknownMemberId) => {
+                    self.member_id = StrBytes::default()
+                }
+                Some(ErrorCode::RebalanceInProgress) => {}
+                Some(error) if MOVED.contains(&error.code()) => self.coordinator = None,
+                Some(error) => return Err(error.into()),
             }
         }
     }
@@ -376,7 +375,7 @@ pub fn fetch_offsets(
 fn encoded(write: impl FnOnce(&mut BytesMut, i16) -> anyhow::Result<()>) -> Result<Bytes> {
     let mut out = BytesMut::new();
     out.put_i16(PROTOCOL_VERSION);
-    write(&mut out, PROTOCOL_VERSION).map_err(|_| exception(-1, None))?;
+    write(&mut out, PROTOCOL_VERSION).map_err(|_| Exception::from(ErrorCode::UnknownServerError))?;
     Ok(out.freeze())
 }
 
@@ -390,7 +389,7 @@ fn shares(
         let mut metadata = member.metadata.clone();
         let version = if metadata.len() >= 2 { metadata.get_i16().clamp(0, 3) } else { 0 };
         let subscription = ConsumerProtocolSubscription::decode(&mut metadata, version);
-        for topic in subscription.map_err(|_| exception(-1, None))?.topics {
+        for topic in subscription.map_err(|_| Exception::from(ErrorCode::UnknownServerError))?.topics {
             subscribers.entry(topic.to_string()).or_default().push(member.member_id.clone());
         }
     }
@@ -426,8 +425,8 @@ fn assigned(mut bytes: Bytes) -> Result<Vec<Place>> {
         return Ok(Vec::new());
     }
     let version = bytes.get_i16().clamp(0, 3);
-    let assignment =
-        ConsumerProtocolAssignment::decode(&mut bytes, version).map_err(|_| exception(-1, None))?;
+    let assignment = ConsumerProtocolAssignment::decode(&mut bytes, version)
+        .map_err(|_| Exception::from(ErrorCode::UnknownServerError))?;
     let places = assignment
         .assigned_partitions
         .iter()

@@ -7,6 +7,7 @@ use crate::admin::{Admin, Kind, Link, RETRY_BACKOFF, Result, To, text, topic_nam
 use crate::errors::{Exception, error, exception};
 use crate::print;
 use crate::properties::Properties;
+use jackdaw_wire::ErrorCode;
 use jackdaw_wire::batch::{BatchBuilder, HEADER_BYTES};
 use jackdaw_wire::compression::Compression;
 use jackdaw_wire::records::HeadersRef;
@@ -19,11 +20,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::task::JoinSet;
 
 const PRODUCER: Kind = Kind { class: "", log: "Producer", id: "producer-1" };
-/// Codes after which a batch is sent again, once the leader is looked up anew.
-const RETRIABLE: [i16; 11] = [2, 3, 5, 6, 7, 9, 13, 19, 20, 56, 14];
 /// A repetition of what was appended before.
-const DUPLICATE_SEQUENCE: i16 = 46;
-const MESSAGE_TOO_LARGE: i16 = 10;
 /// A record's own bytes beside its key, value and headers, at most (`DefaultRecord`).
 const RECORD_OVERHEAD_BYTES: usize = 21;
 
@@ -266,16 +263,18 @@ impl Producer {
             let answer = self.admin.ask(To::Any, "metadata", &request)?;
             self.admin.learned(&answer, |_| ());
             tries += 1;
-            let Some(found) = answer.topics.first() else { return Err(exception(3, None)) };
-            match found.error_code {
-                0 if !found.partitions.is_empty() => {
+            let Some(found) = answer.topics.first() else {
+                return Err(Exception::from(ErrorCode::UnknownTopicOrPartition));
+            };
+            match ErrorCode::try_from_code(found.error_code) {
+                None if !found.partitions.is_empty() => {
                     let mut leaders: Vec<(i32, i32)> =
                         found.partitions.iter().map(|one| (one.partition_index, one.leader_id.0)).collect();
                     leaders.sort_unstable();
                     self.leaders.insert(topic.to_owned(), leaders);
                     return Ok(());
                 }
-                17 => {
+                Some(ErrorCode::InvalidTopicException) => {
                     let said = format!(
                         "[Producer clientId={}] Metadata response reported invalid topics [{topic}]",
                         self.client_id
@@ -284,12 +283,12 @@ impl Producer {
                     let message = format!("Invalid topics: [{topic}]");
                     return Err(Exception::kafka("InvalidTopicException", message));
                 }
-                29 => {
+                Some(ErrorCode::TopicAuthorizationFailed) => {
                     let message = format!("Not authorized to access topics: [{topic}]");
                     return Err(Exception::kafka("TopicAuthorizationException", message));
                 }
-                code => {
-                    let name = if code == 0 { "LEADER_NOT_AVAILABLE" } else { error(code).name };
+                error => {
+                    let name = error.unwrap_or(ErrorCode::LeaderNotAvailable).name();
                     let said = format!(
                         "[Producer clientId={}] Error while fetching metadata with correlation id {tries} : {{{topic}={name}}}",
                         self.client_id
@@ -502,7 +501,9 @@ impl Producer {
             let told = answer.as_ref().map(|answer| of_partition(answer, &place));
             match told {
                 Ok(Some(told)) if told.error_code == 0 => self.succeed(&place, batch, told.base_offset),
-                Ok(Some(told)) if told.error_code == DUPLICATE_SEQUENCE => self.succeed(&place, batch, -1),
+                Ok(Some(told)) if told.error_code == ErrorCode::DuplicateSequenceNumber.code() => {
+                    self.succeed(&place, batch, -1)
+                }
                 Ok(None) => self.succeed(&place, batch, -1),
                 Ok(Some(told)) => {
                     let why = exception(told.error_code, told.error_message.as_deref());
@@ -525,7 +526,7 @@ impl Producer {
     fn again(&mut self, place: &Place, mut batch: Batch, why: Exception) {
         self.leaders.remove(&place.0);
         let now = Instant::now();
-        if why.code == MESSAGE_TOO_LARGE && batch.records.len() > 1 {
+        if why.is(ErrorCode::MessageTooLarge) && batch.records.len() > 1 {
             let rest = batch.records.split_off(batch.records.len() / 2);
             let size = |records: &[(Record, Instant)]| {
                 records.iter().map(|(record, _)| record.size_bytes()).sum::<usize>()
@@ -543,7 +544,7 @@ impl Producer {
         }
         let tries_left = (self.settings.retries + 1).saturating_sub(batch.attempts);
         let in_time = now < batch.created + self.settings.delivery_timeout;
-        if !RETRIABLE.contains(&why.code) || tries_left == 0 || !in_time {
+        if !error(why.code).is_retriable() || tries_left == 0 || !in_time {
             self.fail(batch, &why);
             return;
         }
@@ -553,7 +554,7 @@ impl Producer {
              attempts left). Error: {}",
             self.client_id,
             tries_left - 1,
-            error(why.code).name
+            error(why.code).name()
         );
         print::log("WARN", "org.apache.kafka.clients.producer.internals.Sender", &said);
         std::thread::sleep(self.settings.retry_backoff);
@@ -574,13 +575,15 @@ async fn fly(
     };
     if request.acks == 0 {
         let sent = link.connection.send(version, &request).await;
-        let answer = sent.map(|()| (link, ProduceResponse::default())).map_err(|_| exception(13, None));
+        let answer = sent
+            .map(|()| (link, ProduceResponse::default()))
+            .map_err(|_| Exception::from(ErrorCode::NetworkException));
         return (leader, load, answer);
     }
     let answer = match tokio::time::timeout(limit, link.connection.exchange(version, &request)).await {
         Ok(Ok(answer)) => Ok((link, answer)),
-        Ok(Err(_)) => Err(exception(13, None)),
-        Err(_) => Err(exception(7, None)),
+        Ok(Err(_)) => Err(Exception::from(ErrorCode::NetworkException)),
+        Err(_) => Err(Exception::from(ErrorCode::RequestTimedOut)),
     };
     (leader, load, answer)
 }

@@ -11,6 +11,7 @@ use crate::groups::{self, Member};
 use crate::jopt::{self, Given};
 use crate::options::consumer_groups::OPTIONS;
 use crate::{errln, outln, print};
+use jackdaw_wire::ErrorCode;
 use kafka_protocol::messages::offset_delete_request::{
     OffsetDeleteRequestPartition, OffsetDeleteRequestTopic,
 };
@@ -361,16 +362,22 @@ fn delete_offsets(admin: &mut Admin, given: &Given) -> Result<()> {
         Err(error) => error.code,
         Ok(told) => told.values().copied().find(|code| *code != 0).unwrap_or_default(),
     };
-    match code {
-        0 => outln!("Request succeed for deleting offsets with topic {} group {group}", topics.join(", ")),
-        24 => print_error(&format!("'{group}' is not valid.")),
-        69 => print_error(&format!("'{group}' does not exist.")),
-        30 => print_error(&format!("Access to '{group}' is not authorized.")),
-        68 => print_error(&format!(
+    match ErrorCode::try_from_code(code) {
+        None => outln!("Request succeed for deleting offsets with topic {} group {group}", topics.join(", ")),
+        Some(ErrorCode::InvalidGroupId) => print_error(&format!("'{group}' is not valid.")),
+        Some(ErrorCode::GroupIdNotFound) => print_error(&format!("'{group}' does not exist.")),
+        Some(ErrorCode::GroupAuthorizationFailed) => {
+            print_error(&format!("Access to '{group}' is not authorized."))
+        }
+        Some(ErrorCode::NonEmptyGroup) => print_error(&format!(
             "Deleting offsets of a consumer group '{group}' is forbidden if the group is not empty."
         )),
-        86 | 29 | 3 => print_error("Encounter some partition level error, see the follow-up details:"),
-        code => print_error(&format!("Encounter some unknown error: {}", crate::errors::error(code).name)),
+        Some(
+            ErrorCode::GroupSubscribedToTopic
+            | ErrorCode::TopicAuthorizationFailed
+            | ErrorCode::UnknownTopicOrPartition,
+        ) => print_error("Encounter some partition level error, see the follow-up details:"),
+        Some(error) => print_error(&format!("Encounter some unknown error: {}", error.name())),
     }
     for place in places {
         let code = match &told {

@@ -4,10 +4,11 @@ use super::partitions_in;
 use crate::admin::{ADMIN, Admin, MOVED, Result, To, topic_name};
 use crate::cli::{Done, check_required, end, help_or_version, properties_of, uncaught};
 use crate::clients::consumer::{Place, leader_of};
-use crate::errors::{Exception, check, error, exception};
+use crate::errors::{Exception, check, error};
 use crate::jopt;
 use crate::options::delete_records::OPTIONS;
 use crate::{outln, print};
+use jackdaw_wire::ErrorCode;
 use kafka_protocol::messages::DeleteRecordsRequest;
 use kafka_protocol::messages::delete_records_request::{DeleteRecordsPartition, DeleteRecordsTopic};
 use serde_json::Value;
@@ -46,7 +47,7 @@ fn delete(args: &[String]) -> Done {
                 ADMIN.id,
                 place.0,
                 place.1,
-                error(why.code).name
+                error(why.code).name()
             );
             print::log("ERROR", "org.apache.kafka.clients.admin.internals.DeleteRecordsHandler", &said);
         }
@@ -101,7 +102,7 @@ fn delete_one(admin: &mut Admin, place: &Place, offset: i64) -> Result<i64> {
         let request = DeleteRecordsRequest::default().with_topics(vec![topic]).with_timeout_ms(TIMEOUT_MS);
         let answer = admin.ask(To::Node(leader), "deleteRecords", &request)?;
         let told = answer.topics.into_iter().flat_map(|topic| topic.partitions).next();
-        let told = told.ok_or_else(|| exception(-1, None))?;
+        let told = told.ok_or_else(|| Exception::from(ErrorCode::UnknownServerError))?;
         check(told.error_code, None)?;
         Ok(told.low_watermark)
     })

@@ -9,6 +9,7 @@ use crate::errors::{Exception, check, exception};
 use crate::jopt::{self, Given};
 use crate::options::leader_election::OPTIONS;
 use crate::outln;
+use jackdaw_wire::ErrorCode;
 use kafka_protocol::messages::ElectLeadersRequest;
 use kafka_protocol::messages::elect_leaders_request::TopicPartitions;
 use serde_json::Value;
@@ -17,7 +18,6 @@ use std::collections::BTreeMap;
 const FAILED: &str = "org.apache.kafka.server.common.AdminCommandFailedException";
 const OPERATION: &str = "org.apache.kafka.server.common.AdminOperationException";
 const TIMEOUT_MS: i32 = 30_000;
-const ELECTION_NOT_NEEDED: i16 = 84;
 
 /// Runs it. Kafka's tool ends with 0 whatever it told.
 pub fn run(args: &[String]) -> i32 {
@@ -146,8 +146,9 @@ fn show(kind: &str, told: &BTreeMap<Place, Option<Exception>>) -> Result<()> {
         let meant = told.iter().filter(|(_, error)| wanted(error));
         meant.map(|((topic, partition), _)| format!("{topic}-{partition}")).collect::<Vec<_>>().join(", ")
     };
-    let is_noop =
-        |error: &Option<Exception>| error.as_ref().is_some_and(|error| error.code == ELECTION_NOT_NEEDED);
+    let is_noop = |error: &Option<Exception>| {
+        error.as_ref().is_some_and(|error| error.is(ErrorCode::ElectionNotNeeded))
+    };
     let succeeded = names(&|error| error.is_none());
     if !succeeded.is_empty() {
         outln!("Successfully completed leader election ({kind}) for partitions {succeeded}");

@@ -4,8 +4,9 @@
 use crate::admin::{ADMIN, Admin, Result};
 use crate::argparse::{Arg, Given, Group, Parser, parse};
 use crate::cli::{bootstrap, message_and_trace, now_ms, terse};
-use crate::errors::{Exception, check, exception};
+use crate::errors::{Exception, check};
 use crate::outln;
+use jackdaw_wire::ErrorCode;
 use jackdaw_wire::types::METADATA_TOPIC_NAME;
 use kafka_protocol::messages::DescribeQuorumRequest;
 use kafka_protocol::messages::describe_quorum_request::{PartitionData as Asked, TopicData};
@@ -90,7 +91,7 @@ fn quorum(admin: &mut Admin) -> Result<PartitionData> {
         let answer = admin.ask(to, "describeMetadataQuorum", &request)?;
         check(answer.error_code, answer.error_message.as_deref())?;
         let partition = answer.topics.into_iter().flat_map(|topic| topic.partitions).next();
-        let partition = partition.ok_or_else(|| exception(-1, None))?;
+        let partition = partition.ok_or_else(|| Exception::from(ErrorCode::UnknownServerError))?;
         check(partition.error_code, partition.error_message.as_deref())?;
         Ok(partition)
     });
@@ -144,7 +145,7 @@ fn replication(admin: &mut Admin, readable: bool) -> Result<()> {
         )),
     };
     let row = |replica: &ReplicaState, status: &str| {
-        Ok(vec![
+        Ok::<_, Exception>(vec![
             replica.replica_id.0.to_string(),
             replica.log_end_offset.to_string(),
             (leader.log_end_offset - replica.log_end_offset).to_string(),

@@ -8,6 +8,7 @@ use crate::errors::{Exception, check};
 use crate::jopt::{self, Given};
 use crate::options::topics::OPTIONS;
 use crate::{outln, print};
+use jackdaw_wire::ErrorCode;
 use jackdaw_wire::Uuid;
 use jackdaw_wire::types::{UuidError, kafka_base64, parse_kafka_base64};
 use kafka_protocol::messages::create_partitions_request::{
@@ -36,9 +37,6 @@ const REPORTS: [&str; 4] = [
     "unavailable-partitions",
 ];
 const TIMEOUT_MS: i32 = 30_000;
-const UNSUPPORTED_VERSION: i16 = 35;
-const TOPIC_EXISTS: i16 = 36;
-const INVALID_CONFIG: i16 = 40;
 
 /// Runs it.
 pub fn run(args: &[String]) -> i32 {
@@ -233,9 +231,9 @@ fn create(admin: &mut Admin, given: &Given) -> Result {
     });
     match created {
         Ok(()) => outln!("Created topic {name}."),
-        Err(error) if error.code == TOPIC_EXISTS && given.has("if-not-exists") => {}
+        Err(error) if error.is(ErrorCode::TopicAlreadyExists) && given.has("if-not-exists") => {}
         // Kafka's tool looks at values itself, before it asks.
-        Err(error) if error.code == INVALID_CONFIG && error.message.starts_with("Invalid value") => {
+        Err(error) if error.is(ErrorCode::InvalidConfig) && error.message.starts_with("Invalid value") => {
             let class = "org.apache.kafka.common.config.ConfigException";
             return Err(Exception { class: class.to_owned(), ..error });
         }
@@ -403,7 +401,7 @@ fn reassignments(admin: &mut Admin, topics: &[MetadataResponseTopic]) -> Result<
         Ok(answer)
     });
     let answer = match answer {
-        Err(error) if error.code == UNSUPPORTED_VERSION => return Ok(Moves::new()),
+        Err(error) if error.is(ErrorCode::UnsupportedVersion) => return Ok(Moves::new()),
         answer => answer?,
     };
     let mut moves = Moves::new();

@@ -7,9 +7,10 @@ use crate::admin::{ADMIN, Admin, MOVED, Result, To, text, topic_name};
 use crate::argparse::{Arg, Given, Group, Kind, Parser};
 use crate::cli::{KAFKA_VERSION, now_ms, run_with};
 use crate::clients::consumer::{Place, leader_of};
-use crate::errors::{Exception, check, exception};
+use crate::errors::{Exception, check};
 use crate::properties::{self, Properties};
 use crate::{errln, outln};
+use jackdaw_wire::ErrorCode;
 use kafka_protocol::messages::describe_producers_request::TopicRequest;
 use kafka_protocol::messages::describe_producers_response::ProducerState;
 use kafka_protocol::messages::describe_transactions_response::TransactionState;
@@ -19,7 +20,6 @@ use kafka_protocol::messages::{
     TransactionalId, WriteTxnMarkersRequest,
 };
 
-const TRANSACTIONAL_ID_NOT_FOUND: i16 = 105;
 /// That of the release, which this tool tells beside its version.
 const KAFKA_COMMIT: &str = "2ae524ed625438c5";
 
@@ -183,8 +183,8 @@ fn described(admin: &mut Admin, id: &str) -> Result<(i32, TransactionState)> {
     admin.retrying(MOVED, |admin| {
         let node = admin.coordinator(1, id)?;
         let mut answer = admin.ask(To::Node(node), "describeTransactions", &request)?;
-        let state = answer.transaction_states.pop().ok_or_else(|| exception(-1, None))?;
-        if state.error_code == TRANSACTIONAL_ID_NOT_FOUND {
+        let state = answer.transaction_states.pop().ok_or_else(|| Exception::from(ErrorCode::UnknownServerError))?;
+        if state.error_code == ErrorCode::TransactionalIdNotFound.code() {
             let said = format!("DescribeTransactions request for transactionalId `{id}` failed because the ID could not be found");
             return Err(Exception::kafka("TransactionalIdNotFoundException", said));
         }
@@ -255,7 +255,7 @@ fn producers(admin: &mut Admin, place: &Place, broker: Option<i32>) -> Result<Ve
         };
         let answer = admin.ask(To::Node(node), "describeProducers", &request)?;
         let told = answer.topics.into_iter().flat_map(|topic| topic.partitions).next();
-        let told = told.ok_or_else(|| exception(-1, None))?;
+        let told = told.ok_or_else(|| Exception::from(ErrorCode::UnknownServerError))?;
         check(told.error_code, told.error_message.as_deref())?;
         Ok(told.active_producers)
     })

@@ -81,13 +81,13 @@ fn alterations_are_refused_with_the_code_that_tells_the_leader_what_to_do() {
             edit(good.clone(), |p| p.leader_recovery_state = 1),
             ErrorCode::InvalidRequest,
         ),
-        ("a fenced member", 3, isr(&[1, 2, 3]), INELIGIBLE_REPLICA),
+        ("a fenced member", 3, isr(&[1, 2, 3]), ErrorCode::IneligibleReplica),
         ("a fenced member, old", 1, isr(&[1, 2, 3]), ErrorCode::OperationNotAttempted),
         (
             "a member's older epoch",
             3,
             edit(good.clone(), |p| p.new_isr_with_epochs[1].broker_epoch -= 1),
-            INELIGIBLE_REPLICA,
+            ErrorCode::IneligibleReplica,
         ),
     ];
     for (what, version, request, expected) in cases {

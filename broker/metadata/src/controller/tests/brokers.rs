@@ -29,10 +29,10 @@ fn registrations_are_refused_for_kafkas_reasons() {
         ("too old", registration(9).with_features(feature(1, 18)), ErrorCode::UnsupportedVersion),
         ("too new", registration(9).with_features(feature(20, 20)), ErrorCode::UnsupportedVersion),
         ("no version", registration(9).with_features(vec![]), ErrorCode::UnsupportedVersion),
-        ("no directory", registration(9).with_log_dirs(vec![]), INVALID_REGISTRATION),
-        ("reserved", registration(9).with_log_dirs(vec![Uuid::from_u128(2)]), INVALID_REGISTRATION),
-        ("twice", registration(9).with_log_dirs(vec![id(5), id(5)]), INVALID_REGISTRATION),
-        ("of broker 1", registration(9).with_log_dirs(vec![id(101)]), INVALID_REGISTRATION),
+        ("no directory", registration(9).with_log_dirs(vec![]), ErrorCode::InvalidRegistration),
+        ("reserved", registration(9).with_log_dirs(vec![Uuid::from_u128(2)]), ErrorCode::InvalidRegistration),
+        ("twice", registration(9).with_log_dirs(vec![id(5), id(5)]), ErrorCode::InvalidRegistration),
+        ("of broker 1", registration(9).with_log_dirs(vec![id(101)]), ErrorCode::InvalidRegistration),
     ] {
         let outcome = cluster.ask(3, request);
         assert_eq!(error_of(&outcome.response), Some(expected), "{what}");

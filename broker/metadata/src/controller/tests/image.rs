@@ -185,7 +185,7 @@ fn a_reassignment_ends_when_everyone_added_is_in_sync() {
     cluster.controller.apply(&[begin.into()], 0).unwrap();
     let grown = alter_partition::request(&cluster, 1, t, 0, &[1, 2, 3]);
     let outcome = cluster.ask(3, grown);
-    assert_eq!(error_of(&outcome.response), Some(NEW_LEADER_ELECTED));
+    assert_eq!(error_of(&outcome.response), Some(ErrorCode::NewLeaderElected));
     insta::assert_snapshot!(cluster.show(&outcome.records), @"change t-0 leader=3 isr=[2, 3] replicas=[3, 2] removing=[] adding=[] directories=2");
 }
 
