@@ -63,7 +63,7 @@ impl World {
         match ErrorCode::try_from_code(reply.error_code) {
             None => {}
             Some(ErrorCode::UnknownMemberId | ErrorCode::GroupIdNotFound) => return self.begin_anew(at),
-            Some(error) if error == ErrorCode::FencedMemberEpoch => return self.begin_anew(at),
+            Some(ErrorCode::FencedMemberEpoch) => return self.begin_anew(at),
             Some(_) => return self.go_on(at),
         }
         self.members[at].generation = reply.member_epoch;
