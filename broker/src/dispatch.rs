@@ -9,6 +9,8 @@ use jackdaw_wire::frame;
 use jackdaw_wire::protocol::{Encodable, Request, StrBytes};
 use jackdaw_wire::segment::Segment;
 
+use crate::budget::Charge;
+
 /// What is known of a request besides its body.
 #[derive(Clone, Debug)]
 pub struct RequestContext {
@@ -20,6 +22,8 @@ pub struct RequestContext {
     pub correlation_id: i32,
     pub client_id: Option<StrBytes>,
     pub peer: SocketAddr,
+    /// What this request holds of its listener's budget; given back as soon as nothing of it is in memory.
+    pub charge: Charge,
 }
 
 /// What becomes of a request.

@@ -5,6 +5,7 @@
 //! which know no clock, no socket and no tokio.
 
 pub mod apis;
+pub mod budget;
 pub mod config;
 pub mod controller;
 pub mod coordinators;

@@ -12,6 +12,7 @@ use jackdaw_wire::messages::{ApiKey, CreateTopicsRequest, TopicName};
 use jackdaw_wire::protocol::{Encodable, StrBytes};
 
 use super::forward::{self, ControllerLink};
+use crate::budget::Charge;
 use crate::config::{Config, TopicsConfig};
 use crate::dispatch::RequestContext;
 
@@ -42,6 +43,8 @@ impl AutoTopics {
         let context = RequestContext {
             api_key: ApiKey::CreateTopics as i16,
             api_version: CREATE_TOPICS_VERSION,
+            // The request that asked for the topics is answered long before.
+            charge: Charge::default(),
             ..context.clone()
         };
         tokio::spawn(async move {

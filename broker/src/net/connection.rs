@@ -20,10 +20,11 @@ use jackdaw_wire::segment::{self, Segment};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{ReadHalf, WriteHalf};
-use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::server::{Handler, Limits};
+use crate::budget::Charge;
 use crate::dispatch::{RequestContext, Response};
 
 /// Produce requests of one connection that may be under way at once.
@@ -74,14 +75,12 @@ pub enum Ended {
 struct Answer {
     context: RequestContext,
     response: Response,
-    _admitted: Option<OwnedSemaphorePermit>,
 }
 
 /// A request taken off the wire.
 struct Request {
     context: RequestContext,
     body: Bytes,
-    admitted: Option<OwnedSemaphorePermit>,
 }
 
 /// Serves a connection until either side ends it.
@@ -94,7 +93,7 @@ pub async fn run(
 ) -> Result<(), Ended> {
     stream.set_nodelay(true)?;
     let (read, mut write) = stream.split();
-    let mut frames = Frames { read, buffer: BytesMut::new(), expected: None, admitted: None };
+    let mut frames = Frames { read, buffer: BytesMut::new(), expected: None, charge: None };
     let mut answers: FuturesOrdered<_> = FuturesOrdered::new();
     // A request that must wait until all before it are answered.
     let mut next: Option<Request> = None;
@@ -104,10 +103,10 @@ pub async fn run(
     loop {
         let may_begin = |r: &mut Request| may_begin(r.context.api_key, answers.len(), fetches);
         if let Some(request) = next.take_if(may_begin) {
-            let Request { context, body, admitted } = request;
+            let Request { context, body } = request;
             fetches += usize::from(is_fetch(context.api_key));
             let served = handler.handle(context.clone(), body);
-            answers.push_back(async move { Answer { context, response: served.await, _admitted: admitted } });
+            answers.push_back(async move { Answer { context, response: served.await } });
             continue;
         }
         let may_read = next.is_none() && answers.len() < MAX_PIPELINED;
@@ -119,8 +118,8 @@ pub async fn run(
                 last_used = Instant::now();
             }
             frame = frames.next(limits), if may_read => {
-                let Some((frame, admitted)) = frame? else { return Ok(()) };
-                next = Some(parse(&origin, handler.extras(), frame, admitted)?);
+                let Some((frame, charge)) = frame? else { return Ok(()) };
+                next = Some(parse(&origin, handler.extras(), frame, charge)?);
                 last_used = Instant::now();
             }
             () = stopped(&mut stop), if answers.is_empty() => return Ok(()),
@@ -147,12 +146,7 @@ async fn stopped(stop: &mut watch::Receiver<bool>) {
 }
 
 /// The header of a request, checked against what this listener serves.
-fn parse(
-    origin: &Origin,
-    extras: Extras,
-    frame: Bytes,
-    admitted: Option<OwnedSemaphorePermit>,
-) -> Result<Request, Ended> {
+fn parse(origin: &Origin, extras: Extras, frame: Bytes, charge: Charge) -> Result<Request, Ended> {
     let mut body = frame;
     let mut start = body.get(..4).ok_or_else(|| Ended::Header("fewer than 4 bytes".to_owned()))?;
     let (api_key, api_version) = (start.get_i16(), start.get_i16());
@@ -172,8 +166,9 @@ fn parse(
         correlation_id: header.correlation_id,
         client_id: Some(header.client_id).filter(|id| !id.is_empty()),
         peer: origin.peer,
+        charge,
     };
-    Ok(Request { context, body, admitted })
+    Ok(Request { context, body })
 }
 
 /// Frames as they arrive. `next` may be dropped at any await and called again.
@@ -181,15 +176,12 @@ struct Frames<'a> {
     read: ReadHalf<'a>,
     buffer: BytesMut,
     expected: Option<usize>,
-    admitted: Option<OwnedSemaphorePermit>,
+    charge: Option<Charge>,
 }
 
 impl Frames<'_> {
     /// The next whole frame; none when the peer has closed between two.
-    async fn next(
-        &mut self,
-        limits: &Limits,
-    ) -> Result<Option<(Bytes, Option<OwnedSemaphorePermit>)>, Ended> {
+    async fn next(&mut self, limits: &Limits) -> Result<Option<(Bytes, Charge)>, Ended> {
         let length = match self.expected {
             Some(length) => length,
             None => match self.length(limits).await? {
@@ -197,8 +189,10 @@ impl Frames<'_> {
                 None => return Ok(None),
             },
         };
-        if self.admitted.is_none() {
-            self.admitted = limits.admit(length).await;
+        if self.charge.is_none() {
+            let charge = Charge::of(&limits.budget);
+            charge.wait_for(length).await;
+            self.charge = Some(charge);
         }
         while self.buffer.len() < length {
             self.buffer.reserve(length - self.buffer.len());
@@ -214,7 +208,7 @@ impl Frames<'_> {
             // An idle connection keeps no memory.
             self.buffer = BytesMut::new();
         }
-        Ok(Some((frame, self.admitted.take())))
+        Ok(Some((frame, self.charge.take().unwrap_or_default())))
     }
 
     async fn length(&mut self, limits: &Limits) -> Result<Option<usize>, Ended> {

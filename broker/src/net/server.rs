@@ -19,6 +19,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use super::connection;
 use super::resolve::{HostPort, Resolver};
+use crate::budget::Budget;
 use crate::config::{Listener, NetworkConfig};
 use crate::dispatch::{RequestContext, Response};
 
@@ -45,9 +46,7 @@ pub struct Limits {
     pub request_max_bytes: usize,
     /// Negative: connections may idle for ever.
     pub idle_ms: i64,
-    /// In KiB, so that the count fits the semaphore whatever the machine.
-    budget_kib: Arc<Semaphore>,
-    budget_total_kib: u32,
+    pub(super) budget: Arc<Budget>,
     connections: Arc<Semaphore>,
     per_ip: PerIp,
     send_buffer_bytes: Option<u32>,
@@ -83,13 +82,11 @@ impl Limits {
         let request_max_bytes = unsigned(config.request_max_bytes);
         let wanted = usize::try_from(config.queued_max_request_bytes).ok().filter(|n| *n > 0);
         let budget_bytes = wanted.unwrap_or(REQUEST_BUDGET_BYTES).max(request_max_bytes);
-        let budget_total_kib = u32::try_from(budget_bytes / 1024 + 1).unwrap_or(u32::MAX >> 4);
         let per_ip = PerIp { allowed: RwLock::new(Allowed::new(config)), open: Mutex::default() };
         Arc::new(Self {
             request_max_bytes,
             idle_ms: config.connections_max_idle_ms,
-            budget_kib: Arc::new(Semaphore::new(budget_total_kib as usize)),
-            budget_total_kib,
+            budget: Budget::new(budget_bytes),
             connections: Arc::new(Semaphore::new(
                 unsigned(config.max_connections).min(Semaphore::MAX_PERMITS),
             )),
@@ -103,16 +100,6 @@ impl Limits {
     /// Takes changed limits of connections per address, for those that are opened from here on.
     pub fn set(&self, config: &NetworkConfig) {
         *self.per_ip.allowed.write().unwrap_or_else(PoisonError::into_inner) = Allowed::new(config);
-    }
-
-    /// Waits until a request of this size may be in memory. Small ones are not worth the accounting.
-    pub(super) async fn admit(&self, request_bytes: usize) -> Option<OwnedSemaphorePermit> {
-        if request_bytes <= 16 * 1024 {
-            return None;
-        }
-        let kib = u32::try_from(request_bytes / 1024 + 1).unwrap_or(u32::MAX).min(self.budget_total_kib);
-        // The semaphore is never closed, so this is always some permit.
-        Arc::clone(&self.budget_kib).acquire_many_owned(kib).await.ok()
     }
 }
 

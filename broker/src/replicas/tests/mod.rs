@@ -26,6 +26,7 @@ use jackdaw_wire::segment::Segment;
 use jackdaw_wire::{Decodable, ErrorCode, StrBytes, Uuid};
 
 use super::*;
+use crate::budget::Charge;
 use crate::config::{CleanerConfig, ProducersConfig, ReplicationConfig, StorageConfig};
 use crate::dispatch::Scope;
 
@@ -185,6 +186,7 @@ fn context(api: ApiKey, version: i16) -> RequestContext {
         correlation_id: 1,
         client_id: Some(StrBytes::from_static_str("test")),
         peer: SocketAddr::from(([127, 0, 0, 1], 1)),
+        charge: Charge::default(),
     }
 }
 
