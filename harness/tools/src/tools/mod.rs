@@ -18,6 +18,7 @@ mod metadata_quorum;
 mod offsets_reset;
 mod producer_perf_test;
 mod server;
+mod server_stop;
 mod storage;
 mod topics;
 mod transactions;
@@ -182,8 +183,8 @@ pub const TOOLS: &[Tool] = &[
         name: "server-stop",
         script: "kafka-server-stop",
         class: "",
-        about: "Stop the brokers that run here",
-        run: server::stop,
+        about: "Stop the broker that runs here, or that is named",
+        run: server_stop::run,
     },
     Tool {
         name: "cub",
