@@ -5,11 +5,14 @@ use crate::exit::{Exit, Result, Stop};
 use crate::inside;
 use crate::terminal::{Terminal, narrate};
 use clap::ValueEnum as _;
-use jackdaw_compose::{Diagnostic, LoadOptions, Project, Severity, has_errors, load, sort};
+use jackdaw_compose::{
+    Diagnostic, LoadOptions, MountKind, Owner, Project, Severity, Target, Unheeded, has_errors, load, sort,
+};
 use jackdaw_conventions::{Cluster, excuse_others};
 use jackdaw_runtime::docker::DockerRuntime;
 use jackdaw_runtime::lower::lower;
-use jackdaw_runtime::model::{LeftOut, ProjectSpec};
+use jackdaw_runtime::model::{LeftOut, ProjectSpec, ServiceSpec};
+use jackdaw_runtime::plan::{Kind, Means};
 use jackdaw_runtime::process::host::ProcessRuntime;
 use jackdaw_runtime::process::supervisor;
 use jackdaw_runtime::runtime::Runtime;
@@ -21,6 +24,8 @@ pub struct Loaded {
     pub project: Project,
     /// Its Kafka nodes.
     pub cluster: Cluster,
+    /// What was said about it.
+    said: Vec<Diagnostic>,
 }
 
 fn options(global: &Global) -> Result<LoadOptions> {
@@ -52,7 +57,9 @@ pub fn loaded(global: &Global, terminal: &Terminal) -> Result<Loaded> {
     sort(&mut diagnostics);
     tell(&diagnostics, terminal);
     match (read.project, cluster) {
-        (Some(project), Some(cluster)) if !has_errors(&diagnostics) => Ok(Loaded { project, cluster }),
+        (Some(project), Some(cluster)) if !has_errors(&diagnostics) => {
+            Ok(Loaded { project, cluster, said: diagnostics })
+        }
         _ => Err(Stop { exit: Exit::BadInput, message: String::new() }),
     }
 }
@@ -72,7 +79,7 @@ pub fn for_existing(global: &Global, terminal: &Terminal) -> Result<(String, Opt
     match (read.project, &global.project_name) {
         (Some(project), _) if errors.is_empty() => {
             let cluster = Cluster::of(&project);
-            Ok((project.name.value.clone(), Some(Loaded { project, cluster })))
+            Ok((project.name.value.clone(), Some(Loaded { project, cluster, said: Vec::new() })))
         }
         (_, Some(name)) if global.files.is_empty() => Ok((name.clone(), None)),
         _ => {
@@ -95,6 +102,30 @@ impl Loaded {
         lower(&self.project, &self.cluster, "").0
     }
 
+    /// Says which keys of the services that run, and of what they use, have no effect there. What was said of the very
+    /// same value before is not said again.
+    pub fn tell_unheeded(&self, on: Kind, running: &[&ServiceSpec], terminal: &Terminal) {
+        let target = match on {
+            Kind::Docker => Target::Docker,
+            Kind::Process => Target::Process,
+        };
+        let is_said = |key: &Unheeded| {
+            let mut places = self.said.iter().flat_map(|said| {
+                std::iter::once(&said.span).chain(said.related.iter().map(|(span, _)| span))
+            });
+            !key.value.is_nowhere() && places.any(|place| place.position() == key.value.position())
+        };
+        let keys = self.project.unheeded.iter().filter(|key| concerns(key, running) && !is_said(key));
+        tell(&jackdaw_compose::told(keys, target), terminal);
+    }
+
+    /// The services that a runtime of that kind runs.
+    pub fn running_on<'a>(&self, kind: Kind, spec: &'a ProjectSpec) -> Vec<&'a ServiceSpec> {
+        let has_tools = !inside::names().kafka.is_empty();
+        let means = Means { kind, own_image: None, has_tools };
+        spec.services.iter().filter(|service| means.runs(service)).collect()
+    }
+
     /// What the runtime has to make of it.
     ///
     /// # Errors
@@ -109,6 +140,24 @@ impl Loaded {
         };
         Ok(lower(&self.project, &self.cluster, &build))
     }
+}
+
+/// Whether a key is one of those services', or of something that they use.
+fn concerns(key: &Unheeded, running: &[&ServiceSpec]) -> bool {
+    running.iter().any(|service| {
+        let compose = &service.compose;
+        let is_owner = match &key.owner {
+            Owner::Project => true,
+            Owner::Service(name) => service.name == *name,
+            Owner::Network(network) => compose.networks.iter().any(|on| on.key.value == *network),
+            Owner::Volume(volume) => {
+                compose.mounts.iter().any(|mount| mount.kind == MountKind::Volume(volume.clone()))
+            }
+            Owner::Secret(secret) => compose.secrets.iter().any(|mount| mount.source.value == *secret),
+            Owner::Config(config) => compose.configs.iter().any(|mount| mount.source.value == *config),
+        };
+        is_owner && (!key.only_kafka || service.stands_in.is_some())
+    })
 }
 
 /// The runtime that the command line or the environment names.
@@ -153,17 +202,35 @@ pub async fn runtime(global: &Global, project: &str, terminal: &Terminal) -> Res
         Some(RuntimeChoice::Docker) => return Ok(Box::new(DockerRuntime::connect(inside::names()).await?)),
         None => {}
     }
+    let (runtime, why) = found(project).await?;
+    if let Some(why) = why {
+        terminal.status(&format!("{why}; services run as processes"));
+    }
+    Ok(runtime)
+}
+
+/// The kind of the runtime that [`runtime`] would give. Nothing is said, and one that was asked for need not answer.
+///
+/// # Errors
+/// When neither is there.
+pub async fn kind(global: &Global, project: &str) -> Result<Kind> {
+    Ok(match asked(global)? {
+        Some(RuntimeChoice::Process) => Kind::Process,
+        Some(RuntimeChoice::Docker) => Kind::Docker,
+        None => found(project).await?.0.kind(),
+    })
+}
+
+/// The runtime where none is asked for; why it is not an engine, where none answers.
+async fn found(project: &str) -> Result<(Box<dyn Runtime>, Option<String>)> {
     let process = ProcessRuntime::new(inside::names());
     if let Ok(process) = &process
         && !supervisor::read_state(&process.dir(project)).is_empty()
     {
-        return Ok(Box::new(process.clone()));
+        return Ok((Box::new(process.clone()), None));
     }
     match DockerRuntime::connect(inside::names()).await {
-        Ok(docker) => Ok(Box::new(docker)),
-        Err(why) => {
-            terminal.status(&format!("{why}; services run as processes"));
-            Ok(Box::new(process?))
-        }
+        Ok(docker) => Ok((Box::new(docker), None)),
+        Err(why) => Ok((Box::new(process?), Some(why.to_string()))),
     }
 }

@@ -39,6 +39,7 @@ pub(crate) fn project(
         secrets: section("secrets").iter().filter_map(|e| file_object(e, env)).collect(),
         configs: section("configs").iter().filter_map(|e| file_object(e, env)).collect(),
         missing_env_files: Vec::new(),
+        unheeded: Vec::new(),
         canonical,
         working_dir,
     }
@@ -136,13 +137,15 @@ fn service(entry: &Entry, canonical: Value, working_dir: &std::path::Path) -> Se
         command: words(node, "command"),
         entrypoint: words(node, "entrypoint"),
         environment: entries(node, "environment").map(variable).collect(),
+        attach: flag(node, "attach").unwrap_or(true),
+        links: items(node, "links").filter_map(link).collect(),
         ports: items(node, "ports").filter_map(port).collect(),
         expose: spanned_strings(node, "expose"),
         mounts: items(node, "volumes")
             .filter_map(mount)
             .chain(items(node, "tmpfs").filter_map(tmpfs))
             .collect(),
-        networks: entries(node, "networks").map(attachment).collect(),
+        networks: entries(node, "networks").map(|entry| attachment(entry, &canonical["networks"])).collect(),
         network_mode: spanned(node, "network_mode"),
         depends_on: entries(node, "depends_on").map(dependency).collect(),
         healthcheck: node.get("healthcheck").filter(|h| !h.is_null()).map(healthcheck),
@@ -215,11 +218,38 @@ fn mount(node: &Node) -> Option<Mount> {
             // The long form creates the path, too, unless it says otherwise.
             create: node.get("bind").and_then(|b| flag(b, "create_host_path")).unwrap_or(true),
         },
-        ("tmpfs", _) => MountKind::Tmpfs { size_bytes: node.get("tmpfs").and_then(|t| size(t, "size")) },
+        ("tmpfs", _) => {
+            let said = node.get("tmpfs");
+            let mode = said.and_then(|tmpfs| int(tmpfs, "mode")).and_then(|mode| u32::try_from(mode).ok());
+            MountKind::Tmpfs { size_bytes: said.and_then(|tmpfs| size(tmpfs, "size")), mode, options: None }
+        }
         (other, source) => MountKind::Other(other.to_owned(), source.unwrap_or_default()),
     };
     let read_only = flag(node, "read_only").unwrap_or(false);
-    Some(Mount { kind, target: text(node, "target")?, read_only, span: node.span.clone() })
+    let options = mount_options(node);
+    Some(Mount { kind, target: text(node, "target")?, read_only, options, span: node.span.clone() })
+}
+
+/// Only what is said under the key of the mount's own type.
+fn mount_options(node: &Node) -> MountOptions {
+    let kind = text(node, "type").unwrap_or_default();
+    let of = |wanted: &str| node.get(wanted).filter(|_| kind == wanted);
+    let (bind, volume) = (of("bind"), of("volume"));
+    MountOptions {
+        propagation: bind.and_then(|bind| text(bind, "propagation")),
+        recursive: bind.and_then(|bind| text(bind, "recursive")),
+        selinux: bind.and_then(|bind| text(bind, "selinux")),
+        nocopy: volume.and_then(|volume| flag(volume, "nocopy")).unwrap_or(false),
+        subpath: volume.or_else(|| of("image")).and_then(|said| text(said, "subpath")),
+        labels: volume.map(|volume| pairs(volume, "labels")).unwrap_or_default(),
+    }
+}
+
+/// `SERVICE` or `SERVICE:NAME`.
+fn link(node: &Node) -> Option<(String, String)> {
+    let text = node.as_str()?;
+    let (service, name) = text.split_once(':').unwrap_or((text, text));
+    Some((service.to_owned(), name.to_owned()))
 }
 
 /// `tmpfs: /run` or `/run:size=64m,mode=755`.
@@ -230,19 +260,22 @@ fn tmpfs(node: &Node) -> Option<Mount> {
     let size_bytes = size.and_then(units::bytes).and_then(|bytes| u64::try_from(bytes).ok());
     let read_only = options.split(',').any(|option| option == "ro");
     Some(Mount {
-        kind: MountKind::Tmpfs { size_bytes },
+        kind: MountKind::Tmpfs { size_bytes, mode: None, options: Some(options.to_owned()) },
         target: target.to_owned(),
         read_only,
+        options: MountOptions::default(),
         span: node.span.clone(),
     })
 }
 
-fn attachment(entry: &Entry) -> Attachment {
+fn attachment(entry: &Entry, canonical: &Value) -> Attachment {
     Attachment {
         key: entry.key.clone(),
         aliases: spanned_strings(&entry.value, "aliases"),
         ipv4_address: text(&entry.value, "ipv4_address"),
         ipv6_address: text(&entry.value, "ipv6_address"),
+        priority: int(&entry.value, "priority").unwrap_or(0),
+        canonical: canonical.get(&entry.key.value).cloned().unwrap_or_default(),
     }
 }
 
@@ -293,10 +326,10 @@ pub(crate) fn restart(text: &str) -> Option<Restart> {
 }
 
 fn restart_of(node: &Node) -> Restart {
-    if let Some(own) = text(node, "restart") {
-        return restart(&own).unwrap_or_default();
-    }
-    let Some(policy) = node.get("deploy").and_then(|d| d.get("restart_policy")) else { return Restart::No };
+    // As in Docker Compose, what `deploy` says wins.
+    let Some(policy) = node.get("deploy").and_then(|d| d.get("restart_policy")) else {
+        return text(node, "restart").and_then(|own| restart(&own)).unwrap_or_default();
+    };
     match text(policy, "condition").as_deref() {
         Some("none") => Restart::No,
         Some("on-failure") => {
@@ -334,7 +367,8 @@ fn file_mount(node: &Node, default_dir: &str) -> Option<FileMount> {
         None => format!("{default_dir}{}", source.value),
     };
     let mode = text(node, "mode").and_then(|mode| u32::from_str_radix(&mode, 8).ok());
-    Some(FileMount { source, target, mode })
+    let id = |key: &str| text(node, key)?.parse().ok();
+    Some(FileMount { source, target, mode, uid: id("uid"), gid: id("gid") })
 }
 
 fn network(entry: &Entry) -> Network {
@@ -343,6 +377,7 @@ fn network(entry: &Entry) -> Network {
         subnet: text(n, "subnet"),
         gateway: text(n, "gateway"),
         ip_range: text(n, "ip_range"),
+        aux_addresses: pairs(n, "aux_addresses"),
     };
     Network {
         key: entry.key.clone(),
@@ -352,7 +387,10 @@ fn network(entry: &Entry) -> Network {
         driver_opts: pairs(node, "driver_opts"),
         internal: flag(node, "internal").unwrap_or(false),
         attachable: flag(node, "attachable").unwrap_or(false),
+        enable_ipv4: flag(node, "enable_ipv4"),
         enable_ipv6: flag(node, "enable_ipv6").unwrap_or(false),
+        ipam_driver: node.get("ipam").and_then(|ipam| text(ipam, "driver")),
+        ipam_options: node.get("ipam").map(|ipam| pairs(ipam, "options")).unwrap_or_default(),
         subnets: node.get("ipam").map(|ipam| items(ipam, "config").map(pool).collect()).unwrap_or_default(),
         labels: pairs(node, "labels"),
     }

@@ -193,10 +193,9 @@ impl Canon<'_> {
         }
         let mut out = Vec::with_capacity(entries.len());
         for entry in entries {
-            let field = object.fields.iter().find(|(name, _)| *name == entry.key.value);
-            match field {
-                Some((name, shape)) => {
-                    let value = self.at(name, |c| c.value(entry.value, shape));
+            match object.field(&entry.key.value) {
+                Some(field) => {
+                    let value = self.at(field.name, |c| c.value(entry.value, &field.shape));
                     out.push(Entry { key: entry.key, value });
                 }
                 None if entry.key.value.starts_with("x-") => out.push(entry),
@@ -213,7 +212,7 @@ impl Canon<'_> {
             format!("in `{}`", self.place())
         };
         let message = format!("`{}` is not known {place}", key.value);
-        let help = match nearest(&key.value, object.fields.iter().map(|(name, _)| *name)) {
+        let help = match nearest(&key.value, object.fields.iter().map(|field| field.name)) {
             Some(near) => format!("did you mean `{near}`?"),
             None => String::from("remove it, or start its name with x- if it is yours"),
         };

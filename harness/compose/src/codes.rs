@@ -56,8 +56,8 @@ codes! {
         "`<<` takes a mapping, an alias of one, or a list of such aliases, as in `<<: *defaults` or `<<: \
          [*a, *b]`."
     6 FileNotFound Error "file cannot be read"
-        "A file that was named on the command line, in COMPOSE_FILE, in `include` or in `extends` does \
-         not exist or cannot be read. Relative paths in a compose file are relative to the directory of \
+        "A file that was named on the command line, in COMPOSE_FILE, in `include`, `extends` or `label_file` \
+         does not exist or cannot be read. Relative paths in a compose file are relative to the directory of \
          the project."
     7 NotAMapping Error "not a compose file"
         "A compose file is a mapping whose keys are `services`, `networks`, `volumes`, `secrets`, \
@@ -150,6 +150,14 @@ codes! {
     54 ReplicasNeedNames Error "one container name for several replicas"
         "A fixed `container_name` can be given to one container only, so the service cannot have more \
          than one replica."
+    55 UnheededKey Hint "key has no effect here"
+        "The key is one of the compose specification's, and nothing comes of it where these services run. As processes \
+         of this machine they have no container whose limits, logs or labels could be set; on a Docker engine nearly \
+         every key acts. harness/compose/keys.md lists every key with what comes of it and why."
+    56 MissedKey Warning "key that somebody relies on has no effect here"
+        "The key protects something, keeps something apart or says where data goes, and nothing comes of it where these \
+         services run. With `--runtime docker` nearly every key acts. harness/compose/keys.md lists every key with what \
+         comes of it and why."
     100 NearMissVariable Warning "variable is nearly one that is known"
         "The name is one or two letters away from a variable that the image knows. The image ignores it, \
          so the setting it stands for is not made. For a cluster id that means: each node of the original \

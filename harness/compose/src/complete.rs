@@ -28,12 +28,14 @@ pub(crate) fn complete(
     }
     root.set("name", Node::str(name.value.clone(), &name.span));
     let disabled = take_disabled(&mut root, profiles);
+    let unheeded = crate::unheeded::find(&root);
     let mut missing_env_files = Vec::new();
     if let Some(Node { kind: Kind::Map(services), .. }) = root.get_mut("services") {
         for service in services.iter_mut() {
             let missing = environment(loader, &mut service.value, env);
             let of_service = |path| MissingEnvFile { service: service.key.value.clone(), path };
             missing_env_files.extend(missing.into_iter().map(of_service));
+            labels(loader, &mut service.value);
             complete_service(&mut service.value, env);
         }
     }
@@ -49,7 +51,7 @@ pub(crate) fn complete(
     drop_unused(&mut root);
     let canonical = crate::render::canonical(&root);
     let project = crate::build::project(&root, canonical, name, working_dir, files, disabled, env);
-    Some(Project { missing_env_files, ..project })
+    Some(Project { missing_env_files, unheeded, ..project })
 }
 
 /// Services whose profiles are all inactive leave the tree.
@@ -95,6 +97,21 @@ fn environment(loader: &mut Loader, service: &mut Node, env: &Env) -> Vec<Spanne
     }
     service.set("environment", Node::new(Kind::Map(vars), &span));
     missing
+}
+
+/// Labels from files, below those that the service has itself.
+fn labels(loader: &mut Loader, service: &mut Node) {
+    let Some(files) = service.remove("label_file") else { return };
+    let mut labels = loader.label_files(&files);
+    let own = service.get("labels").cloned();
+    for entry in own.iter().flat_map(|node| node.entries()) {
+        match labels.iter_mut().find(|e| e.key.value == entry.key.value) {
+            Some(earlier) => *earlier = entry.clone(),
+            None => labels.push(entry.clone()),
+        }
+    }
+    let span = own.map_or(files.span, |own| own.span);
+    service.set("labels", Node::new(Kind::Map(labels), &span));
 }
 
 fn complete_service(service: &mut Node, env: &Env) {

@@ -437,6 +437,22 @@ impl Loader {
         }
     }
 
+    /// The labels of a service's label files, later files over earlier ones.
+    pub(crate) fn label_files(&mut self, files: &Node) -> Vec<Entry> {
+        let mut out: Vec<Entry> = Vec::new();
+        for (path, span) in files.items().iter().filter_map(|file| Some((file.as_str()?, &file.span))) {
+            let Some(source) = self.read(Path::new(path), path, span) else { continue };
+            let known: Env =
+                out.iter().filter_map(|e| Some((e.key.value.clone(), e.value.scalar_text()?))).collect();
+            let lookup = |name: &str| known.get(name).cloned();
+            for (key, value) in dotenv::parse(&source, false, &lookup, &mut self.diagnostics) {
+                out.retain(|e| e.key.value != key.value);
+                out.push(Entry { value: Node::str(value.value, &value.span), key });
+            }
+        }
+        out
+    }
+
     /// `env_file`s of a service as variables, later files over earlier ones; and those that are missing.
     pub(crate) fn service_env_files(
         &mut self,

@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::source::{Span, Spanned};
+use crate::unheeded::Unheeded;
 
 /// Everything that one set of compose files says, after interpolation, merging and profiles.
 #[derive(Clone, Debug)]
@@ -31,6 +32,8 @@ pub struct Project {
     pub configs: Vec<FileObject>,
     /// Env files that services want and that are not there.
     pub missing_env_files: Vec<MissingEnvFile>,
+    /// Keys of the file from which nothing comes on one of the runtimes, in its order.
+    pub unheeded: Vec<Unheeded>,
     /// The canonical form, equal in content to `docker compose config --format json`.
     pub canonical: Value,
 }
@@ -81,6 +84,10 @@ pub struct Service {
     pub entrypoint: Option<Spanned<Vec<String>>>,
     /// `env_file`s and `environment` together, later entries already merged over earlier ones, by name.
     pub environment: Vec<EnvVar>,
+    /// `attach`: whether an attached `up` shows what it says.
+    pub attach: bool,
+    /// `links`: services, each with the name by which this one knows it.
+    pub links: Vec<(String, String)>,
     /// `ports`, ranges expanded to one entry per container port.
     pub ports: Vec<Port>,
     /// `expose`, as written (`9092`, `9092/udp`, `9000-9002`).
@@ -263,6 +270,10 @@ pub enum MountKind {
     Tmpfs {
         /// Upper bound.
         size_bytes: Option<u64>,
+        /// Permission bits.
+        mode: Option<u32>,
+        /// The options of the short form `tmpfs: PATH:OPTIONS` as they were written.
+        options: Option<String>,
     },
     /// Kinds that only some engines know (`npipe`, `cluster`, `image`), by name and source.
     Other(String, String),
@@ -277,8 +288,27 @@ pub struct Mount {
     pub target: String,
     /// `ro`.
     pub read_only: bool,
+    /// What else is said of it.
+    pub options: MountOptions,
     /// Where it was written.
     pub span: Span,
+}
+
+/// Options of a mount that few files use.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct MountOptions {
+    /// `bind.propagation`.
+    pub propagation: Option<String>,
+    /// `bind.recursive`.
+    pub recursive: Option<String>,
+    /// `bind.selinux`.
+    pub selinux: Option<String>,
+    /// `volume.nocopy`.
+    pub nocopy: bool,
+    /// `volume.subpath` or `image.subpath`.
+    pub subpath: Option<String>,
+    /// `volume.labels`.
+    pub labels: Vec<(String, String)>,
 }
 
 /// One network of a service.
@@ -292,6 +322,10 @@ pub struct Attachment {
     pub ipv4_address: Option<String>,
     /// Fixed address.
     pub ipv6_address: Option<String>,
+    /// `priority`: the network with the highest is the first.
+    pub priority: i64,
+    /// The whole attachment in canonical form, for keys that have no field here.
+    pub canonical: Value,
 }
 
 /// When a dependency counts as met.
@@ -303,6 +337,16 @@ pub enum Condition {
     Healthy,
     /// `service_completed_successfully`
     CompletedSuccessfully,
+}
+
+impl std::fmt::Display for Condition {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Condition::Started => "service_started",
+            Condition::Healthy => "service_healthy",
+            Condition::CompletedSuccessfully => "service_completed_successfully",
+        })
+    }
 }
 
 /// One entry of `depends_on`.
@@ -384,8 +428,14 @@ pub struct Network {
     pub internal: bool,
     /// `attachable`.
     pub attachable: bool,
+    /// `enable_ipv4`, where it says so.
+    pub enable_ipv4: Option<bool>,
     /// `enable_ipv6`.
     pub enable_ipv6: bool,
+    /// `ipam.driver`.
+    pub ipam_driver: Option<String>,
+    /// `ipam.options`.
+    pub ipam_options: Vec<(String, String)>,
     /// `ipam.config[].subnet` (and `gateway`, `ip_range`).
     pub subnets: Vec<Subnet>,
     /// `labels`.
@@ -401,6 +451,8 @@ pub struct Subnet {
     pub gateway: Option<String>,
     /// CIDR inside the subnet.
     pub ip_range: Option<String>,
+    /// Addresses that are given to nobody, by name.
+    pub aux_addresses: Vec<(String, String)>,
 }
 
 /// A declared volume.
@@ -418,6 +470,22 @@ pub struct Volume {
     pub driver_opts: Vec<(String, String)>,
     /// `labels`.
     pub labels: Vec<(String, String)>,
+}
+
+impl Volume {
+    /// The folder of the host that the volume is, where its options say so.
+    pub fn bound_folder(&self) -> Option<PathBuf> {
+        let is_local = self.driver.as_deref().is_none_or(|driver| driver == "local");
+        let option = |key: &str| Some(self.driver_opts.iter().find(|(name, _)| name == key)?.1.clone());
+        bound_folder(&option).filter(|_| is_local)
+    }
+}
+
+/// The folder that the options of the driver `local` bind: `type: none`, `o: bind`, `device: FOLDER`.
+pub(crate) fn bound_folder(option: &dyn Fn(&str) -> Option<String>) -> Option<PathBuf> {
+    let is_none = option("type").is_none_or(|kind| matches!(kind.as_str(), "none" | ""));
+    let binds = option("o")?.split(',').any(|word| matches!(word.trim(), "bind" | "rbind"));
+    option("device").filter(|_| is_none && binds).map(PathBuf::from)
 }
 
 /// A declared secret or config.
@@ -453,4 +521,8 @@ pub struct FileMount {
     pub target: String,
     /// Permission bits.
     pub mode: Option<u32>,
+    /// Owner.
+    pub uid: Option<u64>,
+    /// Owning group.
+    pub gid: Option<u64>,
 }

@@ -28,8 +28,10 @@ pub(crate) fn canonical(canon: &mut Canon<'_>, node: Node, form: Short) -> Node 
             Some(path) => Node::str(canon.absolute(path), &node.span),
             None => canon.wrong(&node, "a path"),
         },
+        Short::Paths => paths(canon, node),
         Short::Ports => each(canon, node, ports),
         Short::Ulimits => ulimits(canon, node),
+        Short::Volume => volume(canon, node),
         Short::Volumes => each(canon, node, |c, item| mount(c, item).into_iter().collect()),
     }
 }
@@ -231,6 +233,32 @@ fn external(canon: &mut Canon<'_>, node: Node) -> Node {
         Kind::Map(_) => node,
         _ => canon.value(node, &Shape::Bool),
     }
+}
+
+fn paths(canon: &mut Canon<'_>, node: Node) -> Node {
+    let mut list = canon.value(node, &Shape::StrOrList);
+    if let Kind::Seq(items) = &mut list.kind {
+        for item in items {
+            if let Some(path) = item.as_str() {
+                *item = Node::str(canon.absolute(path), &item.span);
+            }
+        }
+    }
+    list
+}
+
+/// A volume that is a folder of the host may name it from where the file is.
+fn volume(canon: &mut Canon<'_>, node: Node) -> Node {
+    let mut volume = canon.value(node, &Shape::Maybe(&schema::VOLUME));
+    let is_local = volume.get("driver").and_then(Node::as_str) == Some("local");
+    if let (true, Some(options)) = (is_local, volume.get_mut("driver_opts"))
+        && options.get("o").and_then(Node::as_str) == Some("bind")
+        && let Some(device) = options.get("device").cloned()
+        && let Some(path) = device.as_str()
+    {
+        options.set("device", Node::str(canon.absolute(path), &device.span));
+    }
+    volume
 }
 
 fn extra_hosts(canon: &mut Canon<'_>, node: Node) -> Node {

@@ -65,7 +65,7 @@ pub(crate) fn format_duration(duration: Duration) -> String {
 }
 
 /// `64m`, `1g`, `1.5gb`, `1024`, in binary units as Docker reads them. Negative numbers stand for "none".
-pub(crate) fn bytes(text: &str) -> Option<i64> {
+pub fn bytes(text: &str) -> Option<i64> {
     let text = text.trim();
     let end = text.find(|c: char| !(c.is_ascii_digit() || c == '.' || c == '-')).unwrap_or(text.len());
     let number: f64 = text[..end].parse().ok()?;

@@ -10,6 +10,8 @@ pub mod docker;
 pub mod execute;
 pub mod interrupt;
 pub mod kafka;
+#[cfg(test)]
+mod keys_tests;
 pub mod logline;
 pub mod lower;
 pub mod model;

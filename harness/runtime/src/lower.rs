@@ -8,7 +8,9 @@ use crate::model::{
 };
 use crate::ports::DYNAMIC;
 use crate::process::reference::Release;
-use jackdaw_compose::{self as compose, FileContent, MountKind, Project, Protocol, Published, Service};
+use jackdaw_compose::{
+    self as compose, FileContent, MountKind, MountOptions, Project, Protocol, Published, Service,
+};
 use jackdaw_conventions::{Cluster, NodePlan, provide};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -55,6 +57,9 @@ pub fn lower(project: &Project, cluster: &Cluster, build: &str) -> (ProjectSpec,
 }
 
 fn why_left_out(project: &Project, service: &Service) -> Option<String> {
+    if service.replicas == 0 {
+        return Some("its scale is 0".into());
+    }
     if provide(service).is_some() {
         return None;
     }
@@ -97,7 +102,7 @@ fn lower_service(project: &Project, service: &Service, node: Option<&NodePlan>, 
         ports: service.ports.iter().map(lower_port).collect(),
         readdressed: Vec::new(),
         has_lost_its_port: false,
-        mounts: service.mounts.iter().filter_map(|mount| lower_mount(project, mount)).chain(files).collect(),
+        mounts: service.mounts.iter().map(|mount| lower_mount(project, mount)).chain(files).collect(),
         missing,
         restart: lower_restart(service.restart),
         stop_signal: service.stop_signal.as_ref().map_or_else(|| "SIGTERM".into(), |s| s.value.clone()),
@@ -132,7 +137,7 @@ fn lower_port(port: &compose::Port) -> PortSpec {
     }
 }
 
-fn lower_mount(project: &Project, mount: &compose::Mount) -> Option<MountSpec> {
+fn lower_mount(project: &Project, mount: &compose::Mount) -> MountSpec {
     let (source, create) = match &mount.kind {
         MountKind::Volume(key) => {
             let name = project.volume(key).map_or_else(|| key.clone(), |volume| volume.name.clone());
@@ -140,10 +145,13 @@ fn lower_mount(project: &Project, mount: &compose::Mount) -> Option<MountSpec> {
         }
         MountKind::Anonymous => (MountSource::Anonymous, true),
         MountKind::Bind { source, create } => (MountSource::Bind(source.clone()), *create),
-        MountKind::Tmpfs { .. } => (MountSource::Tmpfs, true),
-        MountKind::Other(..) => return None,
+        MountKind::Tmpfs { size_bytes, mode, options } => {
+            (MountSource::Tmpfs { size_bytes: *size_bytes, mode: *mode, options: options.clone() }, true)
+        }
+        MountKind::Other(kind, source) => (MountSource::Other(kind.clone(), source.clone()), true),
     };
-    Some(MountSpec { target: mount.target.clone(), source, create, read_only: mount.read_only })
+    let (target, options) = (mount.target.clone(), mount.options.clone());
+    MountSpec { target, source, create, read_only: mount.read_only, options }
 }
 
 /// Secrets and configs, and why those are missing that cannot be had.
@@ -154,8 +162,11 @@ fn lower_files(project: &Project, service: &Service) -> (Vec<MountSpec>, Vec<Str
     for (kind, mount, declared) in secrets.chain(configs) {
         let name = &mount.source.value;
         let Some(object) = declared.iter().find(|object| object.key.value == *name) else { continue };
-        let text =
-            |text: &String| MountSource::Text { text: text.clone(), mode: mount.mode.unwrap_or(FILE_MODE) };
+        let text = |text: &String| MountSource::Text {
+            text: text.clone(),
+            mode: mount.mode.unwrap_or(FILE_MODE),
+            owner: (mount.uid.unwrap_or(0), mount.gid.unwrap_or(0)),
+        };
         let source = match &object.content {
             FileContent::File(path) => MountSource::Bind(path.clone()),
             FileContent::Inline(content) | FileContent::Environment(_, Some(content)) => text(content),
@@ -172,7 +183,14 @@ fn lower_files(project: &Project, service: &Service) -> (Vec<MountSpec>, Vec<Str
                 continue;
             }
         };
-        files.push(MountSpec { target: mount.target.clone(), source, create: false, read_only: true });
+        let options = MountOptions::default();
+        files.push(MountSpec {
+            target: mount.target.clone(),
+            source,
+            create: false,
+            read_only: true,
+            options,
+        });
     }
     (files, missing)
 }

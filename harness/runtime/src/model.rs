@@ -1,7 +1,7 @@
 //! What is wanted and what is there, in words that both runtimes share. Data only: no I/O.
 
 use crate::process::reference::Release;
-use jackdaw_compose::HealthTest;
+use jackdaw_compose::{HealthTest, MountOptions};
 use jackdaw_conventions::{Listener, NodePlan, Provider};
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
@@ -80,6 +80,11 @@ impl ServiceSpec {
         matches!(test, Some(HealthTest::Command(_) | HealthTest::Shell(_)))
     }
 
+    /// Whether it mounts the volume that the engine knows by that name.
+    pub fn mounts_volume(&self, name: &str) -> bool {
+        self.mounts.iter().any(|mount| matches!(&mount.source, MountSource::Volume(own) if own == name))
+    }
+
     /// Whether it does something for the nodes, and is none: a script that makes topics, a shell to work in.
     pub fn is_tool(&self) -> bool {
         self.stands_in.is_some() && self.node.is_none()
@@ -112,6 +117,8 @@ pub struct MountSpec {
     pub create: bool,
     /// Without the right to write.
     pub read_only: bool,
+    /// What else the file says of it.
+    pub options: MountOptions,
 }
 
 /// Where a mount comes from.
@@ -124,13 +131,24 @@ pub enum MountSource {
     /// A folder or file of the host.
     Bind(PathBuf),
     /// Memory.
-    Tmpfs,
+    Tmpfs {
+        /// Upper bound.
+        size_bytes: Option<u64>,
+        /// Permission bits.
+        mode: Option<u32>,
+        /// The options of the short form, as they were written.
+        options: Option<String>,
+    },
+    /// A kind that only some engines know, by its name, and where it comes from.
+    Other(String, String),
     /// A file that the compose file itself, or the environment, has: a secret or a config.
     Text {
         /// Its content.
         text: String,
         /// Its permission bits.
         mode: u32,
+        /// Its owner and group.
+        owner: (u64, u64),
     },
 }
 

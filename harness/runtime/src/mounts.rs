@@ -157,9 +157,9 @@ configs:
         let mounts: Vec<String> = service.mounts.iter().map(|mount| format!("{mount:?}")).collect();
         let mounts = mounts.join("\n").replace(&folder.path().display().to_string(), "");
         insta::assert_snapshot!(mounts, @r#"
-        MountSpec { target: "/run/secrets/password", source: Bind("/password.txt"), create: false, read_only: true }
-        MountSpec { target: "/run/secrets/lost", source: Bind("/lost"), create: false, read_only: true }
-        MountSpec { target: "/etc/app.conf", source: Text { text: "key = value", mode: 288 }, create: false, read_only: true }
+        MountSpec { target: "/run/secrets/password", source: Bind("/password.txt"), create: false, read_only: true, options: MountOptions { propagation: None, recursive: None, selinux: None, nocopy: false, subpath: None, labels: [] } }
+        MountSpec { target: "/run/secrets/lost", source: Bind("/lost"), create: false, read_only: true, options: MountOptions { propagation: None, recursive: None, selinux: None, nocopy: false, subpath: None, labels: [] } }
+        MountSpec { target: "/etc/app.conf", source: Text { text: "key = value", mode: 288, owner: (0, 0) }, create: false, read_only: true, options: MountOptions { propagation: None, recursive: None, selinux: None, nocopy: false, subpath: None, labels: [] } }
         "#);
         let mut found = Preflight::default();
         look(service, &mut found);

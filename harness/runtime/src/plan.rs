@@ -244,7 +244,8 @@ pub struct Means {
 }
 
 impl Means {
-    fn runs(&self, service: &ServiceSpec) -> bool {
+    /// Whether it runs such a service.
+    pub fn runs(&self, service: &ServiceSpec) -> bool {
         match (self.kind, service.stands_in) {
             _ if service.node.is_some() => true,
             (_, Some(_)) => self.has_tools,
@@ -267,6 +268,12 @@ pub fn up(
     let (runnable, refused): (Vec<&ServiceSpec>, Vec<&ServiceSpec>) =
         selected.iter().partition(|service| means.runs(service));
     steps.extend(refused.iter().map(|service| Step::LeaveOut(not_runnable(service))));
+    let (lacking, runnable): (Vec<&ServiceSpec>, Vec<&ServiceSpec>) =
+        runnable.into_iter().partition(|service| may_not_be_pulled(service, observed, means));
+    steps.extend(lacking.iter().map(|service| {
+        let reason = format!("{} is not here, and its pull_policy is never", service.image);
+        Step::LeaveOut(LeftOut { service: service.name.clone(), reason })
+    }));
     if options.remove_orphans {
         let orphans = orphans(spec, observed);
         steps.extend(orphans.iter().filter(|o| o.state.is_live()).map(|o| stop(o, None)));
@@ -274,7 +281,9 @@ pub fn up(
     }
     steps.extend(images(&runnable, observed, means));
     steps.extend(surroundings(spec, &runnable, observed, means));
-    let fates: Vec<Fate<'_>> = runnable.iter().map(|service| Fate::of(service, observed, options)).collect();
+    let mut fates: Vec<Fate<'_>> =
+        runnable.iter().map(|service| Fate::of(service, observed, options)).collect();
+    steps.extend(restarted_with_others(&mut fates, observed));
     let replaced = || fates.iter().filter_map(|fate| Some((fate.replaces?, fate)));
     steps.extend(
         replaced().filter(|(old, _)| old.state.is_live()).map(|(old, fate)| stop(old, Some(fate.service))),
@@ -306,6 +315,14 @@ fn not_runnable(service: &ServiceSpec) -> LeftOut {
     LeftOut { service: service.name.clone(), reason }
 }
 
+/// Whether its image would have to be pulled, and the file forbids that.
+fn may_not_be_pulled(service: &ServiceSpec, observed: &Observed, means: &Means) -> bool {
+    means.kind == Kind::Docker
+        && service.stands_in.is_none()
+        && service.compose.pull_policy.as_deref() == Some("never")
+        && !observed.images.contains(&service.image)
+}
+
 fn images(runnable: &[&ServiceSpec], observed: &Observed, means: &Means) -> Vec<Step> {
     let mut steps = Vec::new();
     let there = |image: &str| observed.images.iter().any(|have| have == image);
@@ -318,8 +335,13 @@ fn images(runnable: &[&ServiceSpec], observed: &Observed, means: &Means) -> Vec<
     let mut names: Vec<&str> = foreign.iter().map(|service| service.image.as_str()).collect();
     names.sort_unstable();
     names.dedup();
-    for image in names.into_iter().filter(|image| !there(image)) {
-        let services = foreign.iter().filter(|service| service.image == image);
+    let policy = |service: &ServiceSpec| service.compose.pull_policy.clone().unwrap_or_default();
+    for image in names {
+        let users = || foreign.iter().filter(|service| service.image == image);
+        if there(image) && !users().any(|service| policy(service) == "always") {
+            continue;
+        }
+        let services = users();
         let services = services.map(|service| service.name.clone()).collect();
         steps.push(Step::PullImage { image: image.to_owned(), services });
     }
@@ -346,10 +368,7 @@ fn surroundings(
         .volumes
         .iter()
         .filter(|volume| !volume.external && !observed.volumes.contains(&volume.name))
-        .filter(|volume| {
-            let source = crate::model::MountSource::Volume(volume.name.clone());
-            runnable.iter().any(|service| service.mounts.iter().any(|mount| mount.source == source))
-        })
+        .filter(|volume| runnable.iter().any(|service| service.mounts_volume(&volume.name)))
         .map(|volume| Step::CreateVolume { volume: volume.name.clone() });
     missing.chain(volumes).collect()
 }
@@ -382,6 +401,23 @@ impl<'a> Fate<'a> {
         }
         fate(None, "", false, !matches!(old.state, State::Running | State::Restarting))
     }
+}
+
+/// Services that the file restarts when one that they depend on is made anew (`depends_on` with `restart: true`): they
+/// are stopped here, and started in their turn.
+fn restarted_with_others(fates: &mut [Fate<'_>], observed: &Observed) -> Vec<Step> {
+    let replaced: Vec<String> =
+        fates.iter().filter(|fate| fate.replaces.is_some()).map(|fate| fate.service.name.clone()).collect();
+    let mut stops = Vec::new();
+    for fate in fates.iter_mut().filter(|fate| !fate.create && !fate.start) {
+        let depends = &fate.service.compose.depends_on;
+        let follows = depends.iter().any(|on| on.restart && replaced.contains(&on.service.value));
+        if let (true, Some(instance)) = (follows, observed.of(&fate.service.name)) {
+            stops.push(stop(instance, Some(fate.service)));
+            fate.start = true;
+        }
+    }
+    stops
 }
 
 fn create(service: &ServiceSpec) -> Step {
@@ -419,18 +455,12 @@ pub fn roles(roles: jackdaw_conventions::Roles) -> &'static str {
 }
 
 fn waits(service: &ServiceSpec) -> impl Iterator<Item = Step> {
-    service.compose.depends_on.iter().filter_map(|dependency| {
-        let condition = match dependency.condition {
-            Condition::Started => return None,
-            Condition::Healthy => "service_healthy",
-            Condition::CompletedSuccessfully => "service_completed_successfully",
-        };
-        Some(Step::Wait {
-            service: service.name.clone(),
-            dependency: dependency.service.value.clone(),
-            condition: condition.into(),
-            required: dependency.required,
-        })
+    let waited_for = service.compose.depends_on.iter().filter(|on| on.condition != Condition::Started);
+    waited_for.map(|dependency| Step::Wait {
+        service: service.name.clone(),
+        dependency: dependency.service.value.clone(),
+        condition: dependency.condition.to_string(),
+        required: dependency.required,
     })
 }
 
@@ -545,6 +575,10 @@ pub fn act(
     names: &[String],
     act: &Act,
 ) -> Plan {
+    let mut names = names.to_vec();
+    if let (Act::Restart { .. }, Some(spec)) = (act, spec) {
+        names = with_followers(spec, names);
+    }
     let wanted = |instance: &&Instance| names.is_empty() || names.contains(&instance.service);
     let mut targets: Vec<&Instance> = observed.instances.iter().filter(wanted).collect();
     let place = |instance: &Instance| spec?.services.iter().position(|s| s.name == instance.service);
@@ -573,6 +607,21 @@ pub fn act(
             .collect(),
     };
     Plan { project: project.to_owned(), runtime: kind, steps }
+}
+
+/// The named services, and those that the file restarts with them.
+fn with_followers(spec: &ProjectSpec, mut names: Vec<String>) -> Vec<String> {
+    let mut at = 0;
+    while let Some(name) = names.get(at).cloned() {
+        let follows = |service: &&ServiceSpec| {
+            service.compose.depends_on.iter().any(|on| on.restart && on.service.value == name)
+        };
+        let followers: Vec<String> =
+            spec.services.iter().filter(follows).map(|service| service.name.clone()).collect();
+        names.extend(followers.into_iter().filter(|follower| !names.contains(follower)).collect::<Vec<_>>());
+        at += 1;
+    }
+    names
 }
 
 #[cfg(test)]

@@ -2,13 +2,16 @@
 
 use crate::cli::{Config, ConfigFormat, Global};
 use crate::exit::{Exit, Result, Stop};
-use crate::project::loaded;
+use crate::project::{kind, loaded};
 use crate::terminal::{Terminal, result};
 use jackdaw_compose::{Code, to_config_json, to_config_yaml};
 
 /// `config`
-pub fn run(global: &Global, wanted: &Config, terminal: &Terminal) -> Result {
-    let project = loaded(global, terminal)?.project;
+pub async fn run(global: &Global, wanted: &Config, terminal: &Terminal) -> Result {
+    let file = loaded(global, terminal)?;
+    let kind = kind(global, &file.project.name).await?;
+    file.tell_unheeded(kind, &file.running_on(kind, &file.spec_of_existing()), terminal);
+    let project = file.project;
     if wanted.quiet {
         return Ok(Exit::Done);
     }

@@ -34,7 +34,7 @@ pub fn run(global: &Global, command: Command, terminal: Terminal) -> Result {
         Command::Restart(timed) => crate::block_on(act::restart(global, timed, terminal)),
         Command::Kill(kill) => crate::block_on(act::kill(global, kill, terminal)),
         Command::Exec(exec) => crate::block_on(exec::run(global, exec, terminal)),
-        Command::Config(wanted) => config::run(global, &wanted, &terminal),
+        Command::Config(wanted) => crate::block_on(async { config::run(global, &wanted, &terminal).await }),
         Command::Check(check) => crate::block_on(check::run(global, check, terminal)),
         Command::Broker(broker) => broker::run(broker),
         Command::Image(image) => crate::block_on(image::run(image)),

@@ -62,6 +62,9 @@ pub async fn run(global: &Global, up: Up, terminal: Terminal) -> Result {
              the environment of a KRaft node whose image is to be built",
         );
     }
+    let means = runtime.means()?;
+    let running: Vec<&ServiceSpec> = selected.iter().copied().filter(|service| means.runs(service)).collect();
+    file.tell_unheeded(means.kind, &running, &terminal);
     let options = UpOptions {
         force_recreate: up.force_recreate,
         no_recreate: up.no_recreate,
@@ -69,7 +72,7 @@ pub async fn run(global: &Global, up: Up, terminal: Terminal) -> Result {
         remove_orphans: up.remove_orphans,
         renew_anonymous: up.renew_anon_volumes,
     };
-    let plan = plan::up(&spec, &selected, &left_out, &observed, &runtime.means()?, &options);
+    let plan = plan::up(&spec, &selected, &left_out, &observed, &means, &options);
     preflight(&*runtime, &spec, &plan, &observed, &terminal).await?;
     if up.dry_run {
         print_plan(&plan, up.format)?;
@@ -284,8 +287,9 @@ impl Session<'_> {
             return Ok(Exit::Done);
         }
         let events = self.runtime.events(name).await?;
-        let mine =
-            |instance: &&Instance| self.selected.iter().any(|service| service.name == instance.service);
+        let mine = |instance: &&Instance| {
+            self.selected.iter().any(|service| service.name == instance.service && service.compose.attach)
+        };
         let instances: Vec<&Instance> = observed.instances.iter().filter(mine).collect();
         let earliest = jackdaw_runtime::clock::now_ns() - began.elapsed().as_nanos() as u64;
         let since = Some(jackdaw_runtime::clock::rfc3339(earliest));

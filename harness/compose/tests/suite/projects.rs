@@ -75,7 +75,10 @@ fn the_typed_project_says_the_same() {
     assert_eq!(web.mounts[1].kind, MountKind::Volume(String::from("data")));
     assert_eq!(web.mounts[1].target, "/data");
     assert_eq!(web.mounts[3].kind, MountKind::Bind { source: "/home/me/x".into(), create: true });
-    assert_eq!(web.mounts[5].kind, MountKind::Tmpfs { size_bytes: Some(64 << 20) });
+    assert_eq!(
+        web.mounts[5].kind,
+        MountKind::Tmpfs { size_bytes: Some(64 << 20), mode: None, options: Some("size=64m".into()) }
+    );
     assert_eq!(web.restart, Restart::OnFailure { max_retries: Some(4) });
     assert_eq!(web.healthcheck.as_ref().map(|h| h.test.clone()), Some(HealthTest::Shell("curl x".into())));
     assert_eq!(web.names_on("default"), ["web", "www"]);

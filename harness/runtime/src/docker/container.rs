@@ -1,6 +1,7 @@
 //! From a service to the engine's words for its container. No I/O.
 
-use super::image::{PROPERTIES, file, folder};
+use super::image::{PROPERTIES, file, folder, owned_file};
+use super::resources::{self, Endpoint};
 use super::rootfs::{BINARY, Names, PATH};
 use crate::model::{MountSource, NetworkSpec, ProjectSpec, Restart, ServiceSpec, VolumeSpec};
 use bollard::models::{
@@ -8,7 +9,7 @@ use bollard::models::{
     NetworkCreateRequest, NetworkingConfig, PortBinding, ResourcesUlimits, RestartPolicy,
     RestartPolicyNameEnum, VolumeCreateRequest,
 };
-use jackdaw_compose::{HealthTest, Healthcheck};
+use jackdaw_compose::{Attachment, HealthTest, Healthcheck};
 use jackdaw_conventions::{NodePlan, Provider};
 use std::collections::HashMap;
 use std::io;
@@ -41,7 +42,7 @@ fn labels(spec: &ProjectSpec, service: &ServiceSpec) -> HashMap<String, String> 
         .compose
         .depends_on
         .iter()
-        .map(|dependency| format!("{}:service_started:false", *dependency.service))
+        .map(|dependency| format!("{}:{}:{}", *dependency.service, dependency.condition, dependency.restart))
         .collect();
     let mut labels = map(&service.compose.labels);
     let ours = [
@@ -84,7 +85,7 @@ pub fn body(
         stop_signal: compose.stop_signal.as_ref().map(|_| service.stop_signal.clone()),
         stop_timeout: compose.stop_grace_period.map(|grace| grace.as_secs() as i64),
         healthcheck: compose.healthcheck.as_ref().and_then(health),
-        exposed_ports: some(service.ports.iter().map(|p| format!("{}/{}", p.target, p.protocol)).collect()),
+        exposed_ports: some(exposed(service)),
         host_config: Some(host_config(spec, service)),
         networking_config: networking(spec, service),
         ..ContainerCreateBody::default()
@@ -129,6 +130,11 @@ fn stand_in(body: &mut ContainerCreateBody, provider: Provider, own_image: &str)
         };
         env.push(format!("PATH={path}"));
     }
+}
+
+/// The platform that an image is pulled and run for. This program stands in for Kafka's images on its own.
+pub fn platform(service: &ServiceSpec) -> Option<&str> {
+    service.compose.platform.as_deref().filter(|_| service.stands_in.is_none())
 }
 
 /// Whether a healthcheck calls a tool of Kafka's that the image does not have.
@@ -180,6 +186,15 @@ fn run_node(body: &mut ContainerCreateBody, service: &ServiceSpec, node: &NodePl
     body.cmd = Some(words);
 }
 
+fn exposed(service: &ServiceSpec) -> Vec<String> {
+    let published = service.ports.iter().map(|port| format!("{}/{}", port.target, port.protocol));
+    let mut ports: Vec<String> = published.collect();
+    ports.extend(
+        resources::exposed(service).into_iter().filter(|port| !ports.contains(port)).collect::<Vec<_>>(),
+    );
+    ports
+}
+
 fn environment(service: &ServiceSpec) -> Vec<String> {
     let set = service.compose.environment.iter();
     set.filter_map(|var| Some(format!("{}={}", var.name.value, var.value.as_ref()?.value))).collect()
@@ -199,7 +214,7 @@ fn health(check: &Healthcheck) -> Option<HealthConfig> {
         timeout: ns(check.timeout),
         retries: check.retries.map(|retries| retries as i64),
         start_period: ns(check.start_period),
-        start_interval: None,
+        start_interval: ns(check.start_interval),
     })
 }
 
@@ -214,19 +229,19 @@ fn host_config(spec: &ProjectSpec, service: &ServiceSpec) -> HostConfig {
         let key = format!("{}/{}", port.target, port.protocol);
         ports.entry(key).or_default().get_or_insert_default().push(binding);
     }
-    let tmpfs: HashMap<String, String> = service
-        .mounts
-        .iter()
-        .filter(|mount| mount.source == MountSource::Tmpfs)
-        .map(|mount| (mount.target.clone(), String::new()))
-        .collect();
+    let in_memory = service.mounts.iter().filter_map(|mount| match &mount.source {
+        MountSource::Tmpfs { options: Some(options), .. } => Some((mount.target.clone(), options.clone())),
+        _ => None,
+    });
+    let tmpfs: HashMap<String, String> = in_memory.collect();
     let ulimits = compose.ulimits.iter().map(|(name, soft, hard)| ResourcesUlimits {
         name: Some(name.clone()),
         soft: Some(*soft),
         hard: Some(*hard),
     });
-    HostConfig {
-        binds: some(binds(service)),
+    let mut host = HostConfig {
+        binds: some(resources::binds(service)),
+        mounts: some(resources::mounts(service)),
         port_bindings: Some(ports),
         restart_policy: Some(restart(service.restart)),
         network_mode: network_mode(spec, service),
@@ -248,20 +263,9 @@ fn host_config(spec: &ProjectSpec, service: &ServiceSpec) -> HostConfig {
         memory: compose.memory_limit_bytes.map(|bytes| bytes as i64),
         nano_cpus: compose.cpus.map(|cpus| (cpus * 1e9) as i64),
         ..HostConfig::default()
-    }
-}
-
-fn binds(service: &ServiceSpec) -> Vec<String> {
-    let mode = |read_only: bool| if read_only { ":ro" } else { "" };
-    let bind = |mount: &crate::model::MountSpec| match &mount.source {
-        MountSource::Volume(name) => Some(format!("{name}:{}{}", mount.target, mode(mount.read_only))),
-        MountSource::Bind(source) => {
-            Some(format!("{}:{}{}", source.display(), mount.target, mode(mount.read_only)))
-        }
-        MountSource::Anonymous => Some(mount.target.clone()),
-        MountSource::Tmpfs | MountSource::Text { .. } => None,
     };
-    service.mounts.iter().filter_map(bind).collect()
+    resources::fill(&mut host, spec, service);
+    host
 }
 
 fn restart(policy: Restart) -> RestartPolicy {
@@ -279,32 +283,45 @@ fn network_of<'a>(spec: &'a ProjectSpec, key: &str) -> Option<&'a NetworkSpec> {
 }
 
 fn network_mode(spec: &ProjectSpec, service: &ServiceSpec) -> Option<String> {
-    let first = service.compose.networks.first();
-    let named = |mode: &str| match mode.strip_prefix("service:").and_then(|other| spec.service(other)) {
-        Some(other) => format!("container:{}", other.container),
-        None => mode.to_owned(),
-    };
-    let mode = service.compose.network_mode.as_ref().map(|mode| named(&mode.value));
-    mode.or_else(|| first.and_then(|on| network_of(spec, &on.key.value)).map(|network| network.name.clone()))
+    let by_priority = by_priority(service);
+    let mode = service.compose.network_mode.as_ref();
+    let first = by_priority.first().and_then(|on| network_of(spec, &on.key.value));
+    mode.map(|mode| resources::shared_with(spec, &mode.value)).or_else(|| Some(first?.name.clone()))
+}
+
+/// A service's networks as Docker Compose orders them: the one with the highest priority first, equal ones by name.
+fn by_priority(service: &ServiceSpec) -> Vec<&Attachment> {
+    let mut networks: Vec<&Attachment> = service.compose.networks.iter().collect();
+    networks.sort_by(|a, b| b.priority.cmp(&a.priority).then_with(|| a.key.value.cmp(&b.key.value)));
+    networks
 }
 
 /// A container's place on each of its networks, by the engine's name. The first is given at creation, the
 /// others are connected before the start (engines before API 1.44 take only one).
 pub fn endpoints(spec: &ProjectSpec, service: &ServiceSpec) -> Vec<(String, EndpointSettings)> {
-    let on = service.compose.networks.iter();
-    on.filter_map(|on| {
+    let links = resources::links(spec, service);
+    let on = by_priority(service).into_iter().enumerate();
+    on.filter_map(|(at, on)| {
         let network = network_of(spec, &on.key.value)?;
         let mut aliases = vec![service.name.clone(), service.container.clone()];
         aliases.extend(on.aliases.iter().map(|alias| alias.value.clone()));
         aliases.dedup();
-        let fixed = on.ipv4_address.is_some() || on.ipv6_address.is_some();
+        let rest = Endpoint::of(&on.canonical);
+        let fixed = on.ipv4_address.is_some() || on.ipv6_address.is_some() || rest.link_local_ips.is_some();
         let ipam_config = fixed.then(|| EndpointIpamConfig {
             ipv4_address: on.ipv4_address.clone(),
             ipv6_address: on.ipv6_address.clone(),
-            ..EndpointIpamConfig::default()
+            link_local_ips: rest.link_local_ips,
         });
-        let settings =
-            EndpointSettings { aliases: Some(aliases), ipam_config, ..EndpointSettings::default() };
+        let settings = EndpointSettings {
+            aliases: Some(aliases),
+            ipam_config,
+            links: links.clone(),
+            driver_opts: rest.driver_opts,
+            gw_priority: rest.gw_priority,
+            mac_address: rest.mac_address.or_else(|| resources::mac_address(service).filter(|_| at == 0)),
+            ..EndpointSettings::default()
+        };
         Some((network.name.clone(), settings))
     })
     .collect()
@@ -325,18 +342,24 @@ pub fn network(spec: &ProjectSpec, network: &NetworkSpec) -> NetworkCreateReques
         subnet: subnet.subnet.clone(),
         gateway: subnet.gateway.clone(),
         ip_range: subnet.ip_range.clone(),
-        auxiliary_addresses: None,
+        auxiliary_addresses: some(subnet.aux_addresses.clone()).map(|pairs| map(&pairs)),
     });
-    let ipam = some(subnets.collect()).map(|config| Ipam { config: Some(config), ..Ipam::default() });
+    let ipam = Ipam {
+        driver: compose.ipam_driver.clone(),
+        config: some(subnets.collect()),
+        options: some(compose.ipam_options.clone()).map(|pairs| map(&pairs)),
+    };
+    let says = ipam != Ipam::default();
     NetworkCreateRequest {
         name: network.name.clone(),
         driver: Some(compose.driver.clone().unwrap_or_else(|| "bridge".into())),
         internal: Some(compose.internal),
         attachable: Some(compose.attachable),
+        enable_ipv4: compose.enable_ipv4,
         enable_ipv6: Some(compose.enable_ipv6),
         options: Some(map(&compose.driver_opts)),
         labels: Some(labels),
-        ipam,
+        ipam: says.then_some(ipam),
         ..NetworkCreateRequest::default()
     }
 }
@@ -367,7 +390,7 @@ pub fn upload(service: &ServiceSpec, node: &NodePlan) -> io::Result<Vec<u8>> {
         let is_bind = |mount: &crate::model::MountSpec| matches!(mount.source, MountSource::Bind(_));
         service.mounts.iter().any(|mount| is_bind(mount) && Path::new(path).starts_with(&mount.target))
     };
-    let volumes = service.mounts.iter().filter(|mount| !matches!(mount.source, MountSource::Tmpfs));
+    let volumes = service.mounts.iter().filter(|mount| !matches!(mount.source, MountSource::Tmpfs { .. }));
     let targets = volumes
         .map(|mount| mount.target.as_str())
         .filter(|target| node.data_dirs.iter().any(|data| Path::new(&data.path).starts_with(target)));
@@ -388,8 +411,14 @@ pub fn texts(service: &ServiceSpec) -> io::Result<Option<Vec<u8>>> {
     let mut tar = tar::Builder::new(Vec::new());
     let mut has_any = false;
     for mount in &service.mounts {
-        let MountSource::Text { text, mode } = &mount.source else { continue };
-        file(&mut tar, Path::new(mount.target.trim_start_matches('/')), text.as_bytes(), *mode)?;
+        let MountSource::Text { text, mode, owner } = &mount.source else { continue };
+        owned_file(
+            &mut tar,
+            Path::new(mount.target.trim_start_matches('/')),
+            text.as_bytes(),
+            *mode,
+            *owner,
+        )?;
         has_any = true;
     }
     Ok(if has_any { Some(tar.into_inner()?) } else { None })

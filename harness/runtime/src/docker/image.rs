@@ -122,7 +122,23 @@ pub fn folder(tar: &mut tar::Builder<Vec<u8>>, path: &str, uid: u64, gid: u64, m
 /// # Errors
 /// When the path does not fit a tar header.
 pub fn file(tar: &mut tar::Builder<Vec<u8>>, path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    owned_file(tar, path, bytes, mode, (0, 0))
+}
+
+/// Adds a file that belongs to a user and a group.
+///
+/// # Errors
+/// When the path does not fit a tar header.
+pub fn owned_file(
+    tar: &mut tar::Builder<Vec<u8>>,
+    path: &Path,
+    bytes: &[u8],
+    mode: u32,
+    (uid, gid): (u64, u64),
+) -> io::Result<()> {
     let mut header = header(tar::EntryType::Regular, mode);
+    header.set_uid(uid);
+    header.set_gid(gid);
     header.set_size(bytes.len() as u64);
     tar.append_data(&mut header, path, bytes)
 }

@@ -8,6 +8,7 @@ mod exec;
 mod folders;
 pub mod image;
 mod observe;
+mod resources;
 pub mod rootfs;
 mod streams;
 
@@ -38,6 +39,7 @@ use jackdaw_conventions::Provider;
 use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -114,8 +116,9 @@ impl DockerRuntime {
         Ok(&self.own()?.image)
     }
 
-    async fn pull(&self, image: &str, services: &[String]) -> Outcome {
-        let options = CreateImageOptionsBuilder::default().from_image(&tagged(image)).build();
+    async fn pull(&self, image: &str, services: &[String], platform: Option<&str>) -> Outcome {
+        let options = CreateImageOptionsBuilder::default().from_image(&tagged(image));
+        let options = options.platform(platform.unwrap_or_default()).build();
         let told = self.docker.create_image(Some(options), None, None);
         match told.try_for_each(|_| std::future::ready(Ok(()))).await {
             Ok(()) => Outcome::Done,
@@ -129,8 +132,12 @@ impl DockerRuntime {
         if let (Some(node), true) = (&service.node, is_local()) {
             folders::make_missing(service, node)?;
         }
-        let body = container::body(spec, service, &self.own()?.image, &self.names);
-        let options = CreateContainerOptionsBuilder::default().name(&service.container).build();
+        let mut body = container::body(spec, service, &self.own()?.image, &self.names);
+        if let Some(options) = body.host_config.as_mut().and_then(|host| host.security_opt.as_mut()) {
+            with_profiles(&spec.working_dir, options)?;
+        }
+        let options = CreateContainerOptionsBuilder::default().name(&service.container);
+        let options = options.platform(container::platform(service).unwrap_or_default()).build();
         let created = self.docker.create_container(Some(options), body).await;
         created.map_err(|error| match (status(&error), failed(error)) {
             (CONFLICT, why) => RuntimeError::Refused(format!("{name}: {why}")),
@@ -170,7 +177,11 @@ impl DockerRuntime {
         let no_file = || RuntimeError::Failed("this is made from a file, and there is none".into());
         match step {
             Step::ImportImage { image } => self.import(image, None).await?,
-            Step::PullImage { image, services } => return Ok(self.pull(image, services).await),
+            Step::PullImage { image, services } => {
+                let asks = services.iter().filter_map(|name| spec?.service(name));
+                let platform = asks.filter_map(container::platform).next();
+                return Ok(self.pull(image, services, platform).await);
+            }
             Step::CreateNetwork { network: name } => {
                 let spec = spec.ok_or_else(no_file)?;
                 let wanted =
@@ -233,6 +244,27 @@ impl DockerRuntime {
         }
     }
 
+    /// Volumes that somebody else was to make: the engine would make empty ones of those names.
+    async fn check_external_volumes(
+        &self,
+        spec: &ProjectSpec,
+        starting: &[&ServiceSpec],
+        found: &mut Preflight,
+    ) {
+        let is_used = |name: &String| starting.iter().any(|service| service.mounts_volume(name));
+        for volume in spec.volumes.iter().filter(|volume| volume.external && is_used(&volume.name)) {
+            let name = &volume.name;
+            if self.docker.inspect_volume(name).await.is_err_and(|error| status(&error) == NOT_FOUND) {
+                let place =
+                    volume.compose.key.span.position().map(|at| format!("{at}: ")).unwrap_or_default();
+                found.errors.push(format!(
+                    "{place}the volume {name} is external and is not there: `docker volume create {name}` makes it, \
+                     or remove `external: true`"
+                ));
+            }
+        }
+    }
+
     /// Ports of this machine that are taken by somebody else than this project.
     async fn check_ports(&self, starting: &[&ServiceSpec], observed: &Observed, found: &mut Preflight) {
         let ours: Vec<u16> =
@@ -259,6 +291,24 @@ impl DockerRuntime {
             }
         }
     }
+}
+
+/// Profiles of seccomp by their content: the engine reads no file for them.
+fn with_profiles(working_dir: &Path, options: &mut [String]) -> Result<()> {
+    for option in options {
+        let Some(("seccomp", profile)) = option.split_once('=').or_else(|| option.split_once(':')) else {
+            continue;
+        };
+        if matches!(profile, "unconfined" | "builtin") {
+            continue;
+        }
+        let path = working_dir.join(profile);
+        let text = std::fs::read_to_string(&path).map_err(RuntimeError::io(&path))?;
+        let content: serde_json::Value = serde_json::from_str(&text)
+            .map_err(|error| RuntimeError::Refused(format!("{}: {error}", path.display())))?;
+        *option = format!("seccomp={content}");
+    }
+    Ok(())
 }
 
 /// Whether the engine is this machine's: another one has other ports and folders.
@@ -336,6 +386,7 @@ impl Runtime for DockerRuntime {
         Box::pin(async move {
             let mut found = Preflight::default();
             self.check_external(spec, starting, &mut found).await;
+            self.check_external_volumes(spec, starting, &mut found).await;
             if is_local() {
                 self.check_ports(starting, observed, &mut found).await;
                 let nodes = starting.iter().filter_map(|service| Some((service, service.node.as_ref()?)));
@@ -434,5 +485,26 @@ impl Runtime for DockerRuntime {
             let unread = |_| RuntimeError::Failed(format!("{}: {}", from.container, answer.trim()));
             serde_json::from_str(&answer).map_err(unread)
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::with_profiles;
+
+    #[test]
+    fn a_seccomp_profile_is_handed_over_by_its_content() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("p.json"), "{ \"a\": 1 }").unwrap();
+        let mut options: Vec<String> =
+            ["seccomp:p.json", "seccomp=unconfined", "no-new-privileges:true", "label=disable"]
+                .map(str::to_owned)
+                .to_vec();
+        with_profiles(folder.path(), &mut options).unwrap();
+        assert_eq!(
+            options,
+            ["seccomp={\"a\":1}", "seccomp=unconfined", "no-new-privileges:true", "label=disable"]
+        );
+        assert!(with_profiles(folder.path(), &mut ["seccomp=absent.json".into()]).is_err());
     }
 }

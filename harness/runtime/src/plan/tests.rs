@@ -191,3 +191,53 @@ fn a_service_that_uses_the_image_for_its_tools_runs_where_they_are() {
     let beside_processes = Means { has_tools: true, ..means(Kind::Process) };
     assert!(steps(&beside_processes).contains("create     container seed-init-1"));
 }
+
+const FOLLOWER: &str = "services:
+  db: {image: example/db:1}
+  app: {image: example/app:1, depends_on: {db: {condition: service_started, restart: true}}}
+  other: {image: example/app:1, depends_on: [db]}
+";
+
+#[test]
+fn who_asks_for_it_is_restarted_with_what_it_depends_on() {
+    let spec = spec_of(FOLLOWER);
+    let mut observed = all(&spec, State::Running);
+    observed.images = vec!["example/db:1".into(), "example/app:1".into()];
+    let restart = Act::Restart { grace_ms: Some(1000) };
+    let plan = act("seed", Some(&spec), &observed, Kind::Docker, &["db".into()], &restart);
+    insta::assert_snapshot!(plan, @r"
+    project seed on docker
+      stop       container seed-app-1 (within 1 s)
+      stop       container seed-db-1 (within 1 s)
+      start      container seed-db-1
+      start      container seed-app-1
+    ");
+    observed.instances[0].hash = None;
+    insta::assert_snapshot!(plan_up(&spec, &[], &observed, Kind::Docker, &UpOptions::default()), @r"
+    project seed on docker
+      stop       container seed-app-1 (within 10 s)
+      stop       container seed-db-1 (within 10 s)
+      remove     container seed-db-1 (its configuration changed)
+      create     container seed-db-1 (example/db:1)
+      start      container seed-db-1
+      start      container seed-app-1
+    ");
+}
+
+#[test]
+fn an_image_is_pulled_as_its_policy_says() {
+    let file = |policy: &str| format!("services: {{a: {{image: 'example/a:1', pull_policy: {policy}}}}}");
+    for (policy, is_there, pulls, runs) in [
+        ("missing", true, false, true),
+        ("missing", false, true, true),
+        ("always", true, true, true),
+        ("never", true, false, true),
+        ("never", false, false, false),
+    ] {
+        let images = if is_there { vec!["example/a:1".into()] } else { Vec::new() };
+        let observed = Observed { images, ..Observed::default() };
+        let plan = plan_up(&spec_of(&file(policy)), &[], &observed, Kind::Docker, &UpOptions::default());
+        let found = (plan.contains("pull  "), plan.contains("start  "));
+        assert_eq!(found, (pulls, runs), "{policy}, there: {is_there}: {plan}");
+    }
+}

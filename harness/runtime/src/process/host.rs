@@ -30,6 +30,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::os::unix::fs::symlink;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -69,6 +70,13 @@ impl ProcessRuntime {
         Ok(ProcessRuntime { home, program, broker, names, found: Arc::default(), claims: Claims::default() })
     }
 
+    /// A runtime for tests, which keeps its things there.
+    #[cfg(test)]
+    pub fn at(home: PathBuf, names: Names) -> Self {
+        let (program, broker) = (PathBuf::from("/jackdaw"), vec!["/jackdaw".into(), "broker".into()]);
+        ProcessRuntime { home, program, broker, names, found: Arc::default(), claims: Claims::default() }
+    }
+
     /// The folder of a project.
     pub fn dir(&self, project: &str) -> ProjectDir {
         ProjectDir::new(&self.home, project)
@@ -96,37 +104,43 @@ impl ProcessRuntime {
 
     async fn create(&self, project: &str, spec: &ProjectSpec, name: &str) -> Result<()> {
         let dir = self.dir(project);
+        let instance = self.instance(&dir, spec, name)?;
+        self.ask(&dir, Request::Create(Box::new(instance))).await
+    }
+
+    /// What the supervisor has to run for a service; its files are written.
+    pub(crate) fn instance(&self, dir: &ProjectDir, spec: &ProjectSpec, name: &str) -> Result<InstanceSpec> {
         let service =
             spec.service(name).ok_or_else(|| RuntimeError::Failed(format!("{name} is not in the file")))?;
-        let book = self.addresses(&dir, spec).map_err(RuntimeError::Refused)?;
-        address::write(&dir, &book).map_err(RuntimeError::io(dir.addresses()))?;
+        let book = self.addresses(dir, spec).map_err(RuntimeError::Refused)?;
+        address::write(dir, &book).map_err(RuntimeError::io(dir.addresses()))?;
         let folder = dir.instance(&service.container);
         fs::create_dir_all(&folder).map_err(RuntimeError::io(&folder))?;
         let hosts = folder.join("hosts");
         fs::write(&hosts, layout::hosts_file(&layout::names(spec, service, &book)))
             .map_err(RuntimeError::io(&hosts))?;
-        let root = inside::root(&dir, &service.container);
-        inside::make(&dir, service, &self.names, &self.program).map_err(RuntimeError::io(&root))?;
-        layout::write_texts(&dir, service)?;
+        let root = inside::root(dir, &service.container);
+        inside::make(dir, service, &self.names, &self.program).map_err(RuntimeError::io(&root))?;
+        layout::write_texts(dir, service)?;
         let mut env = environment(service);
-        env.extend(inside::variables(&dir, service, &hosts));
+        env.extend(inside::variables(dir, service, &hosts));
         let own = layout::own_address(service, &book);
         let (command, forwards, cwd, health) = match &service.node {
             Some(node) => {
                 let properties = folder.join("server.properties");
-                let text = layout::properties(&dir, service, node, own);
+                let text = layout::properties(dir, service, node, own);
                 fs::write(&properties, text).map_err(RuntimeError::io(&properties))?;
-                let command = self.node_command(&dir, spec, service, node, &hosts, &properties)?;
-                let health = self.health(&dir, service, &env, &properties);
+                let command = self.node_command(dir, spec, service, node, &hosts, &properties)?;
+                let health = self.health(dir, service, &env, &properties);
                 (command, forwards(service, own), folder.clone(), health)
             }
             None => {
                 let command = inside::words(&env, &inside::command(service));
-                let health = self.health(&dir, service, &env, Path::new("none"));
-                (command, Vec::new(), inside::working_dir(&dir, service), health)
+                let health = self.health(dir, service, &env, Path::new("none"));
+                (command, Vec::new(), inside::working_dir(dir, service), health)
             }
         };
-        let instance = InstanceSpec {
+        Ok(InstanceSpec {
             name: service.container.clone(),
             service: service.name.clone(),
             image: service.image.clone(),
@@ -143,8 +157,7 @@ impl ProcessRuntime {
             stop_signal: signal::number(&service.stop_signal).unwrap_or(signal::TERM),
             stop_grace_ms: service.stop_grace_ms,
             created_ms: clock::now_ms(),
-        };
-        self.ask(&dir, Request::Create(Box::new(instance))).await
+        })
     }
 
     fn node_command(
@@ -214,10 +227,6 @@ impl ProcessRuntime {
         for service in starting.iter().filter(|service| service.node.is_some()) {
             for (port, published) in service.ports.iter().filter_map(|port| Some((port, port.published?))) {
                 if port.protocol != "tcp" {
-                    let target = port.target;
-                    found
-                        .warnings
-                        .push(format!("{}: {target}/{} is not forwarded", service.name, port.protocol));
                     continue;
                 }
                 let sockets = layout::sockets(port, published, &all);
@@ -273,7 +282,13 @@ impl ProcessRuntime {
             }
             Step::CreateVolume { volume } => {
                 let path = dir.volumes().join(volume);
-                fs::create_dir_all(&path).map_err(RuntimeError::io(path))?;
+                let wanted = spec.and_then(|spec| spec.volumes.iter().find(|other| other.name == *volume));
+                let made = match wanted.and_then(|wanted| wanted.compose.bound_folder()) {
+                    // What is removed with the volume is the link; the folder is the user's.
+                    Some(folder) => fs::create_dir_all(dir.volumes()).and_then(|()| symlink(folder, &path)),
+                    None => fs::create_dir_all(&path),
+                };
+                made.map_err(RuntimeError::io(path))?;
             }
             Step::RemoveVolume { volume } => {
                 let path = dir.volumes().join(volume);
@@ -321,6 +336,36 @@ impl ProcessRuntime {
         // Volumes keep their folder, and with it the project's.
         let _ = (fs::remove_dir(dir.volumes()), fs::remove_dir(dir.root()));
         Ok(())
+    }
+}
+
+/// Folders of the host that are volumes by their options: an engine mounts only one that is there.
+fn check_bound_folders(
+    dir: &ProjectDir,
+    spec: &ProjectSpec,
+    starting: &[&ServiceSpec],
+    found: &mut Preflight,
+) {
+    let is_used = |name: &str| starting.iter().any(|service| service.mounts_volume(name));
+    for volume in spec.volumes.iter().filter(|volume| is_used(&volume.name)) {
+        let Some(folder) = volume.compose.bound_folder() else { continue };
+        let (key, shown) = (&volume.key, folder.display());
+        let place = volume.compose.key.span.position().map(|at| format!("{at}: ")).unwrap_or_default();
+        let made = dir.volumes().join(&volume.name);
+        if !folder.is_absolute() || !folder.is_dir() {
+            found.errors.push(format!(
+                "{place}the volume {key} is the folder {shown}, which is not there: `mkdir -p {shown}` makes it"
+            ));
+        } else if let Err(error) = writable(&folder) {
+            found
+                .errors
+                .push(format!("{place}the volume {key} is {shown}, which cannot be written: {error}"));
+        } else if made.exists() && fs::read_link(&made).ok().as_ref() != Some(&folder) {
+            found.warnings.push(format!(
+                "{place}the volume {key} was made before the file said {shown}: its data stays in {} until `down -v`",
+                made.display()
+            ));
+        }
     }
 }
 
@@ -462,6 +507,7 @@ impl Runtime for ProcessRuntime {
             let mut found = Preflight::default();
             found.warnings.extend(starting.iter().filter_map(|service| unheard_command(service)));
             found.warnings.extend(starting.iter().filter_map(|service| unheard_scripts(service)));
+            check_bound_folders(&dir, spec, starting, &mut found);
             for release in starting.iter().filter_map(|service| service.reference.as_ref()) {
                 Release::java()?;
                 release.libs()?;
@@ -585,5 +631,64 @@ impl Runtime for ProcessRuntime {
             let names = self.names(spec, from);
             Ok(until_ready(&looks, &names, Duration::from_millis(timeout_ms)).await)
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::MountSource;
+    use crate::testing::spec_in;
+
+    /// A tool with a volume that is a folder of the host, a part of a volume, and a text.
+    const FILE: &str = "services:
+  tool:
+    image: bitnami/kafka:3.7.0
+    command: [kafka-topics.sh]
+    volumes: ['bound:/bound', {type: volume, source: plain, target: /part, volume: {subpath: a/b}}]
+    configs: [text]
+volumes:
+  plain: {}
+  bound: {driver: local, driver_opts: {type: none, o: bind, device: ./data}}
+configs: {text: {content: hello}}
+";
+
+    #[tokio::test]
+    async fn a_volume_is_the_folder_that_its_options_name_and_goes_without_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let spec = spec_in(folder.path(), FILE);
+        let runtime = ProcessRuntime::at(folder.path().join("home"), Names::default());
+        let dir = runtime.dir(&spec.name);
+        let services: Vec<&ServiceSpec> = spec.services.iter().collect();
+        let mut found = Preflight::default();
+        check_bound_folders(&dir, &spec, &services, &mut found);
+        assert!(found.errors[0].contains("the volume bound is the folder"), "{found:?}");
+
+        let data = folder.path().join("data");
+        fs::create_dir(&data).unwrap();
+        for volume in ["seed_bound", "seed_plain"] {
+            let step = Step::CreateVolume { volume: volume.into() };
+            runtime.do_step("seed", Some(&spec), &step).await.unwrap();
+        }
+        runtime.instance(&dir, &spec, "tool").unwrap();
+        let root = inside::root(&dir, "seed-tool-1");
+        fs::write(root.join("bound/file"), "kept").unwrap();
+        fs::write(root.join("part/file"), "part").unwrap();
+        assert_eq!(fs::read_to_string(root.join("text")).unwrap(), "hello");
+        assert!(dir.volumes().join("seed_plain/a/b/file").exists());
+        let mut found = Preflight::default();
+        check_bound_folders(&dir, &spec, &services, &mut found);
+        assert!(found.errors.is_empty() && found.warnings.is_empty(), "{found:?}");
+
+        let step = Step::RemoveVolume { volume: "seed_bound".into() };
+        runtime.do_step("seed", None, &step).await.unwrap();
+        assert!(!dir.volumes().join("seed_bound").exists());
+        assert_eq!(fs::read_to_string(data.join("file")).unwrap(), "kept", "the folder is the user's");
+
+        fs::create_dir(dir.volumes().join("seed_bound")).unwrap();
+        let mut found = Preflight::default();
+        check_bound_folders(&dir, &spec, &services, &mut found);
+        assert!(found.warnings[0].contains("was made before the file said"), "{found:?}");
+        assert!(spec.services[0].mounts.iter().any(|m| matches!(m.source, MountSource::Text { .. })));
     }
 }

@@ -58,7 +58,10 @@ pub fn make(dir: &ProjectDir, service: &ServiceSpec, names: &Names, program: &Pa
         match mount.source {
             // A folder of the host that cannot be made is missed by whoever looks into it.
             MountSource::Bind(_) if mount.create && is_folder => drop(fs::create_dir_all(&there)),
-            MountSource::Bind(_) => {}
+            // A text is a file, which is written when all folders are there.
+            MountSource::Bind(_) | MountSource::Text { .. } => {}
+            // What only an engine can mount is not there, and was said to be missing.
+            MountSource::Other(..) => continue,
             _ => fs::create_dir_all(&there)?,
         }
         link(&root.join(mount.target.trim_start_matches('/')), &there)?;

@@ -26,11 +26,15 @@ pub fn on_host(dir: &ProjectDir, service: &ServiceSpec, path: &str) -> PathBuf {
     let own = data_dir(dir, &service.container);
     match deepest {
         Some((mount, rest)) => match &mount.source {
-            MountSource::Volume(name) => dir.volumes().join(name).join(rest),
-            MountSource::Bind(source) => source.join(rest),
-            MountSource::Anonymous | MountSource::Tmpfs | MountSource::Text { .. } => {
-                own.join(path.trim_start_matches('/'))
+            MountSource::Volume(name) => {
+                let part = mount.options.subpath.as_deref().unwrap_or_default().trim_start_matches('/');
+                dir.volumes().join(name).join(part).join(rest)
             }
+            MountSource::Bind(source) => source.join(rest),
+            MountSource::Anonymous
+            | MountSource::Tmpfs { .. }
+            | MountSource::Other(..)
+            | MountSource::Text { .. } => own.join(path.trim_start_matches('/')),
         },
         None => own.join(path.trim_start_matches('/')),
     }
@@ -42,7 +46,7 @@ pub fn on_host(dir: &ProjectDir, service: &ServiceSpec, path: &str) -> PathBuf {
 /// As the file system says.
 pub fn write_texts(dir: &ProjectDir, service: &ServiceSpec) -> Result<()> {
     for mount in &service.mounts {
-        let MountSource::Text { text, mode } = &mount.source else { continue };
+        let MountSource::Text { text, mode, .. } = &mount.source else { continue };
         let path = on_host(dir, service, &mount.target);
         let written = path.parent().map_or(Ok(()), fs::create_dir_all).and_then(|()| {
             // Made anew: one that may only be read could not be written again.
@@ -127,6 +131,9 @@ pub fn names(spec: &ProjectSpec, service: &ServiceSpec, book: &AddressBook) -> B
             }
             names.extend(known.into_iter().map(|name| (name.to_owned(), *address)));
         }
+    }
+    for (other, name) in &service.compose.links {
+        names.extend(book.get(other).map(|address| (name.clone(), *address)));
     }
     names.insert("localhost".into(), own);
     // Written as an address it means the container itself, too.
