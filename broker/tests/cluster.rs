@@ -2,6 +2,10 @@
 
 mod support;
 
+use std::time::{Duration, Instant};
+
+use jackdaw_wire::messages::BrokerId;
+
 use support::*;
 
 #[test]
@@ -53,6 +57,54 @@ async fn three_nodes_replicate_and_outlive_their_leader() {
     cluster.ready().await;
     topic_ready(&client, "orders", 3).await;
     produce_somewhere(&cluster, survivor, "orders", &numbered(200, 210)).await;
+}
+
+/// The node of the lost directory goes on, and fetches into it no more: nobody may take its replica for one in sync.
+#[tokio::test]
+async fn writes_go_on_when_a_followers_log_directory_fails() {
+    let settings = "default.replication.factor=3\nmin.insync.replicas=2\nauto.create.topics.enable=false\n\
+                    log.segment.bytes=20000";
+    let mut cluster = Cluster::prepare(3, settings);
+    let second = cluster.add_log_dir(2);
+    cluster.nodes.iter_mut().for_each(Node::start);
+    cluster.ready().await;
+    let client = cluster.node(0).client();
+    assert_eq!(create_topic(&client, "orders", 12, 3).await, 0);
+    let topic = topic_ready(&client, "orders", 3).await;
+    let lies_there = |index: i32| second.join(format!("orders-{index}")).exists();
+    let hit: Vec<(i32, i32)> = topic
+        .partitions
+        .iter()
+        .map(|p| (p.partition_index, p.leader_id.0))
+        .filter(|(index, leader)| *leader != 2 && lies_there(*index))
+        .collect();
+    let rolls = vec!["x".repeat(15_000)];
+    for (index, leader) in &hit {
+        assert_eq!(
+            produce(&cluster.node(*leader).client(), "orders", *index, -1, &rolls).await.unwrap().error_code,
+            0
+        );
+    }
+    assert!(hit.len() > 1, "no replica lies in the second directory: {topic:?}");
+
+    // The next segment has no folder to go to.
+    std::fs::rename(&second, second.with_extension("gone")).unwrap();
+    let mut slowest = Duration::ZERO;
+    for round in 0..10 {
+        for (index, leader) in &hit {
+            let asked = Instant::now();
+            let client = cluster.node(*leader).client();
+            let reply = produce(&client, "orders", *index, -1, &rolls).await.unwrap();
+            assert_eq!(reply.error_code, 0, "round {round}, partition {index}, after {:?}", asked.elapsed());
+            slowest = slowest.max(asked.elapsed());
+        }
+    }
+    eprintln!("the slowest of {} writes took {slowest:?}", 10 * hit.len());
+    let shown = topic_ready(&client, "orders", 2).await;
+    for (index, _) in &hit {
+        let partition = shown.partitions.iter().find(|p| p.partition_index == *index).unwrap();
+        assert!(!partition.isr_nodes.contains(&BrokerId(2)), "{partition:?}");
+    }
 }
 
 #[tokio::test]

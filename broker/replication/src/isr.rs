@@ -118,9 +118,4 @@ impl Isr {
         debug_assert!(self.pending.is_none(), "one proposal at a time");
         self.pending = Some(Pending { proposal, joining });
     }
-
-    /// Forgets the proposal: the committed ISR stands.
-    pub fn reset(&mut self) {
-        self.pending = None;
-    }
 }

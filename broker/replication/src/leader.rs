@@ -179,6 +179,15 @@ impl LeaderState {
         Effects { high_watermark: None, alter_partition: self.propose_expansion(broker, brokers) }
     }
 
+    /// What the follower had counts for nothing any more: before it may join, it has to fetch.
+    pub fn must_fetch_again(&mut self, broker: i32) {
+        if let Some(remote) = self.remotes.iter_mut().find(|r| r.broker == broker)
+            && !self.isr.maximal_contains(broker)
+        {
+            remote.must_fetch(self.log_end);
+        }
+    }
+
     /// Whether a follower holds all that is committed and waits to be let in.
     pub fn is_waiting_to_join(&self, broker: i32) -> bool {
         !self.isr.members().contains(&broker)
@@ -219,7 +228,8 @@ impl LeaderState {
                 Verdict::Retry => (AlterOutcome::Retry(pending.clone()), nothing),
                 Verdict::AwaitMetadata => (AlterOutcome::AwaitMetadata, nothing),
                 Verdict::Reset => {
-                    self.isr.reset();
+                    // Whoever was to join did not: it may have no directory to fetch into any more.
+                    self.set_isr(self.isr.members().to_vec());
                     (AlterOutcome::Reset, nothing)
                 }
             },
@@ -227,12 +237,23 @@ impl LeaderState {
                 if committed.leader_epoch != self.epoch || committed.partition_epoch < self.partition_epoch {
                     return (AlterOutcome::Stale, nothing);
                 }
-                self.isr = Isr::committed(committed.isr);
+                self.set_isr(committed.isr);
                 self.partition_epoch = committed.partition_epoch;
                 let high_watermark = self.advance(now_ms, brokers);
                 (AlterOutcome::Committed, Effects { high_watermark, alter_partition: None })
             }
         }
+    }
+
+    /// Takes the committed members; nothing is proposed any more. Whoever was a member, or about to be one, and is none,
+    /// has to fetch before it may be one again.
+    pub(crate) fn set_isr(&mut self, members: Vec<i32>) {
+        for remote in &mut self.remotes {
+            if self.isr.maximal_contains(remote.broker) && !members.contains(&remote.broker) {
+                remote.must_fetch(self.log_end);
+            }
+        }
+        self.isr = Isr::committed(members);
     }
 
     /// Takes a changed `min.insync.replicas`.

@@ -21,7 +21,9 @@ pub struct RemoteReplica {
     pub log_end: i64,
     /// Its log start, as it said.
     pub log_start: i64,
-    /// The broker epoch of its last fetch; `None` before the first. -1 is a follower too old to know (KIP-903).
+    /// The broker epoch of its last fetch. -1 is a follower too old to know (KIP-903). `None` before the first fetch
+    /// in this role, and before the first since it was taken out of the ISR: what it had before is no reason to take
+    /// it back. Its log directory may have failed, and then it lives and fetches no more.
     pub broker_epoch: Option<i64>,
     /// The leader's end when it fetched last.
     pub last_fetch_leader_end: i64,
@@ -49,15 +51,24 @@ impl RemoteReplica {
     /// up now, so that they have a full lag time to be heard of; others start as never caught up, so that they do
     /// not hold the high watermark back.
     pub fn reset(&mut self, now_ms: i64, leader_end: i64, new_leader: bool, in_sync: bool) {
-        let caught_up_ms = if in_sync { now_ms } else { 0 };
         if new_leader {
             *self = Self::unknown(self.broker);
             self.last_fetch_leader_end = UNKNOWN_OFFSET;
-        } else {
+        } else if in_sync {
             self.last_fetch_leader_end = leader_end;
-            self.last_fetch_ms = caught_up_ms;
+            self.last_fetch_ms = now_ms;
+        } else {
+            self.must_fetch(leader_end);
         }
-        self.last_caught_up_ms = caught_up_ms;
+        self.last_caught_up_ms = if in_sync { now_ms } else { 0 };
+    }
+
+    /// It may join the ISR with its next fetch, and is waited for as soon as it has caught up again.
+    pub fn must_fetch(&mut self, leader_end: i64) {
+        self.broker_epoch = None;
+        self.last_fetch_leader_end = leader_end;
+        self.last_fetch_ms = 0;
+        self.last_caught_up_ms = 0;
     }
 
     /// Takes a fetch into account. A fetch that reaches the leader's end has caught up now; one that reaches the
@@ -98,7 +109,8 @@ impl RemoteReplica {
         self.log_end == leader_end || now_ms - self.last_caught_up_ms <= max_lag_ms
     }
 
-    /// Whether the controller would let it into the ISR, as far as is known here (`isReplicaIsrEligible`).
+    /// Whether the controller would let it into the ISR, as far as is known here (`isReplicaIsrEligible`): it has
+    /// fetched since it left the ISR, and its broker serves.
     pub fn is_eligible(&self, brokers: &impl Brokers) -> bool {
         let Some(view) = brokers.broker(self.broker) else { return false };
         let Some(fetched_as) = self.broker_epoch else { return false };

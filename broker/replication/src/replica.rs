@@ -219,7 +219,7 @@ impl Replica {
         let is_news = new_epoch || registration.partition_epoch > self.partition_epoch();
         let mut leader = self.take_leader(registration, log_end);
         if is_news {
-            leader.isr = Isr::committed(registration.isr.clone());
+            leader.set_isr(registration.isr.clone());
         }
         leader.partition_epoch = registration.partition_epoch;
         leader.replication_factor = registration.replicas.len() - registration.adding.len();

@@ -58,6 +58,10 @@ impl Table {
                 self.replica.as_leader_mut().unwrap().still_caught_up(broker, now_ms);
                 String::new()
             }
+            "lost" => {
+                self.replica.as_leader_mut().unwrap().must_fetch_again(words[1].parse().unwrap());
+                String::new()
+            }
             "broker" => self.broker(words[1].parse().unwrap(), words[2]),
             "commit" => self.answer(Ok((number(1).unwrap(), ids(words[2])))),
             "refuse" => self.answer(Err(match words[1] {
@@ -318,11 +322,11 @@ fn answers_of_the_controller() {
          refuse version  | await metadata hw 5
          append 9        | hw 5
          fetch 3 9       | hw 5
-         lead 1 3 1      | hw 5
-         commit 2 1,2    | stale hw 5
-         lead 1 2 1,2    | skipped hw 5
-         fetch 3 9       | propose 1@-1,3@103 at 3 hw 5
-         fetch 2 9       | advanced to 9 hw 9",
+         lead 1 3 1      | advanced to 9 hw 9
+         commit 2 1,2    | stale hw 9
+         lead 1 2 1,2    | skipped hw 9
+         fetch 3 9       | propose 1@-1,3@103 at 3 hw 9
+         fetch 2 9       | hw 9",
     );
 }
 
@@ -396,6 +400,68 @@ fn an_image_of_what_is_known_already_leaves_a_joining_replica_pending() {
          fetch 2 9       | hw 4
          commit 3 1,2,3  | committed hw 4
          fetch 3 9       | advanced to 9 hw 9",
+    );
+}
+
+#[test]
+fn a_replica_that_left_the_isr_comes_back_with_a_fetch_and_not_with_what_it_had_before() {
+    // Broker 2 lost the log directory of its replica: it lives on, and fetches no more. What it had when it left is
+    // no reason to propose it, nor to wait for it.
+    check(
+        1,
+        "lead 1 1 1,2    | epoch 1 from 0 hw 0
+         append 10       | hw 0
+         fetch 2 10      | advanced to 10 hw 10
+         lead 1 2 1      | hw 10
+         broker 2 alive  | hw 10
+         append 20       | advanced to 20 hw 20
+         fetch 2 20      | propose 1@-1,2@102 at 2 hw 20
+         append 30       | hw 20
+         fetch 2 30      | advanced to 30 hw 30",
+    );
+}
+
+#[test]
+fn a_replica_that_was_let_in_and_taken_out_before_anybody_heard_must_fetch_again() {
+    check(
+        1,
+        "lead 1 1 1      | epoch 1 from 0 hw 0
+         append 10       | advanced to 10 hw 10
+         fetch 2 10      | propose 1@-1,2@102 at 1 hw 10
+         lead 1 3 1      | hw 10
+         broker 2 alive  | hw 10
+         append 20       | advanced to 20 hw 20
+         fetch 2 20      | propose 1@-1,2@102 at 3 hw 20",
+    );
+}
+
+#[test]
+fn a_replica_that_the_controller_refused_must_fetch_again() {
+    check(
+        1,
+        "lead 1 1 1      | epoch 1 from 0 hw 0
+         append 10       | advanced to 10 hw 10
+         fetch 2 10      | propose 1@-1,2@102 at 1 hw 10
+         refuse ineligible | reset hw 10
+         broker 2 alive  | hw 10
+         append 20       | advanced to 20 hw 20
+         fetch 2 20      | propose 1@-1,2@102 at 1 hw 20",
+    );
+}
+
+#[test]
+fn a_replica_whose_broker_lost_a_directory_must_fetch_again() {
+    // It was waiting to be let in, so that no ISR says that it went.
+    check(
+        1,
+        "lead 1 1 1      | epoch 1 from 0 hw 0
+         broker 2 fenced | hw 0
+         append 10       | advanced to 10 hw 10
+         fetch 2 10      | hw 10
+         lost 2          | hw 10
+         broker 2 alive  | hw 10
+         append 20       | advanced to 20 hw 20
+         fetch 2 20      | propose 1@-1,2@102 at 1 hw 20",
     );
 }
 

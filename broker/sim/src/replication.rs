@@ -25,7 +25,7 @@ use jackdaw_wire::ErrorCode;
 
 use crate::events::Events;
 use crate::seeds::{Rng, is_traced};
-use cluster::{Cluster, Told};
+use cluster::{Beat, Cluster, Told};
 use faults::Link;
 use log::{ModelLog, Record};
 use oracle::Oracle;
@@ -47,6 +47,7 @@ const END_MS: i64 = 100_000;
 struct Waiting {
     offset: i64,
     record: Record,
+    since_ms: i64,
 }
 
 /// How much a follower takes at a time, and how long it then rests.
@@ -83,6 +84,8 @@ struct Node {
     waiting: Vec<Waiting>,
     /// Asks the controller to be let go.
     leaving: bool,
+    /// The directory of its replica: it is here no more until the next start.
+    directory_failed: bool,
     loses_power: bool,
 }
 
@@ -105,6 +108,7 @@ impl Node {
             slow: None,
             waiting: Vec::new(),
             leaving: false,
+            directory_failed: false,
             loses_power: false,
         }
     }
@@ -132,6 +136,8 @@ enum Event {
     Heal { links: Vec<Link> },
     Prefer { replicas: Vec<i32> },
     Restart { node: usize, life: u64 },
+    FailDirectory { node: usize },
+    Repair { node: usize, life: u64 },
 }
 
 /// What a run came to.
@@ -157,6 +163,9 @@ pub struct Outcome {
     pub retries: u32,
     /// Epochs led by one broker with epochs in between that it never heard of.
     pub missed_epochs: u32,
+    pub failed_directories: u32,
+    /// The longest that a producer waited for an acknowledgement which it got.
+    pub slowest_ack_ms: i64,
 }
 
 /// One seeded run.
@@ -170,6 +179,7 @@ pub struct Simulation {
     /// How often each link is cut.
     cuts: [[u32; BROKERS.len() + 1]; BROKERS.len() + 1],
     oracle: Oracle,
+    faults_end_ms: i64,
     next_value: u64,
     next_fetch: u64,
     outcome: Outcome,
@@ -188,6 +198,7 @@ impl Simulation {
             published: 0,
             cuts: Default::default(),
             oracle: Oracle::default(),
+            faults_end_ms: FAULTS_END_MS,
             next_value: 0,
             next_fetch: 0,
             outcome: Outcome::default(),
@@ -200,10 +211,25 @@ impl Simulation {
         simulation.publish();
         simulation.events.after(10, Event::Write);
         simulation.events.after(500, Event::Fault);
+        // Some runs only, and by dice of their own: the others stay as they were when they found something.
+        let mut dice = Rng::new(!seed);
+        for _ in 0..if seed % 4 == 3 { 8 } else { 0 } {
+            let node = dice.below(BROKERS.len() as u64) as usize;
+            simulation.events.after(dice.between(1_000, FAULTS_END_MS), Event::FailDirectory { node });
+        }
         for node in 0..BROKERS.len() {
             simulation.events.after(LAG_MS / 2, Event::CheckIsr { node });
             simulation.events.after(HEARTBEAT_MS, Event::Heartbeat { node });
         }
+        simulation
+    }
+
+    /// A run in which nothing goes wrong but the directory of that broker's replica, at that time.
+    #[cfg(test)]
+    fn with_a_failed_directory(seed: u64, node: usize, at_ms: i64) -> Self {
+        let mut simulation = Self::new(seed & !3);
+        simulation.faults_end_ms = 0;
+        simulation.events.after(at_ms, Event::FailDirectory { node });
         simulation
     }
 
@@ -230,7 +256,7 @@ impl Simulation {
     }
 
     fn faulty(&self) -> bool {
-        self.events.now_ms() < FAULTS_END_MS
+        self.events.now_ms() < self.faults_end_ms
     }
 
     fn pace(&self, node: usize) -> Pace {
@@ -297,6 +323,8 @@ impl Simulation {
             Event::Heal { links } => self.heal(&links),
             Event::Prefer { replicas } => self.cluster.prefer(self.events.now_ms(), &replicas),
             Event::Restart { node, life } if self.nodes[node].life == life => self.restart(node),
+            Event::FailDirectory { node } => self.fail_directory(node),
+            Event::Repair { node, life } if self.nodes[node].life == life => self.go_down(node, true),
             _ => {}
         }
     }
@@ -326,8 +354,13 @@ impl Simulation {
             return;
         }
         let applied = state.applied.map_or(-1, |version| self.cluster.images()[version].offset);
-        let (epoch, leaving) = (state.broker_epoch, state.leaving);
-        match self.cluster.heartbeat(now_ms, BROKERS[node], epoch, applied, leaving) {
+        let beat = Beat {
+            epoch: state.broker_epoch,
+            applied,
+            leaving: state.leaving,
+            directory_failed: state.directory_failed,
+        };
+        match self.cluster.heartbeat(now_ms, BROKERS[node], beat) {
             Told::GoDown => self.stop(node),
             Told::Serve => self.nodes[node].serves = true,
             Told::Wait => {}
@@ -378,7 +411,7 @@ impl Simulation {
         let state = &mut self.nodes[node];
         state.brokers = image.brokers;
         state.applied = Some(version);
-        if state.registration.as_ref() != Some(&image.partition) {
+        if state.registration.as_ref() != Some(&image.partition) && !state.directory_failed {
             self.take_role(node, &image.partition);
             self.nodes[node].registration = Some(image.partition);
         }
@@ -436,7 +469,7 @@ impl Simulation {
             let record = Record { epoch, value: self.next_value };
             let state = &mut self.nodes[node];
             if is_all {
-                state.waiting.push(Waiting { offset: state.log.end(), record });
+                state.waiting.push(Waiting { offset: state.log.end(), record, since_ms: now_ms });
             }
             state.log.append(record);
         }
@@ -610,6 +643,8 @@ impl Simulation {
             state.waiting.iter().copied().partition(|w| w.offset < high_watermark);
         for w in done.into_iter().filter(|w| leader.acknowledged(w.offset + 1) == Some(Ok(()))) {
             self.oracle.acknowledges(w.offset, w.record);
+            let waited_ms = self.events.now_ms() - w.since_ms;
+            self.outcome.slowest_ack_ms = self.outcome.slowest_ack_ms.max(waited_ms);
         }
         state.waiting = waiting;
     }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use jackdaw_log::{Checkpoint, LogDir, LogDirError, PartitionFolder, StorageError};
 use jackdaw_wire::{TopicPartition, Uuid};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 
 /// One log directory.
 pub(super) struct Dir {
@@ -20,7 +20,6 @@ pub(super) struct Dir {
     /// What was there when the broker started.
     found: Mutex<Found>,
     failures: mpsc::Sender<Uuid>,
-    changed: watch::Sender<u64>,
 }
 
 /// A directory as it was left.
@@ -43,12 +42,7 @@ fn slot(which: Checkpoint) -> usize {
 }
 
 impl Dir {
-    pub fn new(
-        log_dir: Arc<LogDir>,
-        id: Uuid,
-        failures: mpsc::Sender<Uuid>,
-        changed: watch::Sender<u64>,
-    ) -> Arc<Self> {
+    pub fn new(log_dir: Arc<LogDir>, id: Uuid, failures: mpsc::Sender<Uuid>) -> Arc<Self> {
         Arc::new(Self {
             log_dir,
             id,
@@ -57,7 +51,6 @@ impl Dir {
             cleaned: Mutex::default(),
             found: Mutex::default(),
             failures,
-            changed,
         })
     }
 
@@ -118,7 +111,6 @@ impl Dir {
                 "Error in log dir {}: {error}. Its partitions go offline.",
                 self.log_dir.path().display()
             );
-            self.changed.send_modify(|version| *version += 1);
             // The queue has a place for each directory, and each fails once.
             let _ = self.failures.try_send(self.id);
         }

@@ -121,7 +121,7 @@ impl ReplicaManager {
         let mut epochs = Vec::new();
         for (log_dir, id) in &options.log_dirs {
             epochs.push(log_dir.clean_shutdown()?.map_or(-1, |clean| clean.broker_epoch));
-            let dir = Dir::new(Arc::clone(log_dir), *id, failures.clone(), changed.clone());
+            let dir = Dir::new(Arc::clone(log_dir), *id, failures.clone());
             dir.look()?;
             dirs.push(dir);
         }
@@ -156,7 +156,7 @@ impl ReplicaManager {
         });
         tokio::spawn(upkeep::run(Arc::downgrade(&shared)));
         cleaner::start(&shared, &shared.options.storage.cleaner);
-        tokio::spawn(watch_failures(Arc::downgrade(&shared), failed));
+        tokio::spawn(watch_failures(Arc::downgrade(&shared), failed, changed));
         Ok(Self { shared, previous_broker_epoch: agreed.unwrap_or(-1), directories_changed })
     }
 
@@ -284,9 +284,16 @@ impl ReplicaManager {
     }
 }
 
-async fn watch_failures(shared: std::sync::Weak<Shared>, mut failed: mpsc::Receiver<Uuid>) {
+/// Whoever tells the controller hears of a failed directory only when nothing is fetched into it any more: a fetch that
+/// comes later says to its leader that the replica is well.
+async fn watch_failures(
+    shared: std::sync::Weak<Shared>,
+    mut failed: mpsc::Receiver<Uuid>,
+    changed: watch::Sender<u64>,
+) {
     while let Some(id) = failed.recv().await {
         let Some(shared) = shared.upgrade() else { return };
         shared.directory_failed(id);
+        changed.send_modify(|version| *version += 1);
     }
 }

@@ -328,6 +328,13 @@ impl Partition {
         self.finish(after);
     }
 
+    /// A follower's broker lost a log directory, maybe that of its replica.
+    pub fn must_fetch_again(&self, broker: i32) {
+        if let Some(leader) = self.state().replica.as_leader_mut() {
+            leader.must_fetch_again(broker);
+        }
+    }
+
     /// The log was flushed up to here.
     pub fn flushed(self: &Arc<Self>, up_to: i64) {
         let brokers = self.context.brokers();

@@ -8,7 +8,9 @@ use std::sync::{Arc, PoisonError};
 
 use jackdaw_log::names::{self, FolderKind};
 use jackdaw_log::{Log, LogConfig, OpenError, OpenState, PartitionFolder, StorageError};
-use jackdaw_metadata::{ConfigResource, MetadataDelta, MetadataImage, PartitionRegistration, ResourceType};
+use jackdaw_metadata::{
+    BrokerRegistration, ConfigResource, MetadataDelta, MetadataImage, PartitionRegistration, ResourceType,
+};
 use jackdaw_replication::{Registration, Replica};
 use jackdaw_wire::types::{METADATA_TOPIC_NAME, is_reserved_directory_id, random_uuid};
 use jackdaw_wire::{ErrorCode, TopicPartition, Uuid};
@@ -335,8 +337,10 @@ impl Shared {
         }
         let changed: BTreeSet<i32> = delta.changed_brokers.keys().copied().collect();
         changed.iter().for_each(|id| self.fetchers.wake(*id));
+        let poorer = self.lost_directories(delta);
         for partition in self.online() {
             partition.log_starts.notify_waiters();
+            poorer.iter().for_each(|id| partition.must_fetch_again(*id));
             let concerns = partition
                 .state()
                 .replica
@@ -346,6 +350,16 @@ impl Shared {
                 partition.reconsider();
             }
         }
+    }
+
+    /// Brokers that have fewer log directories than before: whatever is known of their replicas, they may fetch no more.
+    fn lost_directories(&self, delta: &MetadataDelta) -> Vec<i32> {
+        let brokers = self.image().brokers.clone();
+        let lost = |(id, before): (&i32, &Option<Arc<BrokerRegistration>>)| {
+            let (before, now) = (before.as_ref()?, brokers.get(id)?);
+            before.directories.iter().any(|directory| !now.directories.contains(directory)).then_some(*id)
+        };
+        delta.changed_brokers.iter().filter_map(lost).collect()
     }
 
     async fn remove_all(self: &Arc<Self>, image: &Arc<MetadataImage>, unwanted: Vec<(Uuid, i32)>) {

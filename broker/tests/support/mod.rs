@@ -198,6 +198,17 @@ impl Cluster {
         Self { nodes: nodes.collect(), folder }
     }
 
+    /// Gives a node that has not been started a second log directory, and tells where it is.
+    pub fn add_log_dir(&mut self, id: i32) -> PathBuf {
+        let second = self.path().join(format!("data{id}-second"));
+        let node = self.node_mut(id);
+        let text = std::fs::read_to_string(&node.properties).unwrap();
+        let both = format!("log.dirs={},{}", node.data.display(), second.display());
+        let one = format!("log.dirs={}", node.data.display());
+        std::fs::write(&node.properties, text.replace(&one, &both)).unwrap();
+        second
+    }
+
     pub fn path(&self) -> &Path {
         self.folder.path()
     }

@@ -127,16 +127,22 @@ impl Controller {
         {
             return Err(ErrorCode::InvalidRequest);
         }
-        match isr.iter().all(|member| self.may_join_isr(member)) {
+        match isr.iter().all(|member| self.may_join_isr(partition, member)) {
             true => Ok(()),
             false if version >= WITH_TOPIC_IDS => Err(ErrorCode::IneligibleReplica),
             false => Err(ErrorCode::OperationNotAttempted),
         }
     }
 
-    fn may_join_isr(&self, member: &BrokerState) -> bool {
-        let broker = self.image.brokers.get(&member.broker_id.0);
-        broker.is_some_and(|b| b.is_active() && (member.broker_epoch == -1 || member.broker_epoch == b.epoch))
+    /// Kafka does not ask for the directory: it relies on the leader's seeing a fetch first. A fetch that was under way
+    /// when the directory failed would bring the replica back, and every write would wait for it.
+    fn may_join_isr(&self, partition: &PartitionRegistration, member: &BrokerState) -> bool {
+        let id = member.broker_id.0;
+        self.image.brokers.get(&id).is_some_and(|broker| {
+            broker.is_active()
+                && (member.broker_epoch == -1 || member.broker_epoch == broker.epoch)
+                && partition.directory(id).is_some_and(|directory| broker.has_online_directory(&directory))
+        })
     }
 }
 

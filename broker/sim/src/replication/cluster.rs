@@ -15,6 +15,7 @@ use jackdaw_wire::messages::alter_partition_reassignments_request::{
     ReassignablePartition, ReassignableTopic,
 };
 use jackdaw_wire::messages::alter_partition_request::{BrokerState, PartitionData, TopicData};
+use jackdaw_wire::messages::assign_replicas_to_dirs_request as assignment;
 use jackdaw_wire::messages::broker_registration_request::Feature;
 use jackdaw_wire::messages::create_topics_request::{CreatableReplicaAssignment, CreatableTopic};
 use jackdaw_wire::messages::*;
@@ -46,6 +47,22 @@ pub(super) enum Told {
     Wait,
     Serve,
     GoDown,
+}
+
+/// What a broker says of itself.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Beat {
+    pub epoch: i64,
+    pub applied: i64,
+    /// Asks to be let go.
+    pub leaving: bool,
+    /// The directory of the replica failed.
+    pub directory_failed: bool,
+}
+
+/// Each broker has two directories: the replica lies in this one.
+fn replica_directory(broker: i32) -> Uuid {
+    Uuid::from_u64_pair(1_000, broker as u64)
 }
 
 /// No setting matters here.
@@ -122,9 +139,11 @@ impl Cluster {
         brokers.sort_unstable();
         for id in brokers {
             let epoch = cluster.register(0, id, 0).unwrap_or_else(|| panic!("broker {id} is refused"));
-            cluster.heartbeat(0, id, epoch, i64::MAX, false);
+            let beat = Beat { epoch, applied: i64::MAX, leaving: false, directory_failed: false };
+            cluster.heartbeat(0, id, beat);
         }
         cluster.create_topic(replicas);
+        replicas.iter().for_each(|id| cluster.assign_directory(*id));
         cluster.images = vec![cluster.image()];
         cluster
     }
@@ -140,6 +159,22 @@ impl Cluster {
         self.ask(0, 7, CreateTopicsRequest::default().with_topics(vec![topic]).into());
         let created = self.controller.image().topics.by_name(TOPIC);
         self.topic = created.map(|topic| topic.id).unwrap_or_else(|| panic!("the topic is refused"));
+    }
+
+    fn assign_directory(&mut self, id: i32) {
+        let partitions = vec![assignment::PartitionData::default()];
+        let topic = assignment::TopicData::default().with_topic_id(self.topic).with_partitions(partitions);
+        let directory = assignment::DirectoryData::default().with_id(replica_directory(id));
+        let request = AssignReplicasToDirsRequest::default()
+            .with_broker_id(id.into())
+            .with_broker_epoch(self.controller.image().broker(id).map_or(-1, |broker| broker.epoch))
+            .with_directories(vec![directory.with_topics(vec![topic])]);
+        self.ask(0, 0, request.into());
+    }
+
+    /// Whether the cluster's level knows that a broker may lose one of its directories.
+    pub fn has_directories(&self) -> bool {
+        self.controller.image().metadata_version().has_directories()
     }
 
     /// What was published, oldest first.
@@ -162,7 +197,7 @@ impl Cluster {
             .with_cluster_id(text(CLUSTER_ID))
             .with_incarnation_id(Uuid::from_u64_pair(id as u64, incarnation))
             .with_features(vec![feature])
-            .with_log_dirs(vec![Uuid::from_u64_pair(1_000, id as u64)]);
+            .with_log_dirs(vec![replica_directory(id), Uuid::from_u64_pair(1_001, id as u64)]);
         match self.ask(now_ms, 1, request.into()) {
             Response::RegisterBroker(answer) if answer.error_code == 0 => Some(answer.broker_epoch),
             _ => None,
@@ -170,12 +205,14 @@ impl Cluster {
     }
 
     /// What the broker is to do.
-    pub fn heartbeat(&mut self, now_ms: i64, id: i32, epoch: i64, applied: i64, leaving: bool) -> Told {
+    pub fn heartbeat(&mut self, now_ms: i64, id: i32, beat: Beat) -> Told {
+        let failed = beat.directory_failed.then(|| replica_directory(id));
         let request = BrokerHeartbeatRequest::default()
             .with_broker_id(id.into())
-            .with_broker_epoch(epoch)
-            .with_current_metadata_offset(applied)
-            .with_want_shut_down(leaving);
+            .with_broker_epoch(beat.epoch)
+            .with_current_metadata_offset(beat.applied)
+            .with_want_shut_down(beat.leaving)
+            .with_offline_log_dirs(failed.into_iter().collect());
         let answer = self.ask(now_ms, 1, request.into());
         match answer {
             Response::Heartbeat(answer) if answer.error_code == 0 && answer.should_shut_down => Told::GoDown,

@@ -110,6 +110,24 @@ impl Simulation {
         self.go_down(node, checkpoints);
     }
 
+    /// The broker lives on without its replica, until it is started again with a directory that works.
+    pub(super) fn fail_directory(&mut self, node: usize) {
+        let state = &self.nodes[node];
+        if !self.cluster.has_directories() || !state.up || state.directory_failed {
+            return;
+        }
+        self.outcome.failed_directories += 1;
+        self.leave_fetch(node);
+        let state = &mut self.nodes[node];
+        state.directory_failed = true;
+        state.waiting.clear();
+        state.asking = None;
+        state.replica.go_offline();
+        let life = state.life;
+        let after_ms = self.rng.between(500, 8_000);
+        self.events.after(after_ms, Event::Repair { node, life });
+    }
+
     /// The last fetch may wait at the leader, and be told again there, for longer than it takes the broker to come back.
     fn leave_fetch(&mut self, node: usize) {
         let state = &self.nodes[node];
@@ -132,7 +150,7 @@ impl Simulation {
         self.go_down(node, true);
     }
 
-    fn go_down(&mut self, node: usize, checkpoints: bool) {
+    pub(super) fn go_down(&mut self, node: usize, checkpoints: bool) {
         let state = &mut self.nodes[node];
         (state.up, state.serves) = (false, false);
         state.leaving = false;

@@ -40,6 +40,9 @@
 //! | an older image makes nobody follow | images come in order, and a follower knows of no answers: superfluous here |
 //! | a caught up replica that may join is waited for | it may only not get in under steady writes; a table of the crate has it |
 //!
+//! That a replica which left the ISR has to fetch before it is proposed or waited for keeps no record safe either: it keeps
+//! producers from waiting, which only a scenario without other faults can tell.
+//!
 //! A broker serves nobody before it is unfenced, which a broker's shell sees to: with its ports open before, an image
 //! from before its registration makes it lead with a log that lost what it had not synced (6).
 
@@ -72,6 +75,7 @@ fn what_is_committed_outlives_every_fault() {
         ("old images", sum(|o| o.old_images.into())),
         ("old answers of the controller", sum(|o| o.old_answers.into())),
         ("proposals sent again", sum(|o| o.retries.into())),
+        ("failed directories", sum(|o| o.failed_directories.into())),
         ("epochs that their leader's successor in name never heard of", sum(|o| o.missed_epochs.into())),
     ];
     println!("{} runs: {counts:?}", outcomes.len());
@@ -79,6 +83,17 @@ fn what_is_committed_outlives_every_fault() {
     for (what, count) in counts.iter().filter(|_| outcomes.len() as u64 >= SEEDS) {
         assert!(*count > 0, "no {what}");
     }
+}
+
+/// The replica's broker lives on, in good standing and without a word to its leader: whoever took it for a member of the
+/// ISR would wait for as long as a replica may lag.
+#[test]
+fn a_failed_directory_of_a_follower_holds_no_producer_for_the_lag_time() {
+    for_each_seed(40, |seed| {
+        let node = 1 + (seed % 2) as usize;
+        let outcome = Simulation::with_a_failed_directory(seed, node, 10_000 + seed as i64 * 37).run();
+        assert!(outcome.slowest_ack_ms < LAG_MS / 2, "a producer waited for {} ms", outcome.slowest_ack_ms);
+    });
 }
 
 /// Each lost an acknowledged record once: an image of what was known dropped a proposal; an epoch was missed.

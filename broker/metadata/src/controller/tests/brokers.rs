@@ -282,6 +282,38 @@ fn a_lost_directory_takes_its_replicas_offline_and_nothing_else() {
     assert!(cluster.ask(1, beat).records.is_empty(), "told once is enough");
 }
 
+/// Its broker lives on and is in good standing, but nothing is written there any more: a member of the ISR that does
+/// not fetch stops every write for as long as a replica may lag.
+#[test]
+fn a_replica_in_a_lost_directory_joins_no_isr() {
+    let mut cluster = Cluster::of(2);
+    cluster.ask(3, registration(3).with_log_dirs(vec![id(201), id(202)]));
+    cluster.unfence(3);
+    let t = cluster.create(assigned("t", "1 2 3"));
+    let assign = |cluster: &mut Cluster, directory: u128| {
+        use jackdaw_wire::messages::assign_replicas_to_dirs_request::*;
+        let partitions = vec![PartitionData::default().with_partition_index(0)];
+        let topics = vec![TopicData::default().with_topic_id(t).with_partitions(partitions)];
+        let request = AssignReplicasToDirsRequest::default()
+            .with_broker_id(3.into())
+            .with_broker_epoch(cluster.epoch(3))
+            .with_directories(vec![DirectoryData::default().with_id(id(directory)).with_topics(topics)]);
+        cluster.ask(0, request);
+    };
+    let all_in_sync = |cluster: &mut Cluster, version: i16| {
+        let request = alter_partition::request(cluster, 1, t, 0, &[1, 2, 3]);
+        error_of(&cluster.ask(version, request).response)
+    };
+    assign(&mut cluster, 202);
+    let beat = cluster.heartbeat(3).with_offline_log_dirs(vec![id(202)]);
+    cluster.ask(1, beat);
+    assert_eq!(cluster.partition("t", 0), "leader 1 isr [1, 2] epoch 0 partition epoch 2");
+    assert_eq!(all_in_sync(&mut cluster, 3), Some(ErrorCode::IneligibleReplica));
+    assert_eq!(all_in_sync(&mut cluster, 1), Some(ErrorCode::OperationNotAttempted));
+    assign(&mut cluster, 201);
+    assert_eq!(all_in_sync(&mut cluster, 3), None, "made anew in a directory that is online");
+}
+
 #[test]
 fn a_replica_in_a_replaced_directory_leads_as_soon_as_the_controller_knows_it() {
     use jackdaw_wire::messages::assign_replicas_to_dirs_request::*;
