@@ -45,8 +45,8 @@ impl Budget {
         self.waiting.load(Ordering::SeqCst) > 0
     }
 
-    fn try_take(&self, bytes: usize) -> bool {
-        let within = |held: usize| held.checked_add(bytes).filter(|sum| *sum <= self.total_bytes);
+    fn try_take(&self, bytes: usize, up_to: usize) -> bool {
+        let within = |held: usize| held.checked_add(bytes).filter(|sum| *sum <= up_to);
         self.held_bytes.fetch_update(Ordering::SeqCst, Ordering::Acquire, within).is_ok()
     }
 
@@ -89,12 +89,18 @@ struct Held {
 }
 
 impl Held {
-    fn release_down_to(&self, bytes: usize) {
-        let before = self.bytes.fetch_min(bytes, Ordering::AcqRel);
-        if before > bytes {
-            self.budget.give(before - bytes);
+    fn give(&self, bytes: usize) {
+        let less = |held: usize| Some(held.saturating_sub(bytes));
+        if let Ok(held) = self.bytes.fetch_update(Ordering::AcqRel, Ordering::Acquire, less) {
+            self.budget.give(held.min(bytes));
         }
-        self.turn.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if self.bytes.load(Ordering::Acquire) == 0 {
+            self.pass_turn();
+        }
+    }
+
+    fn pass_turn(&self) -> Option<OwnedMutexGuard<()>> {
+        self.turn.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     fn has_turn(&self) -> bool {
@@ -104,7 +110,7 @@ impl Held {
 
 impl Drop for Held {
     fn drop(&mut self) {
-        self.release_down_to(0);
+        self.give(usize::MAX);
     }
 }
 
@@ -128,10 +134,25 @@ impl Charge {
         }
     }
 
+    /// Others wait for what this request holds.
+    pub fn is_pressed(&self) -> bool {
+        self.held.as_ref().is_some_and(|held| held.budget.is_short())
+    }
+
+    /// Takes a few bytes also where everything is taken, from half as much again that is kept for such.
+    pub fn try_add_free(&self, bytes: usize) -> bool {
+        let Some(held) = &self.held else { return true };
+        let took = held.budget.try_take(bytes, held.budget.total_bytes + held.budget.total_bytes / 2);
+        if took {
+            held.bytes.fetch_add(bytes, Ordering::AcqRel);
+        }
+        took
+    }
+
     /// Takes bytes where there is room for them, or where this request has the turn.
     pub fn try_add(&self, bytes: usize) -> bool {
         let Some(held) = &self.held else { return true };
-        if held.budget.try_take(bytes) {
+        if held.budget.try_take(bytes, held.budget.total_bytes) {
             held.bytes.fetch_add(bytes, Ordering::AcqRel);
             return true;
         }
@@ -170,16 +191,28 @@ impl Charge {
         }
     }
 
-    /// Gives everything back before the request is answered: nothing of it is in memory any more. Again is nothing.
-    pub fn release(&self) {
-        self.shrink_to(0);
+    /// Whether this request goes beyond the total.
+    pub fn has_turn(&self) -> bool {
+        self.held.as_ref().is_some_and(|held| held.has_turn())
     }
 
-    /// Gives back all but some: the rest of the request waits for something that other requests bring about.
-    pub fn shrink_to(&self, bytes: usize) {
+    /// Lets the next one go beyond the total, though this one has not given back what it holds: it takes its time.
+    pub fn pass_turn(&self) {
         if let Some(held) = &self.held {
-            held.release_down_to(bytes);
+            held.pass_turn();
         }
+    }
+
+    /// Gives back a part: so much of the request is not in memory any more.
+    pub fn give(&self, bytes: usize) {
+        if let Some(held) = &self.held {
+            held.give(bytes);
+        }
+    }
+
+    /// Gives everything back before the request is answered: nothing of it is in memory any more. Again is nothing.
+    pub fn release(&self) {
+        self.give(usize::MAX);
     }
 }
 
@@ -199,9 +232,11 @@ mod tests {
         let clone = charge.clone();
         drop(charge);
         assert_eq!(budget.held_bytes(), 60);
-        clone.shrink_to(10);
-        clone.shrink_to(40);
+        clone.give(50);
         assert_eq!((budget.held_bytes(), clone.bytes()), (10, 10));
+        clone.give(40);
+        assert_eq!((budget.held_bytes(), clone.bytes()), (0, 0));
+        clone.add(5);
         clone.release();
         clone.release();
         assert_eq!(budget.held_bytes(), 0);

@@ -13,11 +13,12 @@ use jackdaw_settings::properties;
 use jackdaw_wire::compression::Compression;
 
 use super::groups::GroupRules;
+use super::keys;
 use super::values::{Problem, Values, split_csv};
 use super::{
-    CleanerConfig, Config, GroupsConfig, LifecycleConfig, Listener, MetadataLogConfig, NetworkConfig,
-    ProducersConfig, QuorumConfig, ReplicationConfig, Roles, StorageConfig, TopicsConfig, TransactionsConfig,
-    listeners, validate,
+    CleanerConfig, Config, GroupsConfig, LifecycleConfig, Listener, ListenerLimits, MetadataLogConfig,
+    NetworkConfig, ProducersConfig, QuorumConfig, ReplicationConfig, Roles, StorageConfig, TopicsConfig,
+    TransactionsConfig, listeners, validate,
 };
 
 impl Config {
@@ -260,11 +261,30 @@ fn network(values: &mut Values) -> NetworkConfig {
         max_connections: values.number("max.connections"),
         max_connections_per_ip: values.number("max.connections.per.ip"),
         max_connections_per_ip_overrides: per_ip_overrides(values),
+        max_connection_creation_rate: values.number("max.connection.creation.rate"),
+        quota_window_num: values.number("quota.window.num"),
+        quota_window_size_seconds: values.number("quota.window.size.seconds"),
+        listener_limits: listener_limits(values),
         connections_max_idle_ms: values.number("connections.max.idle.ms"),
         queued_max_request_bytes: values.number("queued.max.request.bytes"),
         request_timeout_ms: values.number("request.timeout.ms"),
         controller_socket_timeout_ms: values.number("controller.socket.timeout.ms"),
     }
+}
+
+fn listener_limits(values: &Values) -> BTreeMap<String, ListenerLimits> {
+    let mut limits: BTreeMap<String, ListenerLimits> = BTreeMap::new();
+    for (name, value) in values.originals() {
+        let Some((listener, key)) = keys::of_listener(&name) else { continue };
+        let limits = limits.entry(listener.to_owned()).or_default();
+        // Checked with all the other values.
+        let value = value.trim().parse().ok();
+        match key.name {
+            "max.connections" => limits.max_connections = value,
+            _ => limits.max_connection_creation_rate = value,
+        }
+    }
+    limits
 }
 
 fn per_ip_overrides(values: &mut Values) -> BTreeMap<String, i32> {

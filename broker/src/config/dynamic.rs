@@ -64,9 +64,36 @@ pub fn check(config: &Config, alteration: &Alteration<'_>) -> Result<(), String>
         _ => format!("requirement failed: {why}"),
     })?;
     let cleaner = with(before).map_or_else(|_| config.storage.cleaner.clone(), |c| c.storage.cleaner);
-    check_cleaner(&cleaner, &after.storage.cleaner).map_err(|why| {
-        format!("Invalid value {CONFIG_EXCEPTION}: {why} for configuration Invalid dynamic configuration")
-    })
+    check_cleaner(&cleaner, &after.storage.cleaner).and_then(|()| check_connections(config, &after)).map_err(
+        |why| {
+            format!("Invalid value {CONFIG_EXCEPTION}: {why} for configuration Invalid dynamic configuration")
+        },
+    )
+}
+
+/// `ListenerConnectionQuota.validateReconfiguration`: a listener that lets nobody in could only be mended by a restart.
+fn check_connections(before: &Config, after: &Config) -> Result<(), String> {
+    let limits = |config: &Config, listener: &str| {
+        let own = config.network.listener_limits.get(listener).copied().unwrap_or_default();
+        [
+            ("max.connections", own.max_connections.unwrap_or(config.network.max_connections)),
+            (
+                "max.connection.creation.rate",
+                own.max_connection_creation_rate.unwrap_or(config.network.max_connection_creation_rate),
+            ),
+        ]
+    };
+    for listener in &after.listeners {
+        let name = listener.name.to_ascii_lowercase();
+        let wanted = limits(after, &name);
+        if wanted == limits(before, &name) {
+            continue;
+        }
+        if let Some((key, value)) = wanted.into_iter().find(|(_, value)| *value <= 0) {
+            return Err(format!("Invalid {key} {value}"));
+        }
+    }
+    Ok(())
 }
 
 /// Kafka wraps the refusals of its parts as values of a setting of that name.
@@ -171,11 +198,11 @@ impl Current {
 pub fn without_effect(set: &Dynamic) -> Vec<(Arc<str>, &'static str)> {
     const STATIC: &str = "it is read at the start only";
     const UNKNOWN: &str = "no part of this broker reads it";
-    let why = |name: &str| match keys::find(name) {
+    let why = |name: &str| match keys::find(name).or(keys::of_listener(name).map(|(_, key)| key)) {
         Some(key) => match key.honour {
             Honour::NoEffect(why) => Some(why),
             Honour::Refused => Some("what it asks for is not built"),
-            Honour::Acts if acts_while_running(name) => None,
+            Honour::Acts if acts_while_running(key.name) => None,
             Honour::Acts => Some(STATIC),
         },
         None => Some(UNKNOWN),
@@ -185,7 +212,9 @@ pub fn without_effect(set: &Dynamic) -> Vec<(Arc<str>, &'static str)> {
 
 fn acts_while_running(name: &str) -> bool {
     /// Of the network (`SocketServer`), the cleaner (`LogCleaner`) and producers (`ProducerStateManagerConfig`).
-    const OF_PARTS: [&str; 10] = [
+    const OF_PARTS: [&str; 12] = [
+        "max.connections",
+        "max.connection.creation.rate",
         "max.connections.per.ip",
         "max.connections.per.ip.overrides",
         "log.cleaner.threads",

@@ -156,6 +156,13 @@ pub fn is_family_member(name: &str) -> bool {
     ["listener.name.", "rsm.config.", "rlmm.config.", "config.providers"].iter().any(|p| name.starts_with(p))
 }
 
+/// The listener, and the key that it has a value of its own for (`SocketServer.ListenerReconfigurableConfigs`).
+pub fn of_listener(name: &str) -> Option<(&str, &'static Key)> {
+    const OWN: [&str; 2] = ["max.connections", "max.connection.creation.rate"];
+    let (listener, base) = name.strip_prefix("listener.name.")?.split_once('.')?;
+    OWN.contains(&base).then(|| find(base)).flatten().map(|key| (listener, key))
+}
+
 /// Edits (insert, delete, replace, swap of neighbours) between two names.
 fn distance(a: &str, b: &str) -> usize {
     let (a, b) = (a.as_bytes(), b.as_bytes());

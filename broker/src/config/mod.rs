@@ -88,6 +88,13 @@ pub struct Listener {
     pub security_protocol: Arc<str>,
 }
 
+/// What a listener has of its own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ListenerLimits {
+    pub max_connections: Option<i32>,
+    pub max_connection_creation_rate: Option<i32>,
+}
+
 #[derive(Clone, Debug)]
 pub struct NetworkConfig {
     pub request_max_bytes: i32,
@@ -99,6 +106,12 @@ pub struct NetworkConfig {
     pub max_connections: i32,
     pub max_connections_per_ip: i32,
     pub max_connections_per_ip_overrides: BTreeMap<String, i32>,
+    /// New connections per second, over windows of these.
+    pub max_connection_creation_rate: i32,
+    pub quota_window_num: i32,
+    pub quota_window_size_seconds: i32,
+    /// `listener.name.{name}.*`, by the name in small letters.
+    pub listener_limits: BTreeMap<String, ListenerLimits>,
     pub connections_max_idle_ms: i64,
     /// `queued.max.request.bytes`; -1 means no limit of the operator's.
     pub queued_max_request_bytes: i64,

@@ -72,6 +72,7 @@ impl Values {
         for (name, value) in settings {
             match keys::find(&name) {
                 Some(key) => self.check_one(key, &value),
+                None if keys::of_listener(&name).is_some() => self.check_of_listener(&name, &value),
                 None if keys::is_family_member(&name) => {
                     self.warn(
                         &name,
@@ -107,6 +108,19 @@ impl Values {
                 self.error(key.name, format!("`{}` cannot be honoured: {why}", key.name));
             }
             _ => {}
+        }
+    }
+
+    /// A listener's own setting goes by the rules of the general one.
+    fn check_of_listener(&mut self, name: &str, value: &str) {
+        let Some((listener, key)) = keys::of_listener(name) else { return };
+        let names_it = |item: &String| item.to_ascii_lowercase().starts_with(&format!("{listener}:"));
+        let is_known = split_csv(self.text("listeners")).iter().any(names_it);
+        if let Err(why) = parse(key, value) {
+            self.error(name, why);
+            self.settings.remove(name);
+        } else if !is_known {
+            self.warn(name, format!("`{name}` has no effect: `listeners` has no {listener}"));
         }
     }
 

@@ -23,7 +23,7 @@ use crate::apis::forward::{ControllerLink, ask};
 use crate::config::{Config, Listener};
 use crate::lifecycle::{BrokerState, Lifecycle, LifecycleOptions};
 use crate::loader::{self, LoaderHandle, Publisher};
-use crate::net::{Handler, HostPort, Limits, NodeClient, Resolver, Server, server};
+use crate::net::{Handler, HostPort, Limits, NodeClient, Resolver, Server, Traffic, server};
 use crate::raft::{RaftOptions, VoterAddress};
 
 const SOON: Duration = Duration::from_secs(20);
@@ -121,7 +121,10 @@ async fn listen() -> (Server, HostPort, Arc<Listening>) {
     let (config, _) = Config::parse("s", text.as_bytes(), &[]).unwrap();
     let limits = Limits::new(&config.network);
     let listener = Listener { port: 0, ..config.listeners[0].clone() };
-    let bound = server::bind(&listener, Scope::Controller, true, &Resolver::system(), &limits).await.unwrap();
+    let bound =
+        server::bind(&listener, Scope::Controller, Traffic::Controllers, &Resolver::system(), &limits)
+            .await
+            .unwrap();
     let address = HostPort::new(bound.address.ip().to_string(), bound.address.port());
     let server = Server::new(1, limits);
     let listening = Arc::new(Listening::default());

@@ -3,6 +3,7 @@
 //! Must not know what a request means beyond its header, and must not hold more of a peer's bytes than the budget of
 //! its listener grants.
 
+use std::future::pending;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::AsFd;
@@ -11,19 +12,25 @@ use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
 use futures_util::StreamExt;
+use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesOrdered;
 use jackdaw_wire::api::{self, Extras, Scope};
 use jackdaw_wire::frame::decode_request_header;
 use jackdaw_wire::messages::{ApiKey, ResponseHeader};
-use jackdaw_wire::protocol::Encodable;
+use jackdaw_wire::protocol::{Encodable, StrBytes};
 use jackdaw_wire::segment::{self, Segment};
-use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
+use tokio::io::{AsyncWriteExt, Interest};
 use tokio::net::TcpStream;
-use tokio::net::tcp::{ReadHalf, WriteHalf};
+use tokio::net::tcp::WriteHalf;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::frames::{Frame, Frames};
+use super::memory::{FREE_BYTES, FREE_WORK_BYTES, Traffic};
+use super::pace::{Pace, Patience, TooSlow};
+use super::quotas::Place;
 use super::server::{Handler, Limits};
+use super::work;
 use crate::budget::Charge;
 use crate::dispatch::{RequestContext, Response};
 
@@ -32,10 +39,11 @@ const MAX_PIPELINED: usize = 32;
 /// Fetch requests of one connection that may be under way at once: one that waits for records, and the next one of
 /// its session, which ends that wait. A follower need not sit out a wait to ask for a partition that is new to it.
 const MAX_PIPELINED_FETCHES: usize = 2;
-/// A peer that stops in the middle of a request holds memory for nothing.
-const STALLED: Duration = Duration::from_secs(30);
-/// Longest single write attempt without any progress.
-const WRITE_STALLED: Duration = Duration::from_secs(60);
+/// A request that goes beyond its budget keeps others from that for so long at most while it is served: it may wait for
+/// others itself, such as the first member of a group for the next.
+const TURN_IN_SERVICE: Duration = Duration::from_secs(5);
+/// Longest single attempt to send a piece of a file without any progress. It holds no memory.
+const FILE_STALLED: Duration = Duration::from_secs(60);
 /// What one `sendfile` may move before others get their turn.
 const SENDFILE_BYTES: usize = 1 << 20;
 
@@ -43,6 +51,7 @@ const SENDFILE_BYTES: usize = 1 << 20;
 pub struct Origin {
     pub listener: Arc<str>,
     pub scope: Scope,
+    pub traffic: Traffic,
     pub peer: SocketAddr,
     pub node_id: i32,
 }
@@ -62,25 +71,66 @@ pub enum Ended {
     UnknownVersion { key: i16, name: &'static str, version: i16 },
     #[error("Error parsing request header: {0}")]
     Header(String),
+    #[error("max.connections are open, and another broker needs a place")]
+    Evicted,
     #[error("{0}")]
     Handler(String),
     #[error("the peer ended in the middle of a request")]
     Truncated,
-    #[error("no progress for {0:?} in the middle of a {1}")]
-    Stalled(Duration, &'static str),
+    #[error("{}", too_slow(what, slow, *is_pressed))]
+    Slow { what: &'static str, slow: TooSlow, is_pressed: bool },
+    #[error(
+        "Invalid receive (a {name} of {request_bytes} bytes would take {work_bytes} bytes of memory, and \
+         {total_bytes} are there for all)"
+    )]
+    TooMuchWork { name: &'static str, request_bytes: usize, work_bytes: usize, total_bytes: usize },
+    #[error("no progress for {0:?} in the middle of a file")]
+    FileStalled(Duration),
     #[error("{0}")]
     Io(#[from] io::Error),
+}
+
+fn too_slow(what: &str, slow: &TooSlow, is_pressed: bool) -> String {
+    let (moved_bytes, waited) = (slow.moved_bytes, slow.waited);
+    let why = if is_pressed { ", and others wait for the memory that it holds" } else { "" };
+    format!("{moved_bytes} bytes of a {what} in {waited:?} are too few{why}")
 }
 
 struct Answer {
     context: RequestContext,
     response: Response,
+    reply: Charge,
 }
 
 /// A request taken off the wire.
 struct Request {
     context: RequestContext,
     body: Bytes,
+    /// What working on it takes beside its bytes; 0 once it is taken.
+    work_bytes: usize,
+    /// What its reply will hold.
+    reply: Charge,
+    is_alone: bool,
+}
+
+impl Request {
+    /// Whether there is memory for its answer, without a wait.
+    fn try_admit(&mut self) -> bool {
+        let charge = &self.context.charge;
+        let is_little = self.is_alone && self.work_bytes <= FREE_WORK_BYTES;
+        let has_room = (is_little && charge.try_add_free(self.work_bytes)) || charge.try_add(self.work_bytes);
+        if has_room {
+            self.work_bytes = 0;
+        }
+        has_room && self.reply.try_add(0)
+    }
+
+    /// Resolves when there is. May be dropped and called again.
+    async fn admit(&mut self) {
+        self.context.charge.wait_for(self.work_bytes).await;
+        self.work_bytes = 0;
+        self.reply.wait_for(0).await;
+    }
 }
 
 /// Serves a connection until either side ends it.
@@ -89,43 +139,70 @@ pub async fn run(
     origin: Origin,
     limits: &Limits,
     handler: &dyn Handler,
+    place: &Place,
     mut stop: watch::Receiver<bool>,
 ) -> Result<(), Ended> {
     stream.set_nodelay(true)?;
     let (read, mut write) = stream.split();
-    let mut frames = Frames { read, buffer: BytesMut::new(), expected: None, charge: None };
+    let mut frames = Frames::new(read, limits, origin.traffic);
     let mut answers: FuturesOrdered<_> = FuturesOrdered::new();
-    // A request that must wait until all before it are answered.
+    // A request that must wait until all before it are answered, or until there is memory for its answer.
     let mut next: Option<Request> = None;
     let mut fetches = 0;
+    let mut last_client_id = StrBytes::default();
     let idle = Duration::from_millis(u64::try_from(limits.idle_ms).unwrap_or(u64::MAX >> 20));
     let mut last_used = Instant::now();
     loop {
-        let may_begin = |r: &mut Request| may_begin(r.context.api_key, answers.len(), fetches);
-        if let Some(request) = next.take_if(may_begin) {
-            let Request { context, body } = request;
+        let under_way = answers.len();
+        let is_next = |r: &Request| may_begin(r.context.api_key, under_way, fetches);
+        if let Some(request) = next.take_if(|request| is_next(request) && request.try_admit()) {
+            let Request { context, body, reply, .. } = request;
             fetches += usize::from(is_fetch(context.api_key));
             let served = handler.handle(context.clone(), body);
-            answers.push_back(async move { Answer { context, response: served.await } });
+            answers.push_back(answer(context, served, reply));
             continue;
         }
-        let may_read = next.is_none() && answers.len() < MAX_PIPELINED;
+        let may_read = next.is_none() && under_way < MAX_PIPELINED;
+        let admitted = next.as_mut().filter(|request| is_next(request)).map(Request::admit);
         tokio::select! {
             biased;
-            Some(answer) = answers.next(), if !answers.is_empty() => {
+            Some(answer) = answers.next(), if under_way > 0 => {
                 fetches -= usize::from(is_fetch(answer.context.api_key));
-                send(&mut write, answer).await?;
+                send(&mut write, answer, &limits.patience).await?;
                 last_used = Instant::now();
+                place.touch();
             }
-            frame = frames.next(limits), if may_read => {
-                let Some((frame, charge)) = frame? else { return Ok(()) };
-                next = Some(parse(&origin, handler.extras(), frame, charge)?);
+            () = async move { match admitted { Some(admitted) => admitted.await, None => pending().await } } => {}
+            frame = frames.next(under_way == 0), if may_read => {
+                let Some(frame) = frame? else { return Ok(()) };
+                let request = parse(&origin, handler.extras(), frame, &mut last_client_id)?;
+                next = Some(Request { is_alone: under_way == 0, ..request });
                 last_used = Instant::now();
+                place.touch();
             }
-            () = stopped(&mut stop), if answers.is_empty() => return Ok(()),
-            () = tokio::time::sleep_until(last_used + idle), if answers.is_empty() => return Ok(()),
+            () = stopped(&mut stop), if under_way == 0 => return Ok(()),
+            () = tokio::time::sleep_until(last_used + idle), if under_way == 0 => return Ok(()),
         }
     }
+}
+
+/// Waits for a response. What the request held is given back before the reply is sent, which holds its own.
+async fn answer(context: RequestContext, mut served: BoxFuture<'static, Response>, reply: Charge) -> Answer {
+    let charge = &context.charge;
+    let mut response = None;
+    if charge.has_turn() {
+        response = tokio::time::timeout(TURN_IN_SERVICE, &mut served).await.ok();
+        charge.pass_turn();
+    }
+    let response = match response {
+        Some(response) => response,
+        None => served.await,
+    };
+    charge.release();
+    if let Response::Body(segments) = &response {
+        reply.add(segments.iter().map(Segment::memory_bytes).sum());
+    }
+    Answer { context, response, reply }
 }
 
 fn is_fetch(api_key: i16) -> bool {
@@ -146,8 +223,14 @@ async fn stopped(stop: &mut watch::Receiver<bool>) {
 }
 
 /// The header of a request, checked against what this listener serves.
-fn parse(origin: &Origin, extras: Extras, frame: Bytes, charge: Charge) -> Result<Request, Ended> {
-    let mut body = frame;
+fn parse(
+    origin: &Origin,
+    extras: Extras,
+    frame: Frame<'_>,
+    last_client_id: &mut StrBytes,
+) -> Result<Request, Ended> {
+    let Frame { bytes: mut body, charge, memory } = frame;
+    let request_bytes = body.len();
     let mut start = body.get(..4).ok_or_else(|| Ended::Header("fewer than 4 bytes".to_owned()))?;
     let (api_key, api_version) = (start.get_i16(), start.get_i16());
     let row = api::find(api_key).ok_or(Ended::UnknownApi(api_key))?;
@@ -164,97 +247,51 @@ fn parse(origin: &Origin, extras: Extras, frame: Bytes, charge: Charge) -> Resul
         api_key,
         api_version,
         correlation_id: header.correlation_id,
-        client_id: Some(header.client_id).filter(|id| !id.is_empty()),
+        client_id: Some(remembered(header.client_id, last_client_id)).filter(|id| !id.is_empty()),
         peer: origin.peer,
         charge,
     };
-    Ok(Request { context, body })
-}
-
-/// Frames as they arrive. `next` may be dropped at any await and called again.
-struct Frames<'a> {
-    read: ReadHalf<'a>,
-    buffer: BytesMut,
-    expected: Option<usize>,
-    charge: Option<Charge>,
-}
-
-impl Frames<'_> {
-    /// The next whole frame; none when the peer has closed between two.
-    async fn next(&mut self, limits: &Limits) -> Result<Option<(Bytes, Charge)>, Ended> {
-        let length = match self.expected {
-            Some(length) => length,
-            None => match self.length(limits).await? {
-                Some(length) => length,
-                None => return Ok(None),
-            },
-        };
-        if self.charge.is_none() {
-            let charge = Charge::of(&limits.budget);
-            charge.wait_for(length).await;
-            self.charge = Some(charge);
-        }
-        while self.buffer.len() < length {
-            self.buffer.reserve(length - self.buffer.len());
-            match tokio::time::timeout(STALLED, self.read.read_buf(&mut self.buffer)).await {
-                Ok(Ok(0)) => return Err(Ended::Truncated),
-                Ok(read) => drop(read?),
-                Err(_) => return Err(Ended::Stalled(STALLED, "request")),
-            }
-        }
-        self.expected = None;
-        let frame = self.buffer.split_to(length).freeze();
-        if self.buffer.is_empty() {
-            // An idle connection keeps no memory.
-            self.buffer = BytesMut::new();
-        }
-        Ok(Some((frame, self.charge.take().unwrap_or_default())))
+    let work_bytes = work::bytes_for(api_key, api_version, &body);
+    let total_bytes = memory.requests.total_bytes();
+    if work_bytes > total_bytes {
+        return Err(Ended::TooMuchWork { name: row.name, request_bytes, work_bytes, total_bytes });
     }
-
-    async fn length(&mut self, limits: &Limits) -> Result<Option<usize>, Ended> {
-        while self.buffer.len() < 4 {
-            if self.buffer.is_empty() {
-                // No memory before there is something to read.
-                self.read.readable().await?;
-            }
-            self.buffer.reserve(4096);
-            let read = match self.read.read_buf(&mut self.buffer).await {
-                // A reset instead of an orderly close is how many clients go away.
-                Err(e) if self.buffer.is_empty() && e.kind() == io::ErrorKind::ConnectionReset => 0,
-                read => read?,
-            };
-            if read == 0 {
-                return if self.buffer.is_empty() { Ok(None) } else { Err(Ended::Truncated) };
-            }
-        }
-        let size = self.buffer.get_i32();
-        let size_bytes = usize::try_from(size).map_err(|_| Ended::NegativeSize(size))?;
-        if size_bytes > limits.request_max_bytes {
-            return Err(Ended::Oversize { size_bytes, max_bytes: limits.request_max_bytes });
-        }
-        self.expected = Some(size_bytes);
-        Ok(Some(size_bytes))
-    }
+    let reply = match work::may_answer_much(api_key) {
+        true => Charge::of(&memory.replies),
+        false => Charge::default(),
+    };
+    Ok(Request { context, body, work_bytes, reply, is_alone: false })
 }
 
-async fn send(write: &mut WriteHalf<'_>, answer: Answer) -> Result<(), Ended> {
+/// A client's name that is no slice of its request, which would stay in memory with it.
+fn remembered(client_id: StrBytes, last: &mut StrBytes) -> StrBytes {
+    if *last != client_id {
+        *last = StrBytes::from_string(client_id.to_string());
+    }
+    last.clone()
+}
+
+async fn send(write: &mut WriteHalf<'_>, answer: Answer, patience: &Patience) -> Result<(), Ended> {
     let segments = match answer.response {
         Response::Body(segments) => segments,
         Response::None => return Ok(()),
         Response::Close(why) => return Err(Ended::Handler(why)),
     };
     let head = reply_head(&answer.context, segment::total_bytes(&segments))?;
+    let mut sending =
+        Sending { write, patience, reply: answer.reply, pace: Pace::new(patience), sent_bytes: 0 };
     let mut pending: Vec<Bytes> = vec![head];
     for segment in segments {
         match segment {
             Segment::Bytes(bytes) => pending.push(bytes),
             Segment::File { file, offset, len } => {
-                write_all(write, &mut pending).await?;
-                send_file(write, &file, offset, len).await?;
+                sending.write_all(&mut pending).await?;
+                send_file(sending.write, &file, offset, len).await?;
+                sending.pace.resume(patience);
             }
         }
     }
-    write_all(write, &mut pending).await
+    sending.write_all(&mut pending).await
 }
 
 /// Length and header of a reply.
@@ -272,26 +309,49 @@ fn reply_head(context: &RequestContext, body_bytes: usize) -> Result<Bytes, Ende
     Ok(head.freeze())
 }
 
-async fn write_all(write: &mut WriteHalf<'_>, pieces: &mut Vec<Bytes>) -> Result<(), Ended> {
-    let mut first = 0;
-    while first < pieces.len() {
-        let slices: Vec<io::IoSlice<'_>> =
-            pieces[first..].iter().take(64).map(|piece| io::IoSlice::new(piece)).collect();
-        let attempt = tokio::time::timeout(WRITE_STALLED, write.write_vectored(&slices)).await;
-        let mut written = attempt.map_err(|_| Ended::Stalled(WRITE_STALLED, "reply"))??;
-        if written == 0 && slices.iter().any(|s| !s.is_empty()) {
-            return Err(io::Error::from(io::ErrorKind::WriteZero).into());
+/// A reply on its way out.
+struct Sending<'a, 'b> {
+    write: &'a mut WriteHalf<'b>,
+    patience: &'a Patience,
+    reply: Charge,
+    pace: Pace,
+    sent_bytes: usize,
+}
+
+impl Sending<'_, '_> {
+    async fn write_all(&mut self, pieces: &mut Vec<Bytes>) -> Result<(), Ended> {
+        let mut first = 0;
+        while first < pieces.len() {
+            let slices: Vec<io::IoSlice<'_>> =
+                pieces[first..].iter().take(64).map(|piece| io::IoSlice::new(piece)).collect();
+            let attempt = self.write.write_vectored(&slices);
+            let mut written = match tokio::time::timeout_at(self.pace.next_tick(), attempt).await {
+                Ok(Ok(0)) if slices.iter().any(|s| !s.is_empty()) => {
+                    return Err(io::Error::from(io::ErrorKind::WriteZero).into());
+                }
+                Ok(written) => written?,
+                Err(_) => 0,
+            };
+            self.sent_bytes += written;
+            self.judge()?;
+            while first < pieces.len() && written >= pieces[first].len() {
+                written -= pieces[first].len();
+                first += 1;
+            }
+            if written > 0 {
+                pieces[first].advance(written);
+            }
         }
-        while first < pieces.len() && written >= pieces[first].len() {
-            written -= pieces[first].len();
-            first += 1;
-        }
-        if written > 0 {
-            pieces[first].advance(written);
-        }
+        pieces.clear();
+        Ok(())
     }
-    pieces.clear();
-    Ok(())
+
+    fn judge(&mut self) -> Result<(), Ended> {
+        let is_pressed = self.reply.is_pressed() && self.reply.bytes() > FREE_BYTES;
+        self.pace
+            .judge(self.sent_bytes, self.patience.reply, is_pressed, self.patience)
+            .map_err(|slow| Ended::Slow { what: "reply", slow, is_pressed })
+    }
 }
 
 /// Bytes of a file that never pass through this process.
@@ -304,8 +364,8 @@ async fn send_file(
     let end = offset + len as u64;
     while offset < end {
         let wanted = usize::try_from(end - offset).unwrap_or(SENDFILE_BYTES).min(SENDFILE_BYTES);
-        let ready = tokio::time::timeout(WRITE_STALLED, write.writable()).await;
-        ready.map_err(|_| Ended::Stalled(WRITE_STALLED, "reply"))??;
+        let ready = tokio::time::timeout(FILE_STALLED, write.writable()).await;
+        ready.map_err(|_| Ended::FileStalled(FILE_STALLED))??;
         let socket: &TcpStream = write.as_ref();
         let sent = socket.try_io(Interest::WRITABLE, || {
             Ok(rustix::fs::sendfile(socket.as_fd(), file, Some(&mut offset), wanted)?)

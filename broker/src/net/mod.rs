@@ -2,16 +2,26 @@
 //!
 //! Nothing here knows what a request means; `dispatch` does.
 
+mod acceptor;
 pub mod client;
 mod connection;
+mod frames;
+pub mod memory;
+mod pace;
 pub mod peers;
+mod quotas;
+mod rate;
 pub mod resolve;
 pub mod server;
+mod work;
 
 pub use client::{ClientError, Link, NodeClient};
+pub use memory::Traffic;
 pub use peers::Peers;
 pub use resolve::{HostPort, Resolver};
 pub use server::{BindError, Bound, Handler, Limits, Server};
 
+#[cfg(test)]
+mod connection_tests;
 #[cfg(test)]
 mod tests;

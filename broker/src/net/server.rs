@@ -1,32 +1,31 @@
-//! Listeners and connections: frames in, replies out in the order of their requests.
+//! Listeners: ports, the limits that a node's connections share, and their end.
 //!
 //! Requests of one connection are served one after the other, as Kafka does by muting a channel; only Produce
-//! requests overlap, since a replica manager takes them in call order. Memory is bounded by a budget of bytes for
-//! requests that are being read or served. Whatever is wrong with a connection ends that connection, with one line in
-//! the log, and nothing else. What requests mean is the handler's business.
+//! requests overlap, since a replica manager takes them in call order. Whatever is wrong with a connection ends that
+//! connection, with one line in the log, and nothing else. What requests mean is the handler's business.
 
-use std::collections::{BTreeMap, HashMap};
 use std::io;
-use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use jackdaw_wire::api::{Extras, Scope};
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use rustix::process::{Resource, getrlimit};
+use tokio::net::{TcpListener, TcpSocket};
+use tokio::sync::watch;
 
-use super::connection;
+use super::acceptor;
+use super::memory::{Memories, Traffic};
+use super::pace::Patience;
+use super::quotas::{self, Quotas};
 use super::resolve::{HostPort, Resolver};
-use crate::budget::Budget;
 use crate::config::{Listener, NetworkConfig};
 use crate::dispatch::{RequestContext, Response};
 
-/// Pause after a failed accept: out of file descriptors is the usual reason, and spinning would not free any.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// Requests in memory at once where the operator sets no bound; one of the largest allowed always fits.
-const REQUEST_BUDGET_BYTES: usize = 64 << 20;
+/// Descriptors that connections leave to everything else, where an eighth of them is less.
+const KEPT_DESCRIPTORS: usize = 128;
 
 /// Answers requests.
 pub trait Handler: Send + Sync + 'static {
@@ -46,100 +45,55 @@ pub struct Limits {
     pub request_max_bytes: usize,
     /// Negative: connections may idle for ever.
     pub idle_ms: i64,
-    pub(super) budget: Arc<Budget>,
-    connections: Arc<Semaphore>,
-    per_ip: PerIp,
+    pub(super) memories: Memories,
+    pub(super) patience: Patience,
+    pub(super) quotas: Arc<Quotas>,
     send_buffer_bytes: Option<u32>,
     receive_buffer_bytes: Option<u32>,
     backlog: u32,
 }
 
-#[derive(Debug)]
-struct PerIp {
-    allowed: RwLock<Allowed>,
-    open: Mutex<HashMap<IpAddr, usize>>,
-}
-
-#[derive(Debug)]
-struct Allowed {
-    each: usize,
-    overrides: BTreeMap<IpAddr, usize>,
-}
-
-impl Allowed {
-    fn new(config: &NetworkConfig) -> Self {
-        let unsigned = |n: i32| usize::try_from(n).unwrap_or_default();
-        let overrides = config.max_connections_per_ip_overrides.iter();
-        let overrides = overrides.filter_map(|(host, n)| Some((host.parse().ok()?, unsigned(*n)))).collect();
-        Self { each: unsigned(config.max_connections_per_ip), overrides }
-    }
-}
-
 impl Limits {
-    /// From the settings. Names in `max.connections.per.ip.overrides` must be addresses.
+    /// From the settings; names in `max.connections.per.ip.overrides` count from [`Limits::resolve`] on.
     pub fn new(config: &NetworkConfig) -> Arc<Self> {
         let unsigned = |n: i32| usize::try_from(n).unwrap_or_default();
-        let request_max_bytes = unsigned(config.request_max_bytes);
-        let wanted = usize::try_from(config.queued_max_request_bytes).ok().filter(|n| *n > 0);
-        let budget_bytes = wanted.unwrap_or(REQUEST_BUDGET_BYTES).max(request_max_bytes);
-        let per_ip = PerIp { allowed: RwLock::new(Allowed::new(config)), open: Mutex::default() };
         Arc::new(Self {
-            request_max_bytes,
+            request_max_bytes: unsigned(config.request_max_bytes),
             idle_ms: config.connections_max_idle_ms,
-            budget: Budget::new(budget_bytes),
-            connections: Arc::new(Semaphore::new(
-                unsigned(config.max_connections).min(Semaphore::MAX_PERMITS),
-            )),
-            per_ip,
+            memories: Memories::new(config),
+            patience: Patience::default(),
+            quotas: Quotas::new(config, descriptors_for_connections()),
             send_buffer_bytes: config.send_buffer_bytes.and_then(|n| u32::try_from(n).ok()),
             receive_buffer_bytes: config.receive_buffer_bytes.and_then(|n| u32::try_from(n).ok()),
             backlog: u32::try_from(config.listen_backlog).unwrap_or(50),
         })
     }
 
-    /// Takes changed limits of connections per address, for those that are opened from here on.
-    pub fn set(&self, config: &NetworkConfig) {
-        *self.per_ip.allowed.write().unwrap_or_else(PoisonError::into_inner) = Allowed::new(config);
-    }
-}
-
-impl PerIp {
-    fn enter(self: &PerIp, ip: IpAddr) -> bool {
-        let limit = {
-            let allowed = self.allowed.read().unwrap_or_else(PoisonError::into_inner);
-            allowed.overrides.get(&ip).copied().unwrap_or(allowed.each)
-        };
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = open.entry(ip).or_default();
-        if *count >= limit {
-            return false;
-        }
-        *count += 1;
-        true
-    }
-
-    fn leave(&self, ip: IpAddr) {
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = open.get_mut(&ip) {
-            *count -= 1;
-            if *count == 0 {
-                open.remove(&ip);
+    /// Takes changed limits of connections, for those that are opened from here on.
+    pub async fn set(&self, config: &NetworkConfig, resolver: &Resolver) {
+        let mut ips = quotas::literal_ips(config);
+        // Those that need no look at a name hold at once.
+        self.quotas.set(config, ips.clone());
+        for (host, count) in &config.max_connections_per_ip_overrides {
+            match resolver.resolve(&HostPort::new(host.clone(), 0)).await {
+                Ok(addresses) => {
+                    let count = usize::try_from(*count).unwrap_or_default();
+                    ips.extend(addresses.iter().map(|address| (address.ip(), count)));
+                }
+                Err(error) => tracing::error!(
+                    target: "kafka.network.SocketServer",
+                    "max.connections.per.ip.overrides names the host {host}, which has no effect: {error}"
+                ),
             }
         }
+        self.quotas.set(config, ips);
     }
 }
 
-/// A connection's place under the limits, given back on drop.
-struct Place {
-    limits: Arc<Limits>,
-    ip: IpAddr,
-    _slot: Option<OwnedSemaphorePermit>,
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.limits.per_ip.leave(self.ip);
-    }
+/// How many of the process's descriptors connections may take: what is left of them is for logs and other nodes.
+fn descriptors_for_connections() -> usize {
+    let limit = getrlimit(Resource::Nofile).current.and_then(|limit| usize::try_from(limit).ok());
+    limit.map_or(usize::MAX / 2, |limit| limit - (limit / 8).max(KEPT_DESCRIPTORS).min(limit / 2))
 }
 
 /// A port that is bound, and accepts nothing yet: those who connect wait in its backlog.
@@ -149,9 +103,8 @@ pub struct Bound {
     pub scope: Scope,
     /// The real address, also where port 0 was asked for.
     pub address: SocketAddr,
-    /// The listener between brokers does not count towards `max.connections`, or clients could shut peers out.
-    pub privileged: bool,
-    socket: TcpListener,
+    pub traffic: Traffic,
+    pub(super) socket: TcpListener,
 }
 
 /// A port could not be opened.
@@ -170,7 +123,7 @@ pub struct BindError {
 pub async fn bind(
     listener: &Listener,
     scope: Scope,
-    privileged: bool,
+    traffic: Traffic,
     resolver: &Resolver,
     limits: &Limits,
 ) -> Result<Bound, BindError> {
@@ -187,7 +140,7 @@ pub async fn bind(
         match listen(address, limits) {
             Ok(socket) => {
                 let address = socket.local_addr().map_err(fail)?;
-                return Ok(Bound { name: listener.name.clone(), scope, address, privileged, socket });
+                return Ok(Bound { name: listener.name.clone(), scope, address, traffic, socket });
             }
             Err(e) if e.kind() == io::ErrorKind::AddrInUse => return Err(fail(e)),
             Err(e) => last = e,
@@ -235,7 +188,7 @@ impl Server {
         let node_id = self.node_id;
         tokio::spawn(async move {
             tokio::select! {
-                () = accept(bound, limits, handler, stop.clone(), node_id) => {}
+                () = acceptor::accept(bound, limits, handler, stop.clone(), node_id) => {}
                 _ = stop.wait_for(|stop| *stop) => {}
             }
         });
@@ -248,57 +201,4 @@ impl Server {
         // Each task holds a receiver; the last one to go resolves this.
         let _ = tokio::time::timeout(patience, self.stop.closed()).await;
     }
-}
-
-async fn accept(
-    bound: Bound,
-    limits: Arc<Limits>,
-    handler: Arc<dyn Handler>,
-    stop: watch::Receiver<bool>,
-    node_id: i32,
-) {
-    loop {
-        let slot = match bound.privileged {
-            true => None,
-            false => Arc::clone(&limits.connections).acquire_owned().await.ok(),
-        };
-        let (stream, peer) = match bound.socket.accept().await {
-            Ok(accepted) => accepted,
-            Err(e) => {
-                tracing::error!(target: "kafka.network.Acceptor", "Error while accepting connection: {e}");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-                continue;
-            }
-        };
-        let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
-        if !limits.per_ip.enter(peer.ip()) {
-            tracing::info!(
-                target: "kafka.network.SocketServer",
-                "[SocketServer nodeId={node_id}] Rejected connection from {}, address already has the configured \
-                 maximum of connections.",
-                peer.ip()
-            );
-            continue;
-        }
-        let place = Place { limits: Arc::clone(&limits), ip: peer.ip(), _slot: slot };
-        let origin = connection::Origin { listener: bound.name.clone(), scope: bound.scope, peer, node_id };
-        tokio::spawn(run(stream, origin, place, Arc::clone(&handler), stop.clone()));
-    }
-}
-
-async fn run(
-    stream: TcpStream,
-    origin: connection::Origin,
-    place: Place,
-    handler: Arc<dyn Handler>,
-    stop: watch::Receiver<bool>,
-) {
-    let (node_id, peer, listener) = (origin.node_id, origin.peer, origin.listener.clone());
-    if let Err(why) = connection::run(stream, origin, &place.limits, handler.as_ref(), stop).await {
-        tracing::info!(
-            target: "kafka.network.SocketServer",
-            "[SocketServer listener={listener}, nodeId={node_id}] Closing connection from {peer}: {why}"
-        );
-    }
-    drop(place);
 }

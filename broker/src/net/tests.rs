@@ -18,6 +18,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
+use super::pace::{Patience, Speed};
 use super::*;
 use crate::config::{Config, Listener};
 use crate::dispatch::{RequestContext, Response, Scope};
@@ -76,14 +77,24 @@ async fn start(settings: &str) -> (Server, HostPort) {
 }
 
 async fn start_with(settings: &str, handler: std::sync::Arc<dyn Handler>) -> (Server, HostPort) {
+    start_patient(settings, handler, Patience::default()).await
+}
+
+async fn start_patient(
+    settings: &str,
+    handler: std::sync::Arc<dyn Handler>,
+    patience: Patience,
+) -> (Server, HostPort) {
     let text = format!(
         "process.roles=broker\nnode.id=1\ncontroller.quorum.voters=2@k:1\ncontroller.listener.names=C\n\
          listeners=PLAINTEXT://127.0.0.1:0\n{settings}"
     );
     let (config, _) = Config::parse("s", text.as_bytes(), &[]).unwrap();
-    let limits = Limits::new(&config.network);
+    let mut limits = Limits::new(&config.network);
+    std::sync::Arc::get_mut(&mut limits).unwrap().patience = patience;
     let listener = Listener { port: 0, ..config.listeners[0].clone() };
-    let bound = server::bind(&listener, Scope::Broker, false, &Resolver::system(), &limits).await.unwrap();
+    let bound =
+        server::bind(&listener, Scope::Broker, Traffic::Clients, &Resolver::system(), &limits).await.unwrap();
     let address = HostPort::new(bound.address.ip().to_string(), bound.address.port());
     let server = Server::new(1, limits);
     server.serve(bound, handler);
@@ -197,15 +208,6 @@ async fn the_link_tells_a_closed_peer_from_a_refusing_one() {
 }
 
 #[tokio::test]
-async fn connections_per_address_are_counted() {
-    let (_server, address) = start("max.connections.per.ip=1\n").await;
-    let first = client(&address);
-    first.connect(SOON).await.unwrap();
-    assert_eq!(read_to_end(raw(&address).await).await, b"");
-    drop(first);
-}
-
-#[tokio::test]
 async fn an_idle_connection_is_closed_after_its_time() {
     let (_server, address) = start("connections.max.idle.ms=150\n").await;
     assert_eq!(read_to_end(raw(&address).await).await, b"");
@@ -240,4 +242,210 @@ async fn file_segments_arrive_whole_and_in_place() {
     tokio::time::timeout(SOON, stream.read_exact(&mut body)).await.unwrap().unwrap();
     assert_eq!((body[0], body[3_000_001]), (b'<', b'>'));
     assert!(body[1..=3_000_000] == content[3..3_000_003]);
+}
+
+/// A request of API 60 with that many bytes behind its header.
+fn describe(correlation: i32, body_bytes: usize) -> Bytes {
+    frame(60, 0, correlation, true, &vec![0; body_bytes])
+}
+
+async fn answered(stream: &mut TcpStream) {
+    let mut length = [0; 4];
+    tokio::time::timeout(SOON, stream.read_exact(&mut length)).await.expect("no answer").unwrap();
+    let mut rest = vec![0; u32::from_be_bytes(length) as usize];
+    stream.read_exact(&mut rest).await.unwrap();
+}
+
+/// Eight bytes may claim a hundred megabytes; what was claimed and never sent stands in nobody's way.
+#[tokio::test]
+async fn claimed_lengths_cost_nothing() {
+    let (_server, address) = start("").await;
+    let mut claimers = Vec::new();
+    for _ in 0..100 {
+        let mut stream = raw(&address).await;
+        stream.write_all(&[6, 0x3f, 0, 0, 0, 60, 0, 0]).await.unwrap();
+        claimers.push(stream);
+    }
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let mut stream = raw(&address).await;
+    stream.write_all(&describe(1, 1_000_000)).await.unwrap();
+    answered(&mut stream).await;
+}
+
+/// More halves than the budget has room for, and then their other halves: all are answered.
+#[tokio::test]
+async fn requests_whose_halves_fill_the_budget_all_complete() {
+    let (_server, address) =
+        start("socket.request.max.bytes=150000\nqueued.max.request.bytes=150000\n").await;
+    let request = describe(1, 120_000);
+    // So much that sockets hold it whether it is read or not.
+    let (first, second) = request.split_at(60_000);
+    let mut streams = Vec::new();
+    for _ in 0..20 {
+        streams.push(raw(&address).await);
+    }
+    let halves = streams.iter_mut().map(|stream| stream.write_all(first));
+    futures_util::future::join_all(halves).await;
+    let rest = streams.iter_mut().map(|stream| async {
+        stream.write_all(second).await.unwrap();
+        answered(stream).await;
+    });
+    futures_util::future::join_all(rest).await;
+}
+
+/// The default, but for one measure, at a hundred times its speed.
+fn patience(change: impl FnOnce(&mut Patience)) -> Patience {
+    let mut patience = Patience { tick: Duration::from_millis(10), ..Patience::default() };
+    change(&mut patience);
+    patience
+}
+
+const NEVER: Speed = Speed { quiet_ticks: u32::MAX, grace_ticks: u32::MAX, bytes_per_tick: 0 };
+
+#[tokio::test]
+async fn a_request_that_comes_too_slowly_is_ended() {
+    let handler = std::sync::Arc::new(Fake::default());
+    let (_server, address) = start_patient("", handler, patience(|_| {})).await;
+    let request = describe(1, 100_000);
+    for (what, sent, dripped) in [
+        ("half a length", 2, 0),
+        ("half a request", 50_000, 0),
+        ("a byte now and then", 4, 1_000),
+        ("a byte now and then of a length", 1, 1),
+    ] {
+        let mut stream = raw(&address).await;
+        stream.write_all(&request[..sent]).await.unwrap();
+        let (mut read, mut write) = stream.split();
+        let dripping = async {
+            for byte in &request[sent..sent + dripped] {
+                tokio::time::sleep(Duration::from_millis(15)).await;
+                if write.write_all(&[*byte]).await.is_err() {
+                    break;
+                }
+            }
+            std::future::pending::<()>().await;
+        };
+        let mut end = Vec::new();
+        tokio::select! {
+            ended = tokio::time::timeout(SOON, read.read_to_end(&mut end)) => drop(ended.expect(what)),
+            () = dripping => {}
+        }
+        assert_eq!(end, b"", "{what}");
+    }
+    // An idle connection is no request that comes slowly.
+    let mut idle = raw(&address).await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    idle.write_all(&describe(1, 10)).await.unwrap();
+    answered(&mut idle).await;
+}
+
+/// Halves that never become whole hold the budget only until somebody else needs it.
+#[tokio::test]
+async fn halves_held_open_give_way_to_those_who_wait() {
+    let patience = patience(|patience| patience.request = NEVER);
+    let settings = "socket.request.max.bytes=1000000\nqueued.max.request.bytes=1000000\n";
+    let (server, address) = start_patient(settings, std::sync::Arc::new(Fake::default()), patience).await;
+    let memory = server.limits().memories.of(Traffic::Clients, 60);
+    let request = describe(1, 120_000);
+    let mut held = Vec::new();
+    for _ in 0..50 {
+        let mut stream = raw(&address).await;
+        stream.write_all(&request[..60_000]).await.unwrap();
+        held.push(stream);
+    }
+    while memory.requests.held_bytes() < 900_000 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    // A small request is answered meanwhile, and does not even make those give way.
+    let began = std::time::Instant::now();
+    let mut small = raw(&address).await;
+    small.write_all(&describe(1, 10_000)).await.unwrap();
+    answered(&mut small).await;
+    eprintln!("a small request: {:?}", began.elapsed());
+    let mut large = raw(&address).await;
+    large.write_all(&request).await.unwrap();
+    answered(&mut large).await;
+    eprintln!("a large request: {:?}", began.elapsed());
+    drop(held);
+    let given_back = async {
+        while memory.requests.held_bytes() > 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(SOON, given_back).await.unwrap();
+}
+
+/// Answers with ten megabytes.
+struct Large;
+
+impl Handler for Large {
+    fn handle(&self, _: RequestContext, _: Bytes) -> BoxFuture<'static, Response> {
+        Box::pin(std::future::ready(Response::from(Bytes::from(vec![0; 10_000_000]))))
+    }
+}
+
+/// Replies that nobody reads are made only up to a bound; whoever does not read gives way to those who do.
+#[tokio::test]
+async fn replies_that_nobody_reads_are_bounded_and_given_up() {
+    let patience = patience(|patience| patience.reply = NEVER);
+    let (server, address) = start_patient("", std::sync::Arc::new(Large), patience).await;
+    let memory = server.limits().memories.of(Traffic::Clients, 60);
+    let mut unread = Vec::new();
+    for _ in 0..20 {
+        let mut stream = raw(&address).await;
+        stream.write_all(&describe(1, 0)).await.unwrap();
+        unread.push(stream);
+    }
+    let mut reader = raw(&address).await;
+    reader.write_all(&describe(1, 0)).await.unwrap();
+    let mut peak = 0;
+    let mut watch = async || loop {
+        peak = memory.replies.held_bytes().max(peak);
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    };
+    tokio::select! {
+        () = answered(&mut reader) => {}
+        () = watch() => {}
+    }
+    assert!(peak <= memory.replies.total_bytes() + 20_000_000, "{peak}");
+}
+
+/// Keeps the body of Produce 8, and answers when it is told to; its other versions let go of it at once.
+#[derive(Default)]
+struct Holds {
+    answer: std::sync::Arc<Notify>,
+}
+
+impl Handler for Holds {
+    fn handle(&self, context: RequestContext, body: Bytes) -> BoxFuture<'static, Response> {
+        let answer = self.answer.clone();
+        let held = (context.api_version == 8).then_some(body);
+        Box::pin(async move {
+            answer.notified().await;
+            drop((held, context));
+            Response::from(Bytes::new())
+        })
+    }
+}
+
+#[tokio::test]
+async fn what_nobody_holds_any_more_is_given_back_before_the_reply() {
+    let handler = std::sync::Arc::new(Holds::default());
+    let answer = handler.answer.clone();
+    let (server, address) = start_with("", handler).await;
+    let memory = server.limits().memories.of(Traffic::Clients, 0);
+    for (version, flexible, stays) in [(8, false, true), (9, true, false)] {
+        let mut stream = raw(&address).await;
+        stream.write_all(&frame(0, version, 1, flexible, &vec![0; 1_000_000])).await.unwrap();
+        let is_held = |held: usize| if stays { held > 1_000_000 } else { held > 0 && held < 1_000 };
+        let held = async {
+            while !is_held(memory.requests.held_bytes()) {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        tokio::time::timeout(SOON, held).await.expect("version {version}");
+        answer.notify_one();
+        answered(&mut stream).await;
+        assert_eq!(memory.requests.held_bytes(), 0);
+    }
 }

@@ -15,7 +15,7 @@ use crate::apis::{api_versions, cluster, configs};
 use crate::config::{Config, Listener};
 use crate::controller::{ControllerHandle, answer_on_standby};
 use crate::dispatch::{RequestContext, Response, Scope, decode};
-use crate::net::{BindError, Bound, Handler, Limits, Resolver, server};
+use crate::net::{BindError, Bound, Handler, Limits, Resolver, Traffic, server};
 use crate::raft::RaftHandle;
 
 /// Opens the ports of one face of the node. They accept nothing yet.
@@ -29,11 +29,24 @@ pub async fn bind(
     for listener in &config.listeners {
         let is_controller = config.is_controller_listener(&listener.name);
         if is_controller == (scope == Scope::Controller) {
-            let privileged = is_controller || listener.name == config.inter_broker_listener_name;
-            bound.push(server::bind(listener, scope, privileged, resolver, limits).await?);
+            let traffic = traffic_of(config, listener);
+            bound.push(server::bind(listener, scope, traffic, resolver, limits).await?);
         }
     }
     Ok(bound)
+}
+
+fn traffic_of(config: &Config, listener: &Listener) -> Traffic {
+    let is_only = || {
+        let of_controllers = |l: &&Listener| config.is_controller_listener(&l.name);
+        config.listeners.len() - config.listeners.iter().filter(of_controllers).count() == 1
+    };
+    match listener.name == config.inter_broker_listener_name {
+        _ if config.is_controller_listener(&listener.name) => Traffic::Controllers,
+        true if is_only() => Traffic::Shared,
+        true => Traffic::Brokers,
+        false => Traffic::Clients,
+    }
 }
 
 /// Listeners as others are to be told of them: port 0 has become a port, no host has become this machine's name

@@ -128,6 +128,7 @@ struct ToReplicas {
     assignments: Assignments,
     config: Arc<Config>,
     limits: Arc<Limits>,
+    resolver: Arc<Resolver>,
 }
 
 impl ToReplicas {
@@ -148,7 +149,10 @@ impl ToReplicas {
             );
         }
         let current = dynamic::Current::of(&self.config, &broker, &cluster);
-        self.limits.set(&current.network);
+        let (limits, resolver, network) =
+            (Arc::clone(&self.limits), Arc::clone(&self.resolver), current.network.clone());
+        // Apart: a name may take its time to be resolved.
+        tokio::spawn(async move { limits.set(&network, &resolver).await });
         self.replicas.reconfigure(image, &current);
     }
 
@@ -225,6 +229,9 @@ impl Node {
         held.extend(metadata_only.map(Arc::new));
 
         let limits = Limits::new(&config.network);
+        if !config.network.max_connections_per_ip_overrides.is_empty() {
+            limits.set(&config.network, &resolver).await;
+        }
         let controller_ports = listeners::bind(&config, Scope::Controller, &resolver, &limits).await?;
         let broker_ports = listeners::bind(&config, Scope::Broker, &resolver, &limits).await?;
         let raft =
@@ -536,6 +543,7 @@ impl Opening<'_> {
             assignments,
             config: Arc::clone(self.config),
             limits: Arc::clone(limits),
+            resolver: Arc::clone(self.resolver),
         })
     }
 

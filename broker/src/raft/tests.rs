@@ -21,7 +21,7 @@ use tokio::sync::mpsc;
 use super::*;
 use crate::config::{Config, Listener};
 use crate::dispatch::{RequestContext, Response};
-use crate::net::{Handler, HostPort, Limits, Server, server};
+use crate::net::{Handler, HostPort, Limits, Server, Traffic, server};
 
 const SOON: Duration = Duration::from_secs(20);
 const METADATA_VERSION: i16 = 19;
@@ -69,7 +69,10 @@ async fn listen() -> (Server, HostPort, Arc<Listening>) {
     let (config, _) = Config::parse("s", text.as_bytes(), &[]).unwrap();
     let limits = Limits::new(&config.network);
     let listener = Listener { port: 0, ..config.listeners[0].clone() };
-    let bound = server::bind(&listener, Scope::Controller, true, &Resolver::system(), &limits).await.unwrap();
+    let bound =
+        server::bind(&listener, Scope::Controller, Traffic::Controllers, &Resolver::system(), &limits)
+            .await
+            .unwrap();
     let address = HostPort::new(bound.address.ip().to_string(), bound.address.port());
     let server = Server::new(1, limits);
     let listening = Arc::new(Listening::default());

@@ -25,6 +25,14 @@ impl Segment {
         }
     }
 
+    /// How many bytes of it are in memory.
+    pub fn memory_bytes(&self) -> usize {
+        match self {
+            Segment::Bytes(bytes) => bytes.len(),
+            Segment::File { .. } => 0,
+        }
+    }
+
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }

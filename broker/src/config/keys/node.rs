@@ -85,8 +85,8 @@ keys! { NODE
         "The same for single addresses: host:count, separated by commas."
     "max.connections": Int = "2147483647", at_least(0), dynamic, acts;
         "Connections of this broker besides those between brokers; beyond it, new ones wait."
-    "max.connection.creation.rate": Int = "2147483647", at_least(0), dynamic, no_effect(QUOTAS);
-        "New connections per second."
+    "max.connection.creation.rate": Int = "2147483647", at_least(0), dynamic, acts;
+        "New connections per second, over the windows of client quotas; beyond it, accepting pauses."
     "connections.max.idle.ms": Long = "600000", any, fixed, acts;
         "Idle time after which a connection is closed; negative turns that off."
     "broker.rack": Str = none, any, fixed, acts;

@@ -95,15 +95,15 @@ keys! { SERVICE
         "Pause between reports of the older metrics."
     "telemetry.max.bytes": Int = "1048576", at_least(1), fixed, no_effect(METRICS);
         "Largest client telemetry that is taken."
-    "quota.window.num": Int = "11", at_least(1), fixed, no_effect(QUOTAS);
-        "Samples for client quotas."
+    "quota.window.num": Int = "11", at_least(1), fixed, acts;
+        "Samples for client quotas; of those, rates of new connections are built."
     "replication.quota.window.num": Int = "11", at_least(1), fixed, no_effect(QUOTAS);
         "Samples for replication quotas."
     "alter.log.dirs.replication.quota.window.num": Int = "11", at_least(1), fixed, no_effect(QUOTAS);
         "Samples for quotas of moves between log directories."
     "controller.quota.window.num": Int = "11", at_least(1), fixed, no_effect(QUOTAS);
         "Samples for controller mutation quotas."
-    "quota.window.size.seconds": Int = "1", at_least(1), fixed, no_effect(QUOTAS);
+    "quota.window.size.seconds": Int = "1", at_least(1), fixed, acts;
         "Length of a sample for client quotas."
     "replication.quota.window.size.seconds": Int = "1", at_least(1), fixed, no_effect(QUOTAS);
         "Length of a sample for replication quotas."
