@@ -23,9 +23,12 @@ pub struct RecordPlace {
     pub is_transactional: bool,
 }
 
-/// Why a record cannot be understood.
+/// Why a record is passed over.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LoadError {
+    /// Of a later Kafka.
+    #[error("its key has the unknown version {0}")]
+    UnknownKey(i16),
     #[error("its key is missing")]
     NoKey,
     #[error("its key: {0}")]
@@ -47,7 +50,10 @@ pub(crate) struct Loading {
 }
 
 impl Groups {
-    /// A record of the log, in order. Keys of a later Kafka are passed over, as in Kafka.
+    /// A record of the log, in order.
+    ///
+    /// # Errors
+    /// For one that cannot be read: it changes nothing, and the next one may be loaded.
     pub fn load(
         &mut self,
         place: RecordPlace,
@@ -82,14 +88,7 @@ impl Groups {
                 loading.consumer(key.group.into(), &change);
                 Ok(())
             }
-            GroupKey::Unknown(version) => {
-                tracing::warn!(
-                    target: "kafka.coordinator.group",
-                    "Unknown message key with version {version} while loading offsets and group metadata. Ignoring it. \
-                     It could be a left over from an aborted upgrade."
-                );
-                Ok(())
-            }
+            GroupKey::Unknown(version) => Err(LoadError::UnknownKey(version)),
         }
     }
 
@@ -166,15 +165,15 @@ impl Loading {
         key: GroupPartition,
         value: Option<Bytes>,
     ) -> Result<(), RecordError> {
+        let value = value.map(group_record::decode::<OffsetCommitValue>).transpose()?;
         let offsets = match place.is_transactional {
             true => self.in_transactions.entry(place.producer_id).or_default(),
             false => &mut self.offsets,
         };
-        let Some(value) = value else {
+        let Some((value, _)) = value else {
             offsets.remove(&key);
             return Ok(());
         };
-        let (value, _) = group_record::decode::<OffsetCommitValue>(value)?;
         let value = CommittedOffset {
             offset: value.offset,
             leader_epoch: value.leader_epoch,

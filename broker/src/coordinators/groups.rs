@@ -140,7 +140,10 @@ impl Machine for HostedGroups {
             producer_id: place.producer_id,
             is_transactional: place.is_transactional,
         };
-        self.groups.load(place, key, value).map_err(|error| LoadError(error.to_string()))
+        self.groups.load(place, key, value).map_err(|error| match error {
+            jackdaw_groups::LoadError::UnknownKey(version) => LoadError::UnknownKey(version),
+            other => LoadError::Unreadable(other.to_string()),
+        })
     }
 
     fn load_marker(&mut self, marker: LoadedMarker) {

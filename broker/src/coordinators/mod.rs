@@ -88,10 +88,15 @@ pub struct Append {
     pub guard: Option<VerificationGuard>,
 }
 
-/// Why the log of a partition cannot be understood.
+/// Why a record of the log is passed over.
 #[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct LoadError(pub String);
+pub enum LoadError {
+    /// Of a later Kafka.
+    #[error("its key has the unknown version {0}")]
+    UnknownKey(i16),
+    #[error("{0}")]
+    Unreadable(String),
+}
 
 /// A coordinator's state for one partition.
 ///
@@ -104,7 +109,7 @@ pub trait Machine: Send + 'static {
     /// The epoch that the machine leads its partition in: told before anything is loaded, and when it leads on in
     /// a later one.
     fn leads(&mut self, _now: Now, _leader_epoch: i32) {}
-    /// One record of the log, in order.
+    /// One record of the log, in order. What cannot be read changes nothing, and does not keep the next one out.
     fn load(&mut self, place: &Place, key: Option<Bytes>, value: Option<Bytes>) -> Result<(), LoadError>;
     /// A transaction marker in the log.
     fn load_marker(&mut self, marker: LoadedMarker);
@@ -128,18 +133,14 @@ pub enum NotHere {
     Loading,
     /// Another broker leads the partition, or none.
     Elsewhere,
-    /// Its log could not be loaded.
-    Broken,
 }
 
 impl NotHere {
-    /// As `GroupCoordinator.validateGroupStatus` says it. Kafka would serve what it could load of a broken log;
-    /// here nobody is told half of the truth.
+    /// As `GroupCoordinator.validateGroupStatus` says it.
     pub fn code(self) -> ErrorCode {
         match self {
             Self::Loading => ErrorCode::CoordinatorLoadInProgress,
             Self::Elsewhere => ErrorCode::NotCoordinator,
-            Self::Broken => ErrorCode::CoordinatorNotAvailable,
         }
     }
 }
@@ -151,7 +152,6 @@ struct Phase(AtomicU8);
 impl Phase {
     const LOADING: u8 = 0;
     const SERVING: u8 = 1;
-    const BROKEN: u8 = 2;
 
     fn set(&self, phase: u8) {
         self.0.store(phase, Ordering::Release);
@@ -278,7 +278,6 @@ impl<M: Machine> Coordinators<M> {
         let hosted = hosted.get(&partition).ok_or(NotHere::Elsewhere)?;
         match hosted.phase.get() {
             Phase::LOADING => Err(NotHere::Loading),
-            Phase::BROKEN => Err(NotHere::Broken),
             _ => Ok(hosted.queue.clone()),
         }
     }

@@ -3,6 +3,7 @@
 //! It decides nothing: what a request means is the machine's, what an append needs the replica manager's.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -11,15 +12,20 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use jackdaw_wire::ErrorCode;
-use jackdaw_wire::batch::{BatchRef, complete_batches};
+use jackdaw_wire::batch::{BatchHeader, BatchRef, complete_batches};
 use jackdaw_wire::control_record::ControlRecord;
+use jackdaw_wire::records::RecordRef;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{Append, Effect, LoadError, LoadedMarker, Machine, Phase, Place, Shared};
-use crate::replicas::{OwnAppend, OwnLog};
+use crate::replicas::OwnAppend;
 
-/// A batch that unpacks to more than this is not a coordinator's.
-const LARGEST_UNPACKED_BATCH_BYTES: usize = 1 << 30;
+/// A batch that unpacks to more than this is not a coordinator's: none is larger than a segment of its topic.
+const LARGEST_UNPACKED_BATCH_BYTES: usize = 100 << 20;
+/// Lines about what cannot be read; all of it is counted in the last one.
+const LINES: u64 = 100;
+/// Until a log that could not be read is read again.
+const READ_AGAIN_AFTER: Duration = Duration::from_millis(200);
 /// No deadline: far enough for a sleep that something else will end.
 const IDLE: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -41,15 +47,13 @@ pub(super) struct Task<M: Machine> {
     appends: FuturesUnordered<BoxFuture<'static, (u64, Result<i64, ErrorCode>)>>,
 }
 
-/// Why a partition is not loaded.
-#[derive(Debug, thiserror::Error)]
-enum NotLoaded {
-    #[error("the record at offset {offset} cannot be read: {why}")]
-    Record { offset: i64, why: LoadError },
-    #[error("the batch at offset {offset} cannot be read: {why}")]
-    Batch { offset: i64, why: String },
-    #[error("the log cannot be read at offset {offset}: {code}")]
-    Log { offset: i64, code: ErrorCode },
+/// How far a log is loaded.
+#[derive(Debug, Default)]
+struct Progress {
+    /// The offset to read at next; none before anything was read.
+    next: Option<i64>,
+    offsets: i64,
+    passed_over: u64,
 }
 
 impl<M: Machine> Task<M> {
@@ -93,62 +97,192 @@ impl<M: Machine> Task<M> {
         );
         let begun = Instant::now();
         self.tell_epoch();
-        match self.load().await {
-            Ok(offsets) => {
-                self.machine.loaded(self.shared.now());
-                self.carry_out();
-                self.phase.set(Phase::SERVING);
-                tracing::info!(
-                    target: "kafka.coordinator",
-                    "Loaded {offsets} offsets of {topic}-{partition} in {} milliseconds", begun.elapsed().as_millis()
-                );
-                self.serve().await;
-            }
-            Err(error) if self.epoch().is_some() => {
-                self.phase.set(Phase::BROKEN);
-                tracing::error!(
-                    target: "kafka.coordinator",
-                    "The coordinator of {topic}-{partition} does not serve: {error}. The other partitions go on"
-                );
-                // Nobody else ends it.
-                let _ = self.epochs.wait_for(Option::is_none).await;
-            }
-            Err(_) => {}
+        let progress = self.load().await;
+        if self.epoch().is_some() {
+            self.machine.loaded(self.shared.now());
+            self.carry_out();
+            self.phase.set(Phase::SERVING);
+            let passed_over = match progress.passed_over {
+                0 => String::new(),
+                count => format!("; {count} records or batches were passed over"),
+            };
+            tracing::info!(
+                target: "kafka.coordinator",
+                "Loaded {} offsets of {topic}-{partition} in {} milliseconds{passed_over}",
+                progress.offsets, begun.elapsed().as_millis()
+            );
+            self.serve().await;
         }
         self.resign();
         tracing::info!(target: "kafka.coordinator", "Resigned as the coordinator of {topic}-{partition}");
     }
 
-    /// Reads the log up to its end, unless the leadership ends first. Gives the number of offsets.
-    async fn load(&mut self) -> Result<i64, NotLoaded> {
-        let Some(epoch) = self.epoch() else { return Ok(0) };
-        let options = &self.shared.options;
-        let log = options.replicas.own_log(options.topic, self.partition, epoch);
-        let log = log.map_err(|code| NotLoaded::Log { offset: -1, code })?;
-        let start = log.start_offset();
-        let mut offset = start;
-        while offset < log.end_offset() && self.epoch().is_some() {
-            let next = self.load_from(&log, offset).await?;
-            if next == offset {
-                break;
+    /// Reads the log up to its end, unless the leadership ends first. Where the disk or the partition's role does not
+    /// let it read yet it tries again: clients hear meanwhile that it loads, and nobody is told half of the truth.
+    async fn load(&mut self) -> Progress {
+        let mut progress = Progress::default();
+        let mut reported = None;
+        while let Some(epoch) = self.epoch() {
+            let Err(code) = self.load_on(epoch, &mut progress).await else { break };
+            if reported.replace(code) != Some(code) {
+                self.report_waiting(code, progress.next);
             }
-            offset = next;
+            let _ = tokio::time::timeout(READ_AGAIN_AFTER, self.epochs.changed()).await;
         }
-        Ok(offset - start)
+        progress
     }
 
-    async fn load_from(&mut self, log: &OwnLog, offset: i64) -> Result<i64, NotLoaded> {
-        let read = log.read(offset, self.shared.options.load_buffer_bytes).await;
-        let bytes = read.map_err(|code| NotLoaded::Log { offset, code })?;
-        let mut next = offset;
-        for batch in complete_batches(&bytes) {
-            let batch = batch.map_err(|e| NotLoaded::Batch { offset: next, why: e.to_string() })?;
-            load_batch(&mut self.machine, &batch)?;
-            next = batch.header.next_offset();
+    fn report_waiting(&self, code: ErrorCode, next: Option<i64>) {
+        let (topic, partition) = (self.shared.options.topic, self.partition);
+        match code {
+            // The image is ahead of the partition's role.
+            ErrorCode::NotLeaderOrFollower | ErrorCode::UnknownTopicOrPartition => tracing::debug!(
+                target: "kafka.coordinator", "{topic}-{partition} is not led here yet: {code}"
+            ),
+            _ => tracing::error!(
+                target: "kafka.coordinator",
+                "The log of {topic}-{partition} cannot be read at offset {}: {code}. Its coordinator goes on loading \
+                 as soon as it can",
+                next.map_or_else(|| "-1".to_owned(), |offset| offset.to_string())
+            ),
+        }
+    }
+
+    async fn load_on(&mut self, epoch: i32, progress: &mut Progress) -> Result<(), ErrorCode> {
+        let shared = Arc::clone(&self.shared);
+        let options = &shared.options;
+        let log = options.replicas.own_log(options.topic, self.partition, epoch)?;
+        let start = log.start_offset();
+        let mut next = progress.next.map_or(start, |next| next.max(start));
+        while next < log.end_offset() && self.epoch().is_some() {
+            progress.next = Some(next);
+            let read = log.read(next, options.load_buffer_bytes).await;
+            let (mut reached, unreadable) = match read {
+                Ok(bytes) if bytes.is_empty() => (log.next_segment(next), None),
+                Ok(bytes) => self.load_batches(&bytes, next, progress).await,
+                Err(ErrorCode::CorruptMessage) => (next, Some("it is corrupt".to_owned())),
+                Err(code) => return Err(code),
+            };
+            if let Some(why) = unreadable {
+                // What does not tell where it ends hides what comes behind it in its segment.
+                let behind = log.next_segment(reached);
+                self.pass_over(
+                    progress,
+                    format_args!(
+                        "the batch at offset {reached}, and what is behind it up to offset {behind}: {why}"
+                    ),
+                );
+                reached = behind;
+            }
+            progress.offsets += reached - next;
+            next = reached;
+        }
+        progress.next = Some(next);
+        Ok(())
+    }
+
+    /// How far it came, and why no farther.
+    async fn load_batches(
+        &mut self,
+        bytes: &Bytes,
+        from: i64,
+        progress: &mut Progress,
+    ) -> (i64, Option<String>) {
+        let mut next = from;
+        for batch in complete_batches(bytes) {
+            match batch {
+                Ok(batch) => {
+                    self.load_batch(&batch, progress);
+                    next = batch.header.next_offset().max(next);
+                }
+                Err(error) => return (next, Some(error.to_string())),
+            }
             // A long log must not keep this thread from everyone else.
             tokio::task::yield_now().await;
         }
-        Ok(next)
+        (next, (next == from).then(|| "it is cut off".to_owned()))
+    }
+
+    /// Loads what of a batch can be read.
+    fn load_batch(&mut self, batch: &BatchRef, progress: &mut Progress) {
+        let base = batch.header.base_offset;
+        let mut scratch = Vec::new();
+        let checked = batch.check_crc().map_err(|error| error.to_string());
+        let records = checked.and_then(|()| {
+            batch.records(LARGEST_UNPACKED_BATCH_BYTES, &mut scratch).map_err(|error| error.to_string())
+        });
+        let records = match records {
+            Ok(records) => records,
+            Err(why) => return self.pass_over(progress, format_args!("the batch at offset {base}: {why}")),
+        };
+        let mut batch_offset = None;
+        for record in records {
+            let record = match record {
+                Ok(record) => record,
+                Err(why) => {
+                    return self
+                        .pass_over(progress, format_args!("the rest of the batch at offset {base}: {why}"));
+                }
+            };
+            let offset = base.saturating_add(i64::from(record.offset_delta));
+            if batch.header.is_control() {
+                self.load_control(&batch.header, &record);
+                continue;
+            }
+            let place = Place {
+                offset,
+                batch_offset: *batch_offset.get_or_insert(offset),
+                producer_id: batch.header.producer_id,
+                producer_epoch: batch.header.producer_epoch,
+                is_transactional: batch.header.is_transactional(),
+            };
+            let copied = |bytes: Option<&[u8]>| bytes.map(Bytes::copy_from_slice);
+            match self.machine.load(&place, copied(record.key), copied(record.value)) {
+                Ok(()) => {}
+                Err(LoadError::UnknownKey(version)) => self.pass_over_unknown(progress, version, offset),
+                Err(LoadError::Unreadable(why)) => {
+                    let key_type = key_type(record.key);
+                    self.pass_over(
+                        progress,
+                        format_args!("the record at offset {offset}, {key_type}: {why}"),
+                    );
+                }
+            }
+        }
+    }
+
+    fn load_control(&mut self, header: &BatchHeader, record: &RecordRef<'_>) {
+        let control = ControlRecord::decode(record.key.unwrap_or_default(), record.value.unwrap_or_default());
+        let is_commit = match control {
+            Ok(ControlRecord::Commit { .. }) => true,
+            Ok(ControlRecord::Abort { .. }) => false,
+            _ => return,
+        };
+        let (producer_id, producer_epoch) = (header.producer_id, header.producer_epoch);
+        self.machine.load_marker(LoadedMarker { producer_id, producer_epoch, is_commit });
+    }
+
+    fn pass_over(&self, progress: &mut Progress, what: fmt::Arguments<'_>) {
+        progress.passed_over += 1;
+        if progress.passed_over <= LINES {
+            let (topic, partition) = (self.shared.options.topic, self.partition);
+            tracing::error!(
+                target: "kafka.coordinator",
+                "Loading {topic}-{partition} passes over what it cannot read: {what}"
+            );
+        }
+    }
+
+    fn pass_over_unknown(&self, progress: &mut Progress, version: i16, offset: i64) {
+        progress.passed_over += 1;
+        if progress.passed_over <= LINES {
+            let (topic, partition) = (self.shared.options.topic, self.partition);
+            tracing::warn!(
+                target: "kafka.coordinator",
+                "Unknown message key with version {version} at offset {offset} while loading {topic}-{partition}. \
+                 Ignoring it. It could be a left over from an aborted upgrade."
+            );
+        }
     }
 
     async fn serve(&mut self) {
@@ -229,40 +363,10 @@ impl<M: Machine> Task<M> {
     }
 }
 
-fn load_batch<M: Machine>(machine: &mut M, batch: &BatchRef) -> Result<(), NotLoaded> {
-    let header = &batch.header;
-    let base = header.base_offset;
-    let bad = |why: String| NotLoaded::Batch { offset: base, why };
-    batch.check_crc().map_err(|e| bad(e.to_string()))?;
-    let mut scratch = Vec::new();
-    let records =
-        batch.records(LARGEST_UNPACKED_BATCH_BYTES, &mut scratch).map_err(|e| bad(e.to_string()))?;
-    let mut batch_offset = None;
-    for record in records {
-        let record = record.map_err(|e| bad(e.to_string()))?;
-        let offset = base + i64::from(record.offset_delta);
-        if header.is_control() {
-            let control =
-                ControlRecord::decode(record.key.unwrap_or_default(), record.value.unwrap_or_default());
-            let is_commit = match control {
-                Ok(ControlRecord::Commit { .. }) => true,
-                Ok(ControlRecord::Abort { .. }) => false,
-                _ => continue,
-            };
-            let (producer_id, producer_epoch) = (header.producer_id, header.producer_epoch);
-            machine.load_marker(LoadedMarker { producer_id, producer_epoch, is_commit });
-            continue;
-        }
-        let place = Place {
-            offset,
-            batch_offset: *batch_offset.get_or_insert(offset),
-            producer_id: header.producer_id,
-            producer_epoch: header.producer_epoch,
-            is_transactional: header.is_transactional(),
-        };
-        let copied = |bytes: Option<&[u8]>| bytes.map(Bytes::copy_from_slice);
-        let loaded = machine.load(&place, copied(record.key), copied(record.value));
-        loaded.map_err(|why| NotLoaded::Record { offset, why })?;
+/// The number that stands in front of each key of Kafka's internal topics.
+fn key_type(key: Option<&[u8]>) -> String {
+    match key.and_then(|key| key.first_chunk()) {
+        Some(number) => format!("key type {}", i16::from_be_bytes(*number)),
+        None => "without a key type".to_owned(),
     }
-    Ok(())
 }

@@ -103,7 +103,10 @@ impl Machine for HostedTransactions {
     }
 
     fn load(&mut self, _: &Place, key: Option<Bytes>, value: Option<Bytes>) -> Result<(), LoadError> {
-        self.coordinator.load(key, value).map_err(|error| LoadError(error.to_string()))
+        self.coordinator.load(key, value).map_err(|error| match error {
+            jackdaw_transactions::LoadError::UnknownKey(version) => LoadError::UnknownKey(version),
+            other => LoadError::Unreadable(other.to_string()),
+        })
     }
 
     /// Nobody writes to this topic in a transaction.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use jackdaw_log::VerificationGuard;
+use jackdaw_log::{OffsetQuery, VerificationGuard};
 use jackdaw_wire::messages::TransactionalId;
 use jackdaw_wire::validate::AppendOrigin;
 use jackdaw_wire::{ErrorCode, TopicPartition};
@@ -103,6 +103,12 @@ impl OwnLog {
     /// The offset of the next record, committed or not: as a leader it never loses what it has.
     pub fn end_offset(&self) -> i64 {
         self.partition.reader.log_end_offset()
+    }
+
+    /// Where the segment behind the one of this offset begins; the log's end behind the last.
+    pub fn next_segment(&self, offset: i64) -> i64 {
+        let begins = self.partition.reader.boundaries(OffsetQuery::Latest, usize::MAX, 0);
+        begins.into_iter().filter(|begin| *begin > offset).min().unwrap_or_else(|| self.end_offset())
     }
 
     /// Whole batches from this offset on, of up to `max_bytes` but at least one; the last may be cut off. Reads on a

@@ -381,7 +381,17 @@ pub async fn produce(
     acks: i16,
     values: &[String],
 ) -> Result<PartitionProduceResponse, String> {
-    let data = PartitionProduceData::default().with_index(partition).with_records(Some(batch(values)));
+    produce_batch(client, topic, partition, acks, batch(values)).await
+}
+
+pub async fn produce_batch(
+    client: &NodeClient,
+    topic: &str,
+    partition: i32,
+    acks: i16,
+    batch: Bytes,
+) -> Result<PartitionProduceResponse, String> {
+    let data = PartitionProduceData::default().with_index(partition).with_records(Some(batch));
     let topic = TopicProduceData::default().with_name(name(topic)).with_partition_data(vec![data]);
     let request = ProduceRequest::default()
         .with_transactional_id(None)

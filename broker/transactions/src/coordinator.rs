@@ -115,11 +115,13 @@ impl Coordinator {
     }
 
     /// One record of the log, in order.
+    ///
+    /// # Errors
+    /// For one that cannot be read: it changes nothing, and the next one may be loaded.
     pub fn load(&mut self, key: Option<Bytes>, value: Option<Bytes>) -> Result<(), LoadError> {
         match record::read(key, value)? {
-            Some((id, Some(transaction))) => drop(self.transactions.insert(id, transaction)),
-            Some((id, None)) => drop(self.transactions.remove(&id)),
-            None => {}
+            (id, Some(transaction)) => drop(self.transactions.insert(id, transaction)),
+            (id, None) => drop(self.transactions.remove(&id)),
         }
         Ok(())
     }

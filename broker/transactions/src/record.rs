@@ -10,14 +10,19 @@ use jackdaw_wire::transaction_record::{TransactionLogKey, TransactionLogValue, T
 use crate::state::State;
 use crate::transaction::{NO_EPOCH, NO_PRODUCER_ID, Transaction, Transit};
 
-/// Why a record of the log cannot be understood.
+/// Why a record of the log is passed over.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LoadError {
-    #[error("a record of the transaction log has no key")]
+    /// Of a later Kafka.
+    #[error("its key has the unknown version {0}")]
+    UnknownKey(i16),
+    #[error("its key is missing")]
     NoKey,
-    #[error(transparent)]
-    Record(#[from] RecordError),
-    #[error("unknown transaction state id {0}")]
+    #[error("its key: {0}")]
+    Key(RecordError),
+    #[error("its value: {0}")]
+    Value(RecordError),
+    #[error("its value: unknown transaction state id {0}")]
     State(i8),
 }
 
@@ -49,14 +54,17 @@ pub(crate) fn value(transit: &Transit) -> Result<Bytes, RecordError> {
     .encode()
 }
 
-/// The id a record is about, and its transaction; none for a tombstone. `None` for a record of a later Kafka.
+/// The id a record is about, and its transaction; none for a tombstone.
 pub(crate) fn read(
     key: Option<Bytes>,
     value: Option<Bytes>,
-) -> Result<Option<(String, Option<Transaction>)>, LoadError> {
-    let Some(key) = TransactionLogKey::decode(key.ok_or(LoadError::NoKey)?)? else { return Ok(None) };
-    let Some(value) = value else { return Ok(Some((key.transactional_id, None))) };
-    let value = TransactionLogValue::decode(value)?;
+) -> Result<(String, Option<Transaction>), LoadError> {
+    let key = key.ok_or(LoadError::NoKey)?;
+    let version = key.first_chunk().map_or(-1, |version| i16::from_be_bytes(*version));
+    let key =
+        TransactionLogKey::decode(key).map_err(LoadError::Key)?.ok_or(LoadError::UnknownKey(version))?;
+    let Some(value) = value else { return Ok((key.transactional_id, None)) };
+    let value = TransactionLogValue::decode(value).map_err(LoadError::Value)?;
     let state = State::from_id(value.transaction_status).ok_or(LoadError::State(value.transaction_status))?;
     let partitions: BTreeSet<TopicPartition> = value
         .transaction_partitions
@@ -84,5 +92,5 @@ pub(crate) fn read(
         pending: None,
         has_failed_fence: false,
     };
-    Ok(Some((key.transactional_id, Some(transaction))))
+    Ok((key.transactional_id, Some(transaction)))
 }
