@@ -24,6 +24,8 @@ use crate::replicas::{Loss, LostLeaders};
 /// The longest wait for a publication that is under way, or for what becomes of a lost broker: neither a disk that
 /// stands still nor a session that has seconds to go keeps clients waiting.
 const SETTLING: Duration = Duration::from_millis(500);
+/// The longest wait of who decided something until this node has acted on it: opening thousands of logs takes seconds.
+const ACTING: Duration = Duration::from_secs(5);
 /// Events that the quorum may be ahead of the loader.
 const EVENT_QUEUE: usize = 256;
 
@@ -47,13 +49,14 @@ pub enum LoaderError {
 pub struct LoaderHandle {
     /// The newest image that every publisher has seen. Its provenance tells the offset.
     pub images: watch::Receiver<Arc<MetadataImage>>,
-    /// The offset of the image that publishers were last given; they may not be done with it.
+    /// The newest committed offset that anybody here may have heard of: publishers are given it next, if they were not
+    /// yet, and may not be done with it.
     pub given: watch::Receiver<i64>,
     /// Ends without an error when the quorum stops.
     pub task: JoinHandle<Result<(), LoaderError>>,
 }
 
-/// The image that publishers are being given, once they are done with it, or the newest they have seen.
+/// The image of what is committed by now, once publishers are done with it, or the newest they have seen.
 ///
 /// A new leader answers producers before every publisher is done, and a client whose broker has just died asks for
 /// metadata behind such an answer: an image from before the election would make it wait for its next look around, a
@@ -62,11 +65,27 @@ pub async fn settled(
     images: &watch::Receiver<Arc<MetadataImage>>,
     given: &watch::Receiver<i64>,
 ) -> Arc<MetadataImage> {
+    seen(images, given, SETTLING).await;
+    Arc::clone(&images.borrow())
+}
+
+/// Waits until this node has acted on what is committed by now.
+///
+/// This node's own controller answers when its records are committed. Who asked it through this node uses the new topic
+/// with the next request on the same connection, and is to find it there.
+pub async fn acted(images: &watch::Receiver<Arc<MetadataImage>>, given: &watch::Receiver<i64>) {
+    seen(images, given, ACTING).await;
+}
+
+async fn seen(
+    images: &watch::Receiver<Arc<MetadataImage>>,
+    given: &watch::Receiver<i64>,
+    patience: Duration,
+) {
     let (offset, mut images) = (*given.borrow(), images.clone());
     // Neither a loader that has stopped nor one that takes too long can keep what is known from being told.
     let is_seen = |image: &Arc<MetadataImage>| image.provenance.offset >= offset;
-    let _ = tokio::time::timeout(SETTLING, images.wait_for(is_seen)).await;
-    Arc::clone(&images.borrow())
+    let _ = tokio::time::timeout(patience, images.wait_for(is_seen)).await;
 }
 
 /// The newest image, once it says what becomes of the brokers that this node has just lost: they answer again, are
@@ -258,6 +277,10 @@ impl Loader {
         match event {
             RaftEvent::Committed { last_offset, epoch, append_time_ms, records, .. } => {
                 self.log.batch(Provenance { offset: last_offset, epoch, append_time_ms }, records)?;
+                if self.ready {
+                    // Before the controller answers who waits for it: what follows the answer asks for this image.
+                    self.given.send_replace(last_offset);
+                }
                 self.tell_controller(LogEvent::Committed(last_offset)).await;
             }
             RaftEvent::Snapshot { id, last_contained_log_time_ms, records } => {

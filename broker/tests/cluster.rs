@@ -4,7 +4,7 @@ mod support;
 
 use std::time::{Duration, Instant};
 
-use jackdaw_wire::messages::BrokerId;
+use jackdaw_wire::messages::*;
 
 use support::*;
 
@@ -105,6 +105,31 @@ async fn writes_go_on_when_a_followers_log_directory_fails() {
         let partition = shown.partitions.iter().find(|p| p.partition_index == *index).unwrap();
         assert!(!partition.isr_nodes.contains(&BrokerId(2)), "{partition:?}");
     }
+}
+
+/// The node whose own controller decided it knows of it; the others hear of it a moment later, as in Kafka.
+#[tokio::test]
+async fn the_active_controllers_own_node_knows_a_topic_when_its_creation_is_answered() {
+    let cluster = Cluster::start(3, "default.replication.factor=3").await;
+    let quorum = describe_quorum_request::TopicData::default()
+        .with_topic_name(name("__cluster_metadata"))
+        .with_partitions(vec![describe_quorum_request::PartitionData::default()]);
+    let request = DescribeQuorumRequest::default().with_topics(vec![quorum]);
+    let quorum = ask(&cluster.node(0).client(), 1, &request).await.unwrap();
+    let active = quorum.topics[0].partitions[0].leader_id.0;
+    let client = cluster.node(active).client();
+    let mut unknown = std::collections::BTreeMap::new();
+    for n in 0..60 {
+        let topic = format!("t{n}");
+        assert_eq!(create_topic(&client, &topic, 1, 3).await, 0);
+        for (what, code) in asks_about(&client, &topic, 0).await {
+            // Where another node leads, this one says so.
+            if code == 3 {
+                *unknown.entry(what).or_insert(0) += 1;
+            }
+        }
+    }
+    assert!(unknown.is_empty(), "of 60 each, on node {active}: {unknown:?}");
 }
 
 #[tokio::test]

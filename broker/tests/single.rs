@@ -2,6 +2,8 @@
 
 mod support;
 
+use std::time::Instant;
+
 use jackdaw_wire::messages::describe_configs_request::DescribeConfigsResource;
 use jackdaw_wire::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use jackdaw_wire::messages::metadata_request::MetadataRequestTopic;
@@ -61,6 +63,46 @@ async fn a_topic_that_is_asked_for_comes_to_be() {
     assert_eq!(codes, [3, 17]);
     assert_eq!(topic_ready(&client, "wanted", 1).await.partitions.len(), 3);
     assert_eq!(&*reply.cluster_id.unwrap(), CLUSTER_ID);
+}
+
+/// Test suites create a topic and use it in the next line.
+#[tokio::test]
+async fn what_was_just_decided_is_known_to_the_next_request() {
+    let cluster = Cluster::start(1, "").await;
+    let client = cluster.node(0).client();
+    let mut failed = std::collections::BTreeMap::new();
+    let mut count = |what: String, code: i16| {
+        if code != 0 {
+            *failed.entry((what, code)).or_insert(0) += 1;
+        }
+    };
+    let mut creations = Vec::new();
+    for n in 0..40 {
+        let topic = format!("t{n}");
+        let asked = Instant::now();
+        assert_eq!(create_topic(&client, &topic, 1, 1).await, 0);
+        creations.push(asked.elapsed());
+        asks_about(&client, &topic, 0).await.into_iter().for_each(|(what, code)| count(what.into(), code));
+        let more = create_partitions_request::CreatePartitionsTopic::default()
+            .with_name(name(&topic))
+            .with_count(2)
+            .with_assignments(None);
+        let request = CreatePartitionsRequest::default().with_topics(vec![more]).with_timeout_ms(10_000);
+        assert_eq!(ask(&client, 3, &request).await.unwrap().results[0].error_code, 0);
+        for (what, code) in asks_about(&client, &topic, 1).await {
+            count(format!("{what} of a partition that was added"), code);
+        }
+        count("DescribeConfigs of what was altered".into(), altered_retention(&client, &topic).await);
+        let gone = delete_topics_request::DeleteTopicState::default().with_name(Some(name(&topic)));
+        let request = DeleteTopicsRequest::default().with_topics(vec![gone]).with_timeout_ms(10_000);
+        assert_eq!(ask(&client, 6, &request).await.unwrap().responses[0].error_code, 0);
+        for (what, code) in asks_about(&client, &topic, 0).await {
+            count(format!("{what} of a deleted topic"), i16::from(code != 3));
+        }
+    }
+    creations.sort();
+    eprintln!("a creation took {:?}, {:?} at most", creations[20], creations[39]);
+    assert!(failed.is_empty(), "of 40 each: {failed:#?}");
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use jackdaw_wire::ErrorCode;
 use jackdaw_wire::messages::*;
 use jackdaw_wire::protocol::{Decodable, Encodable};
 
-use super::{Inner, forward};
+use super::Inner;
 use crate::config::dynamic::{self, Alteration, Level};
 use crate::config::keys::{self, Kind};
 use crate::config::schema::Dynamic;
@@ -125,7 +125,7 @@ impl Inner {
         let mut body = BytesMut::new();
         let unfit = |_| ErrorCode::UnknownServerError;
         request.encode(&mut body, context.api_version).map_err(unfit)?;
-        let reply = forward::envelope(context, body.freeze(), self.parts.controller.as_ref()).await;
+        let reply = self.ask_controller(context, body.freeze()).await;
         let mut reply = reply.map_err(|error| errors::of_link(&error))?;
         R::decode(&mut reply, context.api_version).map_err(unfit)
     }

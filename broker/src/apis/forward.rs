@@ -14,9 +14,11 @@ use jackdaw_wire::messages::{
 use jackdaw_wire::protocol::{Decodable, Encodable, Request, StrBytes};
 use jackdaw_wire::{ErrorCode, segment::Segment};
 
+use super::Inner;
 use crate::controller;
 use crate::dispatch::{RequestContext, Response};
 use crate::errors;
+use crate::loader;
 
 /// How long a request may look for an active controller before its sender is told to try again.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -31,6 +33,9 @@ pub trait ControllerLink: Send + Sync {
         body: Bytes,
         timeout: Duration,
     ) -> BoxFuture<'_, Result<Bytes, LinkError>>;
+
+    /// The active controller as this node knows it.
+    fn active(&self) -> Option<i32>;
 }
 
 /// Why the controller's answer is not there.
@@ -60,15 +65,28 @@ pub async fn ask<R: Request>(
     frame::decode_response::<R>(api_version, &mut reply).map_err(|e| codec(&e))
 }
 
-/// Passes a client's request on, and the reply back.
-pub(super) async fn forward(
-    context: &RequestContext,
-    body: Bytes,
-    controller: &dyn ControllerLink,
-) -> Response {
-    match envelope(context, body.clone(), controller).await {
-        Ok(reply) => Response::Body(vec![Segment::Bytes(reply)]),
-        Err(error) => controller::refuse(context, body, &ApiError::from(errors::of_link(&error))),
+impl Inner {
+    /// Passes a client's request on, and the reply back.
+    pub(super) async fn forward(&self, context: &RequestContext, body: Bytes) -> Response {
+        match self.ask_controller(context, body.clone()).await {
+            Ok(reply) => Response::Body(vec![Segment::Bytes(reply)]),
+            Err(error) => controller::refuse(context, body, &ApiError::from(errors::of_link(&error))),
+        }
+    }
+
+    /// The active controller's reply to a client's request. What this node's own controller has answered, this node
+    /// knows by then; of what another has, it hears a moment later, as in Kafka.
+    pub(super) async fn ask_controller(
+        &self,
+        context: &RequestContext,
+        body: Bytes,
+    ) -> Result<Bytes, LinkError> {
+        let controller = self.parts.controller.as_ref();
+        let reply = envelope(context, body, controller).await?;
+        if controller.active() == Some(self.parts.config.node_id) {
+            loader::acted(&self.parts.image, &self.parts.given).await;
+        }
+        Ok(reply)
     }
 }
 

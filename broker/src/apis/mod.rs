@@ -56,7 +56,7 @@ pub struct Parts {
     pub config: Arc<Config>,
     pub cluster_id: String,
     pub image: watch::Receiver<Arc<MetadataImage>>,
-    /// The offset of the image that publishers were last given.
+    /// The newest committed offset that anybody here may have heard of.
     pub given: watch::Receiver<i64>,
     pub replicas: Arc<ReplicaManager>,
     pub groups: Arc<GroupCoordinators>,
@@ -205,9 +205,7 @@ impl Inner {
             | ApiKey::DescribeProducers
             | ApiKey::DescribeTransactions
             | ApiKey::ListTransactions => self.transaction_api(key, &context, &image, body).await?,
-            key if api::of(key).is_some_and(|row| row.forwarded) => {
-                forward::forward(&context, body, self.parts.controller.as_ref()).await
-            }
+            key if api::of(key).is_some_and(|row| row.forwarded) => self.forward(&context, body).await,
             other => Response::Close(format!("{other:?} is advertised and not served")),
         })
     }

@@ -95,6 +95,10 @@ impl ControllerLink for ControllerChannel {
     ) -> BoxFuture<'_, Result<Bytes, LinkError>> {
         Box::pin(self.exchange(api_key, api_version, body, timeout))
     }
+
+    fn active(&self) -> Option<i32> {
+        self.leader().leader
+    }
 }
 
 /// Whether a reply says that its sender is not the active controller (any more).

@@ -287,6 +287,72 @@ pub async fn create_topic(client: &NodeClient, topic: &str, partitions: i32, rep
     ask(client, 7, &request).await.unwrap().topics[0].error_code
 }
 
+/// What the node says to each of these about partition `index` of a topic that has been there since a moment ago, in this
+/// order on one connection: the error of each, 0 where it found the topic.
+pub async fn asks_about(client: &NodeClient, topic: &str, index: i32) -> [(&'static str, i16); 5] {
+    use describe_configs_request::DescribeConfigsResource;
+    let resource = DescribeConfigsResource::default()
+        .with_resource_type(2)
+        .with_resource_name(StrBytes::from_string(topic.to_owned()));
+    let request = DescribeConfigsRequest::default().with_resources(vec![resource]);
+    let described = ask(client, 4, &request).await.unwrap().results[0].error_code;
+
+    use list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
+    let partition = ListOffsetsPartition::default()
+        .with_partition_index(index)
+        .with_current_leader_epoch(-1)
+        .with_timestamp(-1);
+    let asked = ListOffsetsTopic::default().with_name(name(topic)).with_partitions(vec![partition]);
+    let request = ListOffsetsRequest::default().with_replica_id(BrokerId(-1)).with_topics(vec![asked]);
+    let listed = ask(client, 7, &request).await.unwrap().topics[0].partitions[0].error_code;
+
+    use delete_records_request::{DeleteRecordsPartition, DeleteRecordsTopic};
+    let partition = DeleteRecordsPartition::default().with_partition_index(index).with_offset(0);
+    let asked = DeleteRecordsTopic::default().with_name(name(topic)).with_partitions(vec![partition]);
+    let request = DeleteRecordsRequest::default().with_timeout_ms(10_000).with_topics(vec![asked]);
+    let deleted = ask(client, 2, &request).await.unwrap().topics[0].partitions[0].error_code;
+
+    let produced = produce(client, topic, index, 1, &["one".to_owned()]).await.unwrap().error_code;
+
+    let asked = describe_log_dirs_request::DescribableLogDirTopic::default()
+        .with_topic(name(topic))
+        .with_partitions(vec![index]);
+    let request = DescribeLogDirsRequest::default().with_topics(Some(vec![asked]));
+    let lies = ask(client, 4, &request).await.unwrap().results.iter().any(|dir| !dir.topics.is_empty());
+    [
+        ("DescribeConfigs", described),
+        ("ListOffsets", listed),
+        ("DeleteRecords", deleted),
+        ("Produce", produced),
+        ("DescribeLogDirs", if lies { 0 } else { 3 }),
+    ]
+}
+
+/// Sets `retention.ms` and asks for it: 0 where the reply has it.
+pub async fn altered_retention(client: &NodeClient, topic: &str) -> i16 {
+    use describe_configs_request::DescribeConfigsResource;
+    use incremental_alter_configs_request::{AlterConfigsResource, AlterableConfig};
+    let text = |text: &str| StrBytes::from_string(text.to_owned());
+    let config = AlterableConfig::default()
+        .with_name(text("retention.ms"))
+        .with_config_operation(0)
+        .with_value(Some(text("12345")));
+    let resource = AlterConfigsResource::default()
+        .with_resource_type(2)
+        .with_resource_name(text(topic))
+        .with_configs(vec![config]);
+    let request = IncrementalAlterConfigsRequest::default().with_resources(vec![resource]);
+    assert_eq!(ask(client, 1, &request).await.unwrap().responses[0].error_code, 0);
+    let resource = DescribeConfigsResource::default()
+        .with_resource_type(2)
+        .with_resource_name(text(topic))
+        .with_configuration_keys(Some(vec![text("retention.ms")]));
+    let request = DescribeConfigsRequest::default().with_resources(vec![resource]);
+    let result = ask(client, 4, &request).await.unwrap().results.remove(0);
+    let value = result.configs.first().and_then(|config| config.value.as_deref().map(str::to_owned));
+    i16::from(value.as_deref() != Some("12345"))
+}
+
 /// An uncompressed batch of these values, without keys.
 pub fn batch(values: &[String]) -> Bytes {
     let mut records = BytesMut::new();
