@@ -6,7 +6,8 @@ use crate::inside;
 use crate::terminal::{Terminal, narrate};
 use clap::ValueEnum as _;
 use jackdaw_compose::{
-    Diagnostic, LoadOptions, MountKind, Owner, Project, Severity, Target, Unheeded, has_errors, load, sort,
+    Code, Diagnostic, LoadOptions, MountKind, Owner, Project, Severity, Target, Unheeded, has_errors, load,
+    sort,
 };
 use jackdaw_conventions::{Cluster, excuse_others};
 use jackdaw_runtime::docker::DockerRuntime;
@@ -102,15 +103,16 @@ impl Loaded {
         lower(&self.project, &self.cluster, "").0
     }
 
-    /// Says which keys of the services that run, and of what they use, have no effect there. What was said of the very
-    /// same value before is not said again.
+    /// Says which keys of the services that run, and of what they use, have no effect there. That an image is not built,
+    /// but another one assumed, was said before.
     pub fn tell_unheeded(&self, on: Kind, running: &[&ServiceSpec], terminal: &Terminal) {
         let target = match on {
             Kind::Docker => Target::Docker,
             Kind::Process => Target::Process,
         };
         let is_said = |key: &Unheeded| {
-            let mut places = self.said.iter().flat_map(|said| {
+            let assumed = self.said.iter().filter(|said| said.code == Code::AssumedImage);
+            let mut places = assumed.flat_map(|said| {
                 std::iter::once(&said.span).chain(said.related.iter().map(|(span, _)| span))
             });
             !key.value.is_nowhere() && places.any(|place| place.position() == key.value.position())

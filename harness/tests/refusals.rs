@@ -171,3 +171,23 @@ fn a_container_that_ends_at_once_is_shown_with_its_last_words() {
     assert!(code == 1 && said.contains("one: init exited with code 5"), "{said}");
     assert!(said.contains("the last lines of init:\n  no such topic"), "{said}");
 }
+
+#[test]
+fn a_key_without_effect_is_told_where_it_stands_by_what_reads_the_file_to_start_it() {
+    let text = node("    read_only: true\n    tty: true\n    build: .\n")
+        + "  app:\n    image: example/app:1\n    cap_drop: [ALL]\n";
+    let project = Project::new("keys", "process", &text);
+    for line in ["up --dry-run", "config", "config --format json"] {
+        let output = project.run(line);
+        let (found, printed) = (said(&output), String::from_utf8_lossy(&output.stdout).into_owned());
+        let places = ["compose.yml:4:5", "compose.yml:5:5"];
+        assert!(places.iter().all(|place| found.contains(place)), "{line}: {found}");
+        assert_eq!(found.matches("`read_only` has no effect").count(), 1, "{line}: {found}");
+        assert!(!found.contains("cap_drop` has"), "what does not run here is not told of: {found}");
+        assert!(!printed.contains("no effect"), "{line}: stdout is the result: {printed}");
+    }
+    for line in ["ps", "logs", "down"] {
+        assert!(!told(&project, line).1.contains("no effect"), "{line}");
+    }
+    assert!(!told(&project, "--runtime docker config").1.contains("`read_only` has"), "an engine heeds it");
+}

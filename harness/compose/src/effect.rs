@@ -127,7 +127,7 @@ pub(crate) mod why {
     pub(crate) const RIGHTS: &str =
         "a process has the rights of whoever starts it, and sees the whole machine";
     pub(crate) const READ_ONLY: &str = "nothing keeps a process from writing there";
-    pub(crate) const USER: &str = "a process runs as whoever starts it, and so do its files belong";
+    pub(crate) const USER: &str = "a process runs as whoever starts it, and what it writes is theirs";
     pub(crate) const LOOPBACK: &str =
         "processes have the network of this machine, each with a loopback address";
     pub(crate) const ISOLATION: &str =
