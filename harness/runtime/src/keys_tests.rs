@@ -55,185 +55,148 @@ const SOMETHING_ELSE: [(&str, Target); 3] = [
     ("services.*.volumes[].type", Target::Process),
 ];
 
-/// What a key is set to, and in what surroundings, where the shape of its value does not say enough: the path, what is
-/// merged into the project before (`null` removes), the value.
+/// What a key is set to, and in what surroundings, where the shape of its value does not say enough. A line is the path,
+/// what is merged into the service or the whole project before (`null` removes), the value.
+const EXAMPLES: &str = r#"
+configs.*.environment | top {"configs": {"con": {"content": null, "environment": "SET"}}} | "OTHER"
+configs.*.external |  | true
+configs.*.file |  | "./other.txt"
+include |  | ["./included.yml"]
+include[].env_file |  | "./app.env"
+include[].path |  | "./included2.yml"
+include[].project_directory |  | "./sub"
+models |  | {"m": {}}
+networks.*.ipam |  | {"driver": "example"}
+networks.*.ipam.config |  | [{"subnet": "10.78.0.0/24"}]
+networks.*.ipam.config[].subnet |  | "10.79.0.0/24"
+secrets.*.environment | top {"secrets": {"sec": {"file": null, "environment": "SET"}}} | "OTHER"
+secrets.*.file |  | "./other.txt"
+services.*.blkio_config |  | {"weight": 300}
+services.*.blkio_config |  | {"device_read_bps": [{"path": "/dev/sda", "rate": "12mb"}]}
+services.*.build.secrets |  | [{"source": "sec"}]
+services.*.configs |  | [{"source": "con", "target": "/etc/other"}]
+services.*.configs[].source | top {"configs": {"con2": {"content": "x"}}} | "con2"
+services.*.configs[].target |  | "/etc/other"
+services.*.configs[].gid |  | "7"
+services.*.configs[].uid |  | "7"
+services.*.credential_spec |  | {"file": "x.json"}
+services.*.depends_on |  | {"db": {"condition": "service_healthy"}}
+services.*.depends_on.*.required | app {"depends_on": {"db": {"condition": "service_healthy"}}} | false
+services.*.deploy |  | {"replicas": 0}
+services.*.deploy.mode |  | "global"
+services.*.deploy.placement |  | {"constraints": ["x"]}
+services.*.deploy.placement.preferences |  | [{"spread": "x"}]
+services.*.deploy.replicas |  | 0
+services.*.deploy.replicas |  | 7
+services.*.deploy.resources |  | {"limits": {"memory": "64m"}}
+services.*.deploy.resources.limits |  | {"memory": "64m"}
+services.*.deploy.resources.reservations |  | {"memory": "64m"}
+services.*.deploy.resources.reservations.devices |  | [{"capabilities": ["gpu"]}]
+services.*.deploy.resources.reservations.generic_resources |  | [{"x": 1}]
+services.*.deploy.restart_policy |  | {"condition": "any"}
+services.*.deploy.restart_policy.delay | app {"deploy": {"restart_policy": {"condition": "on-failure"}}} | "7s"
+services.*.deploy.restart_policy.max_attempts | app {"deploy": {"restart_policy": {"condition": "on-failure"}}} | 7
+services.*.deploy.restart_policy.window | app {"deploy": {"restart_policy": {"condition": "on-failure"}}} | "7s"
+services.*.deploy.rollback_config |  | {"parallelism": 7}
+services.*.deploy.update_config |  | {"parallelism": 7}
+services.*.develop |  | {"watch": [{"path": ".", "action": "rebuild"}]}
+services.*.devices |  | ["/dev/null"]
+services.*.devices |  | ["vendor.example/class=name"]
+services.*.devices[].source |  | "/dev/zero"
+services.*.env_file |  | ["./app.env"]
+services.*.env_file[].format |  | "raw"
+services.*.env_file[].path |  | "./other.env"
+services.*.env_file[].required | app {"env_file": [{"path": "./missing.env"}]} | false
+services.*.expose |  | ["7070-7071", "7072/udp"]
+services.*.extends |  | {"service": "template"}
+services.*.extends.file | app {"extends": {"service": "template"}} | "./other.yml"
+services.*.extends.service | app {"extends": {"service": "template"}} | "template2"
+services.*.gpus |  | "all"
+services.*.gpus |  | [{"driver": "example", "count": 2}]
+services.*.healthcheck |  | {"test": ["CMD", "true"]}
+services.*.healthcheck.disable | app {"healthcheck": {"test": ["CMD", "true"]}} | true
+services.*.healthcheck.interval | app {"healthcheck": {"test": ["CMD", "true"]}} | "7s"
+services.*.healthcheck.retries | app {"healthcheck": {"test": ["CMD", "true"]}} | 7
+services.*.healthcheck.start_interval | app {"healthcheck": {"test": ["CMD", "true"]}} | "7s"
+services.*.healthcheck.start_period | app {"healthcheck": {"test": ["CMD", "true"]}} | "7s"
+services.*.healthcheck.timeout | app {"healthcheck": {"test": ["CMD", "true"]}} | "7s"
+services.*.isolation |  | "process"
+services.*.label_file |  | "./labels.env"
+services.*.links |  | ["kafka:broker"]
+services.*.logging |  | {"driver": "local"}
+services.*.models |  | ["m"]
+services.*.network_mode | app {"networks": null} | "host"
+services.*.network_mode | app {"networks": null} | "none"
+services.*.networks |  | {"net": {"aliases": ["other"]}}
+services.*.networks.*.ipv4_address |  | "10.77.0.9"
+services.*.networks.*.ipv6_address |  | "fd00::9"
+services.*.networks.*.link_local_ips |  | ["169.254.7.7"]
+services.*.networks.*.priority | app {"networks": {"alpha": {}}} | 7
+services.*.ports |  | [{"target": 7070, "published": "17070"}]
+services.*.ports[].host_ip |  | "127.0.0.1"
+services.*.ports[].published |  | "17070"
+services.*.ports[].protocol |  | "udp"
+services.*.post_start |  | [{"command": "x"}]
+services.*.pre_stop |  | [{"command": "x"}]
+services.*.provider |  | {"type": "x"}
+services.*.pull_policy |  | "always"
+services.*.pull_policy |  | "daily"
+services.*.pull_policy | app {"image": "example/absent:1"} | "never"
+services.*.restart |  | "always"
+services.*.scale |  | 0
+services.*.scale |  | 7
+services.*.secrets |  | [{"source": "sec", "target": "other"}]
+services.*.secrets[].source | top {"secrets": {"sec2": {"file": "./other.txt"}}} | "sec2"
+services.*.secrets[].uid | top {"secrets": {"sec": {"file": null, "environment": "SET"}}} | "7"
+services.*.secrets[].gid | top {"secrets": {"sec": {"file": null, "environment": "SET"}}} | "7"
+services.*.secrets[].mode | top {"secrets": {"sec": {"file": null, "environment": "SET"}}} | "0400"
+services.*.secrets[].uid |  | "7"
+services.*.secrets[].gid |  | "7"
+services.*.secrets[].mode |  | "0400"
+services.*.stop_signal |  | "SIGINT"
+services.*.tmpfs |  | ["/run/t:size=64m,mode=700"]
+services.*.ulimits |  | {"nproc": 7}
+services.*.user |  | "1234:5678"
+services.*.volumes |  | [{"type": "bind", "source": "./d", "target": "/d"}]
+services.*.volumes[].bind | app {"volumes": [{"type": "bind", "source": "./d", "target": "/d"}]} | {"propagation": "shared"}
+services.*.volumes[].bind |  | {"propagation": "shared"}
+services.*.volumes[].bind.create_host_path | app {"volumes": [{"type": "bind", "source": "./d", "target": "/d"}]} | false
+services.*.volumes[].bind.propagation | app {"volumes": [{"type": "bind", "source": "./d", "target": "/d"}]} | "shared"
+services.*.volumes[].bind.recursive | app {"volumes": [{"type": "bind", "source": "./d", "target": "/d"}]} | "readonly"
+services.*.volumes[].bind.selinux | app {"volumes": [{"type": "bind", "source": "./d", "target": "/d"}]} | "Z"
+services.*.volumes[].image | app {"volumes": [{"type": "image", "source": "example/i", "target": "/i"}]} | {"subpath": "x"}
+services.*.volumes[].image |  | {"subpath": "x"}
+services.*.volumes[].image.subpath | app {"volumes": [{"type": "image", "source": "example/i", "target": "/i"}]} | "x"
+services.*.volumes[].read_only | app {"volumes": [{"type": "tmpfs", "target": "/t"}]} | true
+services.*.volumes[].read_only | app {"volumes": [{"type": "bind", "source": "./d", "target": "/d"}]} | true
+services.*.volumes[].source | app {"volumes": [{"type": "bind", "source": "./d", "target": "/d"}]} | "./other"
+services.*.volumes[].target |  | "/other"
+services.*.volumes[].tmpfs | app {"volumes": [{"type": "tmpfs", "target": "/t"}]} | {"size": "64m"}
+services.*.volumes[].tmpfs |  | {"size": "64m"}
+services.*.volumes[].tmpfs.mode | app {"volumes": [{"type": "tmpfs", "target": "/t"}]} | 448
+services.*.volumes[].tmpfs.size | app {"volumes": [{"type": "tmpfs", "target": "/t"}]} | "64m"
+services.*.volumes[].volume |  | {"subpath": "x"}
+services.*.volumes[].volume | app {"volumes": [{"type": "bind", "source": "./d", "target": "/d"}]} | {"subpath": "x"}
+services.*.volumes_from |  | ["db:ro"]
+services.*.working_dir |  | "/work"
+volumes.*.driver_opts |  | {"type": "none", "o": "bind", "device": "FOLDER/bound"}
+volumes.*.driver_opts |  | {"type": "nfs", "o": "addr=192.0.2.7"}
+"#;
+
 fn examples() -> Vec<(&'static str, Value, Value)> {
-    let app = |patch: Value| json!({ "services": { "app": patch } });
-    let bind = || app(json!({ "volumes": [{ "type": "bind", "source": "./d", "target": "/d" }] }));
-    let tmpfs = || app(json!({ "volumes": [{ "type": "tmpfs", "target": "/t" }] }));
-    let image = || app(json!({ "volumes": [{ "type": "image", "source": "example/i", "target": "/i" }] }));
-    let healthy = || app(json!({ "healthcheck": { "test": ["CMD", "true"] } }));
-    let failing = || app(json!({ "deploy": { "restart_policy": { "condition": "on-failure" } } }));
-    let none = || json!({});
-    vec![
-        (
-            "configs.*.environment",
-            json!({ "configs": { "con": { "content": null, "environment": "SET" } } }),
-            json!("OTHER"),
-        ),
-        ("configs.*.external", none(), json!(true)),
-        ("configs.*.file", none(), json!("./other.txt")),
-        ("include", none(), json!(["./included.yml"])),
-        ("include[].env_file", none(), json!("./app.env")),
-        ("include[].path", none(), json!("./included2.yml")),
-        ("include[].project_directory", none(), json!("./sub")),
-        ("models", none(), json!({ "m": {} })),
-        ("networks.*.ipam", none(), json!({ "driver": "example" })),
-        ("networks.*.ipam.config", none(), json!([{ "subnet": "10.78.0.0/24" }])),
-        ("networks.*.ipam.config[].subnet", none(), json!("10.79.0.0/24")),
-        (
-            "secrets.*.environment",
-            json!({ "secrets": { "sec": { "file": null, "environment": "SET" } } }),
-            json!("OTHER"),
-        ),
-        ("secrets.*.file", none(), json!("./other.txt")),
-        ("services.*.blkio_config", none(), json!({ "weight": 300 })),
-        (
-            "services.*.blkio_config",
-            none(),
-            json!({ "device_read_bps": [{ "path": "/dev/sda", "rate": "12mb" }] }),
-        ),
-        ("services.*.build.secrets", none(), json!([{ "source": "sec" }])),
-        ("services.*.configs", none(), json!([{ "source": "con", "target": "/etc/other" }])),
-        ("services.*.configs[].source", json!({ "configs": { "con2": { "content": "x" } } }), json!("con2")),
-        ("services.*.configs[].target", none(), json!("/etc/other")),
-        ("services.*.configs[].gid", none(), json!("7")),
-        ("services.*.configs[].uid", none(), json!("7")),
-        ("services.*.credential_spec", none(), json!({ "file": "x.json" })),
-        ("services.*.depends_on", none(), json!({ "db": { "condition": "service_healthy" } })),
-        (
-            "services.*.depends_on.*.required",
-            app(json!({ "depends_on": { "db": { "condition": "service_healthy" } } })),
-            json!(false),
-        ),
-        ("services.*.deploy", none(), json!({ "replicas": 0 })),
-        ("services.*.deploy.mode", none(), json!("global")),
-        ("services.*.deploy.placement", none(), json!({ "constraints": ["x"] })),
-        ("services.*.deploy.placement.preferences", none(), json!([{ "spread": "x" }])),
-        ("services.*.deploy.replicas", none(), json!(0)),
-        ("services.*.deploy.replicas", none(), json!(7)),
-        ("services.*.deploy.resources", none(), json!({ "limits": { "memory": "64m" } })),
-        ("services.*.deploy.resources.limits", none(), json!({ "memory": "64m" })),
-        ("services.*.deploy.resources.reservations", none(), json!({ "memory": "64m" })),
-        ("services.*.deploy.resources.reservations.devices", none(), json!([{ "capabilities": ["gpu"] }])),
-        ("services.*.deploy.resources.reservations.generic_resources", none(), json!([{ "x": 1 }])),
-        ("services.*.deploy.restart_policy", none(), json!({ "condition": "any" })),
-        ("services.*.deploy.restart_policy.delay", failing(), json!("7s")),
-        ("services.*.deploy.restart_policy.max_attempts", failing(), json!(7)),
-        ("services.*.deploy.restart_policy.window", failing(), json!("7s")),
-        ("services.*.deploy.rollback_config", none(), json!({ "parallelism": 7 })),
-        ("services.*.deploy.update_config", none(), json!({ "parallelism": 7 })),
-        ("services.*.develop", none(), json!({ "watch": [{ "path": ".", "action": "rebuild" }] })),
-        ("services.*.devices", none(), json!(["/dev/null"])),
-        ("services.*.devices", none(), json!(["vendor.example/class=name"])),
-        ("services.*.devices[].source", none(), json!("/dev/zero")),
-        ("services.*.env_file", none(), json!(["./app.env"])),
-        ("services.*.env_file[].format", none(), json!("raw")),
-        ("services.*.env_file[].path", none(), json!("./other.env")),
-        (
-            "services.*.env_file[].required",
-            app(json!({ "env_file": [{ "path": "./missing.env" }] })),
-            json!(false),
-        ),
-        ("services.*.expose", none(), json!(["7070-7071", "7072/udp"])),
-        ("services.*.extends", none(), json!({ "service": "template" })),
-        (
-            "services.*.extends.file",
-            app(json!({ "extends": { "service": "template" } })),
-            json!("./other.yml"),
-        ),
-        (
-            "services.*.extends.service",
-            app(json!({ "extends": { "service": "template" } })),
-            json!("template2"),
-        ),
-        ("services.*.gpus", none(), json!("all")),
-        ("services.*.gpus", none(), json!([{ "driver": "example", "count": 2 }])),
-        ("services.*.healthcheck", none(), json!({ "test": ["CMD", "true"] })),
-        ("services.*.healthcheck.disable", healthy(), json!(true)),
-        ("services.*.healthcheck.interval", healthy(), json!("7s")),
-        ("services.*.healthcheck.retries", healthy(), json!(7)),
-        ("services.*.healthcheck.start_interval", healthy(), json!("7s")),
-        ("services.*.healthcheck.start_period", healthy(), json!("7s")),
-        ("services.*.healthcheck.timeout", healthy(), json!("7s")),
-        ("services.*.isolation", none(), json!("process")),
-        ("services.*.label_file", none(), json!("./labels.env")),
-        ("services.*.links", none(), json!(["kafka:broker"])),
-        ("services.*.logging", none(), json!({ "driver": "local" })),
-        ("services.*.models", none(), json!(["m"])),
-        ("services.*.network_mode", app(json!({ "networks": null })), json!("host")),
-        ("services.*.network_mode", app(json!({ "networks": null })), json!("none")),
-        ("services.*.networks", none(), json!({ "net": { "aliases": ["other"] } })),
-        ("services.*.networks.*.ipv4_address", none(), json!("10.77.0.9")),
-        ("services.*.networks.*.ipv6_address", none(), json!("fd00::9")),
-        ("services.*.networks.*.link_local_ips", none(), json!(["169.254.7.7"])),
-        ("services.*.networks.*.priority", app(json!({ "networks": { "alpha": {} } })), json!(7)),
-        ("services.*.ports", none(), json!([{ "target": 7070, "published": "17070" }])),
-        ("services.*.ports[].host_ip", none(), json!("127.0.0.1")),
-        ("services.*.ports[].published", none(), json!("17070")),
-        ("services.*.ports[].protocol", none(), json!("udp")),
-        ("services.*.post_start", none(), json!([{ "command": "x" }])),
-        ("services.*.pre_stop", none(), json!([{ "command": "x" }])),
-        ("services.*.provider", none(), json!({ "type": "x" })),
-        ("services.*.pull_policy", none(), json!("always")),
-        ("services.*.pull_policy", none(), json!("daily")),
-        ("services.*.pull_policy", app(json!({ "image": "example/absent:1" })), json!("never")),
-        ("services.*.restart", none(), json!("always")),
-        ("services.*.scale", none(), json!(0)),
-        ("services.*.scale", none(), json!(7)),
-        ("services.*.secrets", none(), json!([{ "source": "sec", "target": "other" }])),
-        (
-            "services.*.secrets[].source",
-            json!({ "secrets": { "sec2": { "file": "./other.txt" } } }),
-            json!("sec2"),
-        ),
-        (
-            "services.*.secrets[].uid",
-            json!({ "secrets": { "sec": { "file": null, "environment": "SET" } } }),
-            json!("7"),
-        ),
-        (
-            "services.*.secrets[].gid",
-            json!({ "secrets": { "sec": { "file": null, "environment": "SET" } } }),
-            json!("7"),
-        ),
-        (
-            "services.*.secrets[].mode",
-            json!({ "secrets": { "sec": { "file": null, "environment": "SET" } } }),
-            json!("0400"),
-        ),
-        ("services.*.secrets[].uid", none(), json!("7")),
-        ("services.*.secrets[].gid", none(), json!("7")),
-        ("services.*.secrets[].mode", none(), json!("0400")),
-        ("services.*.stop_signal", none(), json!("SIGINT")),
-        ("services.*.tmpfs", none(), json!(["/run/t:size=64m,mode=700"])),
-        ("services.*.ulimits", none(), json!({ "nproc": 7 })),
-        ("services.*.user", none(), json!("1234:5678")),
-        ("services.*.volumes", none(), json!([{ "type": "bind", "source": "./d", "target": "/d" }])),
-        ("services.*.volumes[].bind", bind(), json!({ "propagation": "shared" })),
-        ("services.*.volumes[].bind", none(), json!({ "propagation": "shared" })),
-        ("services.*.volumes[].bind.create_host_path", bind(), json!(false)),
-        ("services.*.volumes[].bind.propagation", bind(), json!("shared")),
-        ("services.*.volumes[].bind.recursive", bind(), json!("readonly")),
-        ("services.*.volumes[].bind.selinux", bind(), json!("Z")),
-        ("services.*.volumes[].image", image(), json!({ "subpath": "x" })),
-        ("services.*.volumes[].image", none(), json!({ "subpath": "x" })),
-        ("services.*.volumes[].image.subpath", image(), json!("x")),
-        ("services.*.volumes[].read_only", tmpfs(), json!(true)),
-        ("services.*.volumes[].read_only", bind(), json!(true)),
-        ("services.*.volumes[].source", bind(), json!("./other")),
-        ("services.*.volumes[].target", none(), json!("/other")),
-        ("services.*.volumes[].tmpfs", tmpfs(), json!({ "size": "64m" })),
-        ("services.*.volumes[].tmpfs", none(), json!({ "size": "64m" })),
-        ("services.*.volumes[].tmpfs.mode", tmpfs(), json!(448)),
-        ("services.*.volumes[].tmpfs.size", tmpfs(), json!("64m")),
-        ("services.*.volumes[].volume", none(), json!({ "subpath": "x" })),
-        ("services.*.volumes[].volume", bind(), json!({ "subpath": "x" })),
-        ("services.*.volumes_from", none(), json!(["db:ro"])),
-        ("services.*.working_dir", none(), json!("/work")),
-        ("volumes.*.driver_opts", none(), json!({ "type": "none", "o": "bind", "device": "FOLDER/bound" })),
-        ("volumes.*.driver_opts", none(), json!({ "type": "nfs", "o": "addr=192.0.2.7" })),
-    ]
+    let json = |text: &str| -> Value { serde_json::from_str(text).unwrap() };
+    let lines = EXAMPLES.lines().filter(|line| !line.is_empty());
+    let row = |line: &'static str| {
+        let mut cells = line.splitn(3, " | ");
+        let (path, around, value) = (cells.next().unwrap(), cells.next().unwrap(), cells.next().unwrap());
+        let around = match around.split_once(' ') {
+            Some(("app", patch)) => json!({ "services": { "app": json(patch) } }),
+            Some(("top", patch)) => json(patch),
+            _ => json!({}),
+        };
+        (path, around, json(value))
+    };
+    lines.map(row).collect()
 }
 
 /// What a list or a mapping with free keys has where a key of one of its members is tried.
