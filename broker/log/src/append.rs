@@ -265,6 +265,8 @@ impl Log {
             for (path, file) in active.files_to_sync(true)? {
                 file.sync().at("syncing", &path)?;
             }
+        } else if self.recovery_point < self.log_end_offset {
+            active.vouch_for_end(self.config.segment_index_bytes as u32 / OffsetEntry::BYTES as u32)?;
         }
         let segment = self.new_segment(base_offset, now_ms)?;
         Arc::make_mut(&mut self.segments).push(segment);

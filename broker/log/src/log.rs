@@ -31,9 +31,6 @@ pub struct OpenState {
     pub recovery_point: i64,
     /// From the log start checkpoint; 0 when it says nothing.
     pub log_start_offset: i64,
-    /// From the cleaner's checkpoint; 0 when it says nothing. Where offsets are missing before it, compaction has
-    /// removed them; elsewhere a crash has.
-    pub cleaned_to: i64,
     /// `producer.id.expiration.ms`.
     pub producer_expiration_ms: i64,
     /// `transaction.partition.verification.enable`: batches of a transaction need a guard to open it here.
@@ -49,7 +46,6 @@ impl Default for OpenState {
             clean_shutdown: false,
             recovery_point: 0,
             log_start_offset: 0,
-            cleaned_to: 0,
             producer_expiration_ms: DEFAULT_PRODUCER_EXPIRATION_MS,
             verify_transactions: false,
         }

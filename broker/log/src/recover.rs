@@ -38,6 +38,8 @@ pub(crate) struct Recovery<'a> {
     pub doomed: Vec<Doomed>,
 }
 
+/// No batch has an epoch before this one.
+const NO_EPOCH: i32 = -1;
 /// Read at once while scanning.
 const CHUNK_BYTES: usize = 1 << 20;
 
@@ -56,7 +58,7 @@ impl Recovery<'_> {
             if missing.contains(base_offset) || !segment.indexes_look_right()? {
                 tracing::warn!("Rebuilding the indexes of {}", segment.path(names::LOG_SUFFIX).display());
                 let mut producers = self.producers_before(segments, *base_offset)?;
-                self.recover(segment, &mut producers)?;
+                self.recover(segment, &mut producers, NO_EPOCH, &mut BTreeMap::new())?;
                 // It lies before the recovery point: no later flush would think of it.
                 for (path, file) in segment.files_to_sync(true)? {
                     file.sync().at("syncing", &path)?;
@@ -73,42 +75,73 @@ impl Recovery<'_> {
         floor.map_or(i64::MIN, |(base, _)| *base)
     }
 
-    /// Checks the segments that may be torn. Where one had to be cut, or where records are missing between two, the
-    /// rest goes: nothing behind a hole is part of the log.
+    /// Checks the segments that may be torn. Where one lost something the rest goes: nothing behind a loss is part of
+    /// the log.
+    ///
+    /// Offsets that are missing are no loss (`LogLoader.recoverLog`): compaction removes records, here or where this
+    /// log was copied from, and a copy may have a gap at every roll. What is lost is known by checksums, by the size
+    /// of a file (less than its index knows of it, see [`Segment::vouch_for_end`]), and by offsets or epochs that go
+    /// back.
     pub fn recover_unflushed(&mut self, segments: &mut BTreeMap<i64, Arc<Segment>>) -> Result<(), OpenError> {
         let from = self.recovered_from(segments);
         let unflushed: Vec<_> = segments.range(from..).map(|(_, segment)| Arc::clone(segment)).collect();
         let Some(first) = unflushed.first() else { return Ok(()) };
         let mut producers = self.producers_before(segments, first.base_offset)?;
-        let mut before: Option<(i64, i64)> = None;
-        for segment in &unflushed {
+        let mut before: Option<Recovered> = None;
+        for (number, segment) in unflushed.iter().enumerate() {
             let base = segment.base_offset;
-            // Only compaction leaves a hole that is none.
-            let may_have_hole = |before: i64| before < self.state.cleaned_to;
-            let follows =
-                before.is_none_or(|(before, end)| base == end || (base > end && may_have_hole(before)));
-            if !follows {
+            if let Some(before) = before.as_ref().filter(|before| base < before.next_offset) {
                 tracing::warn!(
-                    "[{}] Segment {base} does not follow the records before it",
-                    self.place.partition
+                    "[{}] Segment {base} begins before the end of the one before it, {}",
+                    self.place.partition,
+                    before.next_offset
                 );
-                self.drop_from(segments, base)?;
-                return Ok(());
+                return Ok(self.drop_from(segments, base)?);
             }
             tracing::info!("[{}] Recovering unflushed segment {base}", self.place.partition);
-            let recovered = self.recover(segment, &mut producers)?;
-            before = Some((base, recovered.next_offset));
-            if recovered.truncated_bytes > 0 {
+            let next = unflushed.get(number + 1).map(|next| next.base_offset);
+            let lost_end = next.map_or(Ok(false), |next| segment.lost_its_end(next))?;
+            if lost_end {
+                // First of all: the index that knows of the loss is written anew.
+                self.drop_from(segments, base + 1)?;
+            }
+            let last_epoch = before.as_ref().map_or(NO_EPOCH, |before| before.last_epoch);
+            let recovered = self.recover(segment, &mut producers, last_epoch, segments)?;
+            let is_behind_gap = before.is_some_and(|before| base > before.next_offset);
+            if lost_end || recovered.truncated_bytes > 0 {
                 tracing::warn!(
                     "[{}] Corruption found in segment {base}, truncating to offset {}",
                     self.place.partition,
                     recovered.next_offset
                 );
-                self.drop_from(segments, base + 1)?;
+                if is_behind_gap && segment.size_bytes() == 0 {
+                    // A gap that no record lies behind is none: the log ends before it.
+                    self.drop_from(segments, base)?;
+                }
                 return Ok(());
             }
+            before = Some(recovered);
         }
-        Ok(())
+        self.drop_empty_end(segments, from)
+    }
+
+    /// A power cut may take the end of a segment and leave the name of the next, where nothing was written yet: the
+    /// log then ends before the gap, so that a follower asks for what is missing.
+    fn drop_empty_end(
+        &mut self,
+        segments: &mut BTreeMap<i64, Arc<Segment>>,
+        recovered_from: i64,
+    ) -> Result<(), OpenError> {
+        loop {
+            let mut from_last = segments.range(recovered_from..).rev().map(|(_, segment)| segment);
+            let (Some(last), Some(before)) = (from_last.next(), from_last.next()) else { return Ok(()) };
+            let base = last.base_offset;
+            if last.size_bytes() > 0 || before.next_offset()?.0 == base {
+                return Ok(());
+            }
+            tracing::warn!("[{}] Segment {base} is empty, and lies behind a gap", self.place.partition);
+            self.drop_from(segments, base)?;
+        }
     }
 
     /// Takes segments out of the log.
@@ -145,7 +178,7 @@ impl Recovery<'_> {
             if whole_bytes < last.size_bytes() {
                 tracing::warn!("{} has a torn end", last.path(names::LOG_SUFFIX).display());
                 let mut producers = self.producers_before(segments, last.base_offset)?;
-                next_offset = self.recover(&last, &mut producers)?.next_offset;
+                next_offset = self.recover(&last, &mut producers, NO_EPOCH, segments)?.next_offset;
             }
             end = Some(next_offset);
         }
@@ -190,14 +223,21 @@ impl Recovery<'_> {
     }
 
     /// Reads a whole segment, cuts it where batches stop being right, rebuilds its indexes, and takes its batches
-    /// into account (`LogSegment.recover`).
-    fn recover(&mut self, segment: &Segment, producers: &mut ProducerState) -> Result<Recovered, OpenError> {
+    /// into account (`LogSegment.recover`). Those of `segments` that lie behind a cut go.
+    fn recover(
+        &mut self,
+        segment: &Segment,
+        producers: &mut ProducerState,
+        last_epoch: i32,
+        segments: &mut BTreeMap<i64, Arc<Segment>>,
+    ) -> Result<Recovered, OpenError> {
         segment.truncate_aborted(i64::MIN)?;
         if segment.is_known_empty() {
             // Most partitions of most brokers: nothing to open, nothing to check.
-            return Ok(Recovered { truncated_bytes: 0, next_offset: segment.base_offset });
+            return Ok(Recovered { truncated_bytes: 0, next_offset: segment.base_offset, last_epoch });
         }
         let mut books = Books::new(segment.base_offset, self.config.index_interval_bytes as u64);
+        books.last_epoch = last_epoch;
         let mut scan = Scan::from(segment, 0)?;
         let mut fault = None;
         while let Some(next) = scan.next()? {
@@ -232,21 +272,28 @@ impl Recovery<'_> {
             );
         }
         let truncated_bytes = segment.size_bytes() - books.bytes;
+        let path = segment.path(names::LOG_SUFFIX);
+        let file = segment.log_file()?;
         if truncated_bytes > 0 {
-            let path = segment.path(names::LOG_SUFFIX);
-            let file = segment.log_file()?;
+            // Before the cut: a start that is interrupted here would take it for a gap.
+            self.drop_from(segments, segment.base_offset + 1)?;
             file.set_len(books.bytes).and_then(|()| file.sync()).at("truncating", &path)?;
+        } else if segments.range(segment.base_offset + 1..).next().is_some() {
+            // The index that vouches for its end is written anew.
+            file.sync().at("syncing", &path)?;
         }
         books.finish();
         segment.rebuilt(books.bytes, &books.offsets, &books.times, books.max)?;
         self.snapshots.take(producers, true)?;
-        Ok(Recovered { truncated_bytes, next_offset: books.next_offset })
+        Ok(Recovered { truncated_bytes, next_offset: books.next_offset, last_epoch: books.last_epoch })
     }
 }
 
 struct Recovered {
     truncated_bytes: u64,
     next_offset: i64,
+    /// Of the last batch up to here.
+    last_epoch: i32,
 }
 
 fn note_aborted(segment: &Segment, ended: &EndedTxn) -> Result<(), StorageError> {
@@ -287,7 +334,7 @@ impl Books {
             bytes: 0,
             last_entry_at: 0,
             next_offset: base_offset,
-            last_epoch: -1,
+            last_epoch: NO_EPOCH,
             max: TimestampOffset { timestamp_ms: -1, offset: base_offset },
             offsets: Vec::new(),
             times: Vec::new(),

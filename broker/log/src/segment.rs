@@ -376,6 +376,45 @@ impl Segment {
         Ok(())
     }
 
+    /// Makes sure, before another segment gets records, that a power cut which takes the end of this one is noticed:
+    /// its last batch has an entry in the index, and the index is durable. That is a small file where the records may
+    /// be many; they are synced themselves only where no entry can be made.
+    pub fn vouch_for_end(&self, max_index_entries: u32) -> Result<(), StorageError> {
+        let last_batch = locked(&self.state).recent.back().copied();
+        let count = self.offset_entries()?;
+        // The batch at position 0 is never indexed.
+        let indexable = last_batch.filter(|(_, position)| *position > 0 && count < max_index_entries);
+        let Some((last_offset, position)) = indexable else {
+            let path = self.path(names::LOG_SUFFIX);
+            return self.log_file()?.sync().at("syncing", &path);
+        };
+        let path = self.path(names::OFFSET_INDEX_SUFFIX);
+        let file = self.offset_index_file()?;
+        let last_entry = match count.checked_sub(1) {
+            Some(last) => index::read_entry::<OffsetEntry>(&*file, &path, last)?,
+            None => None,
+        };
+        let position = position as u32;
+        if last_entry.is_none_or(|entry| entry.position < position) {
+            let mut bytes = Vec::with_capacity(OffsetEntry::BYTES);
+            OffsetEntry { relative_offset: self.relative(last_offset), position }.encode(&mut bytes);
+            self.write_entries::<OffsetEntry>(&file, names::OFFSET_INDEX_SUFFIX, count, &bytes)?;
+            locked(&self.state).offset_entries = Some(count + 1);
+        }
+        file.sync().at("syncing", &path)
+    }
+
+    /// Whether the index knows a batch that the file does not have: one behind its end, and before the next segment.
+    pub fn lost_its_end(&self, next_base_offset: i64) -> Result<bool, StorageError> {
+        let Some(last) = self.offset_entries()?.checked_sub(1) else { return Ok(false) };
+        let path = self.path(names::OFFSET_INDEX_SUFFIX);
+        let last = index::read_entry::<OffsetEntry>(&*self.offset_index_file()?, &path, last)?;
+        let Some(entry) = last else { return Ok(false) };
+        let (end, whole_bytes) = self.next_offset()?;
+        let offset = self.base_offset + i64::from(entry.relative_offset);
+        Ok(u64::from(entry.position) >= whole_bytes && (end..next_base_offset).contains(&offset))
+    }
+
     /// Replaces log size, indexes and books after a recovery scan.
     pub fn rebuilt(
         &self,
@@ -549,7 +588,7 @@ impl Segment {
     }
 
     /// Cuts everything from `offset` on, durably: what is cut must not come back between later records after a
-    /// crash. How many bytes went.
+    /// crash. The index goes first, for it vouches for records. How many bytes went.
     pub fn truncate_to(&self, offset: i64, now_ms: i64) -> Result<u64, StorageError> {
         let size = self.size_bytes();
         let cut_at = self.find(offset, size)?.map(|found| found.position);
@@ -596,6 +635,9 @@ impl Segment {
         let path = self.path(suffix);
         let kept = index::find_last(&**file, &path, count, is_kept)?.map_or(0, |(number, _)| number + 1);
         file.set_len(u64::from(kept) * E::BYTES as u64).at("truncating", &path)?;
+        if kept < count {
+            file.sync().at("syncing", &path)?;
+        }
         Ok(kept)
     }
 

@@ -5,8 +5,8 @@
 mod common;
 
 use bytes::Bytes;
-use common::{NOW_MS, TestLog, end_marker, keyed};
-use jackdaw_log::{CleanError, CleanOptions, LogConfig, MapBudget};
+use common::{NOW_MS, TestLog, clean, clean_options, end_marker, keyed};
+use jackdaw_log::{CleanError, LogConfig};
 use jackdaw_wire::batch::complete_batches;
 
 /// Every append gets a segment of its own.
@@ -18,28 +18,6 @@ fn compacted(delete_retention_ms: i64) -> TestLog {
         delete_retention_ms,
         ..LogConfig::default()
     })
-}
-
-fn options(now_ms: i64, slots: usize) -> CleanOptions {
-    CleanOptions {
-        budget: MapBudget { bytes: slots * 24, load_factor: 0.9 },
-        write_buffer_bytes: 64,
-        seeds: (1, 2),
-        now_ms,
-    }
-}
-
-/// One round over all that may be compacted; where it ended.
-fn clean(log: &mut TestLog, from: i64, now_ms: i64, slots: usize) -> i64 {
-    let (end, config) = (log.end(), log.config.clone());
-    log.log.high_watermark_moved(end);
-    let cleanable = log.log.reader().cleanable(Some(from), end, &config, now_ms).unwrap();
-    let mut cleaning = log.log.begin_cleaning(&cleanable, options(now_ms, slots));
-    let next = cleaning.index(&mut |_| Ok(())).unwrap();
-    while let Some(group) = cleaning.next_group(&mut |_| Ok(())).unwrap() {
-        assert!(log.log.swap_in(group, now_ms).unwrap());
-    }
-    next
 }
 
 /// Each batch on a word: offsets, then keys and values, or what kind of an empty batch it is.
@@ -153,7 +131,7 @@ fn a_producers_last_sequence_outlives_its_records() {
     log.append_verbatim(&[keyed(4, None, &[("b", Some("active"))])]);
     clean(&mut log, 0, NOW_MS, 100);
     assert_eq!(told(&log), "0..1:empty 2..2:marker 3..3:a=3 4..4:b=active");
-    log.reopen(jackdaw_log::OpenState { cleaned_to: 4, ..jackdaw_log::OpenState::default() });
+    log.reopen(jackdaw_log::OpenState::default());
     assert_eq!(log.log.producers().get(7).map(|entry| entry.last_sequence()), Some(1));
 }
 
@@ -186,7 +164,7 @@ fn what_changed_meanwhile_is_not_replaced() {
     let config = log.config.clone();
     let cleanable = log.log.reader().cleanable(None, 4, &config, NOW_MS).unwrap();
     assert!(cleanable.is_due(&config), "{cleanable:?}");
-    let mut cleaning = log.log.begin_cleaning(&cleanable, options(NOW_MS, 100));
+    let mut cleaning = log.log.begin_cleaning(&cleanable, clean_options(NOW_MS, 100));
     cleaning.index(&mut |_| Ok(())).unwrap();
     let group = cleaning.next_group(&mut |_| Ok(())).unwrap().unwrap();
     log.log.truncate_to(1, NOW_MS).unwrap();

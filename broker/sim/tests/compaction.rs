@@ -90,8 +90,7 @@ impl Model {
     }
 
     fn open(&mut self) {
-        let cleaned_to = self.checkpoint.unwrap_or(0);
-        let state = OpenState { recovery_point: self.recovery_point, cleaned_to, ..OpenState::default() };
+        let state = OpenState { recovery_point: self.recovery_point, ..OpenState::default() };
         let partition = TopicPartition::new("orders", 0);
         let disk: Arc<dyn Disk> = Arc::new(self.disk.clone());
         let config = Arc::clone(&self.config);

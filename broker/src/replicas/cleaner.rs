@@ -197,7 +197,7 @@ impl Shared {
         cleanable: &Cleanable,
         orders: &Orders,
     ) -> Result<Option<(i64, CleanStats)>, CleanError> {
-        // What is compacted is never recovered by scanning: gaps would look like losses.
+        // A record goes only when the one that supersedes it is durable: a power cut could take both otherwise.
         let flushed = partition.flush_and_wait().blocking_recv().is_ok();
         if !flushed || !partition.dir.is_online() || !self.write_or_fail(partition, Checkpoint::RecoveryPoint)
         {

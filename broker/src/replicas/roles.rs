@@ -261,7 +261,6 @@ impl Shared {
             let Some(at) = found.folders.iter().position(|f| f.partition == *tp) else { continue };
             found.folders.swap_remove(at);
             let state = OpenState {
-                cleaned_to: dir.cleaned_to(tp).unwrap_or(0),
                 clean_shutdown: found.was_clean,
                 recovery_point: found.recovery_points.remove(tp).unwrap_or(0),
                 log_start_offset: found.log_starts.remove(tp).unwrap_or(0),

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use jackdaw_log::{Log, LogConfig, OpenState, RealDisk};
+use jackdaw_log::{CleanOptions, Log, LogConfig, MapBudget, OpenState, RealDisk};
 use jackdaw_wire::batch::{BatchBuilder, BatchRef};
 use jackdaw_wire::control_record::ControlRecord;
 use jackdaw_wire::segment::Segment as Piece;
@@ -58,6 +58,27 @@ impl TestLog {
         names
     }
 
+    /// All batches, as a reader of everything gets them.
+    pub fn all(&self) -> Vec<Bytes> {
+        let reader = self.log.reader();
+        let mut batches = Vec::new();
+        let mut offset = reader.log_start_offset();
+        while offset < self.end() {
+            let read = reader.read(offset, 1 << 16, self.end(), true).unwrap();
+            let bytes = Bytes::from(read.records.iter().flat_map(contents).collect::<Vec<u8>>());
+            let before = offset;
+            for batch in jackdaw_wire::batch::complete_batches(&bytes).map(Result::unwrap) {
+                offset = batch.header.next_offset();
+                batches.push(batch.bytes);
+            }
+            if offset == before {
+                // A gap up to the end.
+                break;
+            }
+        }
+        batches
+    }
+
     /// Base offsets of the batches that a read from `offset` on finds.
     pub fn read(&self, offset: i64, max_bytes: usize, bound: i64) -> Vec<i64> {
         let read = self.log.reader().read(offset, max_bytes, bound, true).unwrap();
@@ -82,6 +103,28 @@ fn contents(piece: &Piece) -> Vec<u8> {
             bytes
         }
     }
+}
+
+pub fn clean_options(now_ms: i64, slots: usize) -> CleanOptions {
+    CleanOptions {
+        budget: MapBudget { bytes: slots * 24, load_factor: 0.9 },
+        write_buffer_bytes: 64,
+        seeds: (1, 2),
+        now_ms,
+    }
+}
+
+/// One round over all that may be compacted; where it ended.
+pub fn clean(log: &mut TestLog, from: i64, now_ms: i64, slots: usize) -> i64 {
+    let (end, config) = (log.end(), log.config.clone());
+    log.log.high_watermark_moved(end);
+    let cleanable = log.log.reader().cleanable(Some(from), end, &config, now_ms).unwrap();
+    let mut cleaning = log.log.begin_cleaning(&cleanable, clean_options(now_ms, slots));
+    let next = cleaning.index(&mut |_| Ok(())).unwrap();
+    while let Some(group) = cleaning.next_group(&mut |_| Ok(())).unwrap() {
+        assert!(log.log.swap_in(group, now_ms).unwrap());
+    }
+    next
 }
 
 /// A batch of `records` records, the last of which has the largest timestamp.
