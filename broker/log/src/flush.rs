@@ -93,16 +93,17 @@ impl Log {
         Ok(FlushPlan { files, folder, ticket })
     }
 
-    /// Notes that a plan was carried out. One from before a truncation says nothing of what came after, and is
-    /// ignored.
-    pub fn flushed(&mut self, ticket: &FlushTicket) {
+    /// Notes that a plan was carried out; whether it counts. One from before a truncation says nothing of what came
+    /// after, and is ignored.
+    pub fn flushed(&mut self, ticket: &FlushTicket) -> bool {
         if ticket.truncations != self.truncations {
-            return;
+            return false;
         }
         self.recovery_point = self.recovery_point.max(ticket.up_to);
         self.unsynced_closed.retain(|segment| !ticket.closed.contains(&segment.base_offset));
         self.snapshots.unsynced.retain(|offset| !ticket.snapshots.contains(offset));
         self.folder_synced = self.folder_synced.max(ticket.folder_changes);
+        true
     }
 
     /// Plan, sync and note in one, for whoever may block.

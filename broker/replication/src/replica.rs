@@ -196,7 +196,7 @@ impl Replica {
     }
 
     /// Leads from `log_end` on (`Partition.makeLeader`). Called again for each change of the registration while it
-    /// leads.
+    /// leads. What is held beyond `durable_end` is owed a flush first: it counts when [`LeaderState::flushed`] says so.
     ///
     /// An image of the partition epoch that the controller's answer told already says nothing of what was proposed on
     /// top of it: that stays pending. Kafka 3.7 forgets it, and with it the replica that is about to join, which may be
@@ -205,6 +205,7 @@ impl Replica {
         &mut self,
         registration: &Registration,
         log_end: i64,
+        durable_end: i64,
         now_ms: i64,
         brokers: &impl Brokers,
     ) -> BecameLeader {
@@ -217,7 +218,7 @@ impl Replica {
         // truncated what they had told of. Kafka 3.7 goes on with what it knew of them.
         let was_continuous = was_leader && registration.leader_epoch <= self.leader_epoch.saturating_add(1);
         let is_news = new_epoch || registration.partition_epoch > self.partition_epoch();
-        let mut leader = self.take_leader(registration, log_end);
+        let mut leader = self.take_leader(registration, log_end, durable_end);
         if is_news {
             leader.set_isr(registration.isr.clone());
         }
@@ -252,7 +253,7 @@ impl Replica {
     }
 
     /// The state to lead with: what there is, or one that begins at the log end.
-    fn take_leader(&mut self, registration: &Registration, log_end: i64) -> LeaderState {
+    fn take_leader(&mut self, registration: &Registration, log_end: i64, durable_end: i64) -> LeaderState {
         let high_watermark = self.high_watermark().min(log_end);
         match std::mem::replace(&mut self.role, Role::Unassigned) {
             Role::Leader(leader) => leader,
@@ -268,7 +269,7 @@ impl Replica {
                     remotes: Vec::new(),
                     replication_factor: registration.replicas.len(),
                     log_end,
-                    durable_end: log_end,
+                    durable_end,
                     high_watermark,
                     min_insync: self.min_insync,
                     max_lag_ms: self.max_lag_ms,

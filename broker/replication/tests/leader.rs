@@ -18,6 +18,8 @@ struct Table {
     brokers: BTreeMap<i32, BrokerView>,
     now_ms: i64,
     log_end: i64,
+    /// How far a new leader's log is flushed, where it owes a flush.
+    durable_end: Option<i64>,
     sent: Option<Proposal>,
 }
 
@@ -29,6 +31,7 @@ impl Table {
             brokers: (1..=3).map(|id| (id, view(id))).collect(),
             now_ms: 100_000,
             log_end: 0,
+            durable_end: None,
             sent: None,
         }
     }
@@ -39,6 +42,10 @@ impl Table {
         let ids = |text: &str| text.split(',').map(|id| id.parse().unwrap()).collect::<Vec<i32>>();
         let note = match words[0] {
             "lead" => self.lead(number(1).unwrap(), number(2).unwrap(), ids(words[3])),
+            "found" => {
+                (self.log_end, self.durable_end) = (number(1).unwrap(), number(2));
+                String::new()
+            }
             "append" => self.append(number(1).unwrap(), number(2)),
             "flush" => {
                 let effects = self.leader(|l, now, b| l.flushed(words[1].parse().unwrap(), now, b));
@@ -97,7 +104,8 @@ impl Table {
             partition_epoch: partition_epoch as i32,
             adding: Vec::new(),
         };
-        let became = self.replica.become_leader(&registration, self.log_end, self.now_ms, &self.brokers);
+        let (end, durable_end) = (self.log_end, self.durable_end.unwrap_or(self.log_end));
+        let became = self.replica.become_leader(&registration, end, durable_end, self.now_ms, &self.brokers);
         if became.skipped {
             return "skipped".to_owned();
         }
@@ -479,5 +487,18 @@ fn epochs_that_were_never_heard_of_forget_what_followers_had() {
          fetch 2 12      | advanced to 12 hw 12
          lead 4 4 1,2    | epoch 4 from 12 hw 12
          append 14       | hw 12",
+    );
+}
+
+#[test]
+fn what_a_new_leader_has_not_flushed_commits_nothing() {
+    check(
+        1,
+        "found 5 3       | hw 0
+         lead 1 1 1,2    | epoch 1 from 5 hw 0
+         fetch 2 5       | advanced to 3 hw 3
+         flush 4         | advanced to 4 hw 4
+         append 7 4      | hw 4
+         flush 7         | advanced to 5 hw 5",
     );
 }

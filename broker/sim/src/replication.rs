@@ -432,7 +432,7 @@ impl Simulation {
             return;
         }
         let led = state.replica.as_leader().map(|leader| leader.epoch());
-        let became = state.replica.become_leader(registration, end, now_ms, &state.brokers);
+        let became = state.replica.become_leader(registration, end, end, now_ms, &state.brokers);
         if led.is_some_and(|epoch| registration.leader_epoch > epoch + 1) {
             self.outcome.missed_epochs += 1;
         }

@@ -11,7 +11,7 @@ use jackdaw_wire::validate::{self, AppendOrigin, ValidateOptions, ValidatedBatch
 use jackdaw_wire::{ErrorCode, TopicPartition};
 
 use super::interest::Change;
-use super::partition::{After, Partition, Writer};
+use super::partition::{After, Partition, Writer, owes_flush};
 use super::pending::{AppendResult, Pending};
 use crate::errors;
 
@@ -150,7 +150,7 @@ impl Partition {
     ) {
         let Submission { acks, pending, slot, .. } = submission;
         let log_end = writer.log.log_end_offset();
-        let flush_due = owes_flush(writer);
+        let flush_due = owes_flush(&writer.log);
         let required = info.last_offset + 1;
         let brokers = self.context.brokers();
         let mut after = After::default();
@@ -223,7 +223,7 @@ impl Partition {
                 Err(error) => return self.follow_failed(&error),
             }
         }
-        let flush_due = owes_flush(writer);
+        let flush_due = owes_flush(&writer.log);
         let (log_end, latest) = (writer.log.log_end_offset(), writer.log.latest_epoch());
         let advanced = {
             let mut state = self.state();
@@ -374,12 +374,6 @@ impl Partition {
             other => Followed::Retry(errors::of_append(other)),
         }
     }
-}
-
-/// Whether `flush.messages` asks for a flush before anything more is promised.
-fn owes_flush(writer: &Writer) -> bool {
-    let limit = writer.log.config().flush_messages;
-    limit != i64::MAX && writer.log.unflushed_records() >= limit
 }
 
 fn validate_options<'a>(

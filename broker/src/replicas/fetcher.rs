@@ -510,13 +510,15 @@ impl Fetcher {
                 other => other,
             };
             if followed == Followed::AfterFlush {
-                flushes.extend(self.following.get(&key).map(|f| f.partition.flush_and_wait()));
+                flushes.extend(self.following.get(&key).map(|f| (key, f.partition.flush_and_wait())));
             }
             self.settle(shared, key, followed);
         }
-        for flush in flushes {
+        for (key, flush) in flushes {
             // The next fetch says that we have it: not before it is true.
-            let _ = flush.await;
+            if flush.await.is_err() {
+                self.settle(shared, key, Followed::Stop);
+            }
         }
     }
 

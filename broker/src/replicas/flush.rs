@@ -3,9 +3,10 @@
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use jackdaw_log::FlushTicket;
 use tokio::sync::oneshot;
 
-use super::partition::Partition;
+use super::partition::{Partition, owes_flush};
 
 /// Whether a flush runs, and who waits for the next.
 #[derive(Debug)]
@@ -47,12 +48,23 @@ impl Partition {
         self.context.runtime.spawn_blocking(move || partition.flush_until_done());
     }
 
-    /// Resolves when all that is appended so far is flushed, or cannot be.
+    /// Resolves when all that is appended so far is flushed; to an error where it cannot be.
     pub fn flush_and_wait(self: &Arc<Self>) -> oneshot::Receiver<()> {
         let (done, receiver) = oneshot::channel();
         self.flush.inner.lock().unwrap_or_else(PoisonError::into_inner).waiting.push(done);
         self.request_flush();
         receiver
+    }
+
+    /// Flushes where `flush.messages` asks for it; whether nothing is owed any more. On a thread that may block.
+    pub fn flush_what_is_owed(self: &Arc<Self>) -> bool {
+        let owes = self.write_for(|writer, _| owes_flush(&writer.log));
+        match owes.blocking_recv() {
+            Ok(false) => true,
+            Ok(true) => self.flush_all(),
+            // The node stops.
+            Err(_) => false,
+        }
     }
 
     fn flush_until_done(self: &Arc<Self>) {
@@ -62,10 +74,11 @@ impl Partition {
                 gate.again = false;
                 std::mem::take(&mut gate.waiting)
             };
-            self.flush_once();
-            // Whoever gave up waiting is no matter.
-            for done in waiting {
-                let _ = done.send(());
+            if self.flush_all() {
+                // Whoever gave up waiting is no matter.
+                for done in waiting {
+                    let _ = done.send(());
+                }
             }
             let mut gate = self.flush.inner.lock().unwrap_or_else(PoisonError::into_inner);
             if !gate.again && gate.waiting.is_empty() {
@@ -75,25 +88,37 @@ impl Partition {
         }
     }
 
-    fn flush_once(self: &Arc<Self>) {
-        let plan = self.write_for(|writer, _| (!writer.closed).then(|| writer.log.flush_plan()));
-        // On a blocking thread: the writer is away for the length of a few appends at most.
-        let Ok(Some(plan)) = plan.blocking_recv() else { return };
-        let outcome = plan.and_then(|plan| {
-            let up_to = plan.up_to();
-            plan.run().map(|ticket| (ticket, up_to))
-        });
-        match outcome {
-            Ok((ticket, up_to)) => {
-                self.write(move |writer, partition| {
-                    writer.log.flushed(&ticket);
-                    // A truncation meanwhile may have taken back what the plan was about.
-                    partition.flushed(up_to.min(writer.log.log_end_offset()));
-                });
-                self.flush.last_ms.store(super::now_ms(), Ordering::Relaxed);
-                self.dir.recovery_points_moved();
+    /// Whether all that was there is flushed.
+    fn flush_all(self: &Arc<Self>) -> bool {
+        loop {
+            let plan = self.write_for(|writer, _| (!writer.closed).then(|| writer.log.flush_plan()));
+            // On a blocking thread: the writer is away for the length of a few appends at most.
+            let Ok(Some(plan)) = plan.blocking_recv() else { return false };
+            match plan.and_then(|plan| plan.run()) {
+                Ok(ticket) => match self.note_flushed(ticket).blocking_recv() {
+                    Ok(true) => return true,
+                    Ok(false) => {}
+                    Err(_) => return false,
+                },
+                Err(error) => {
+                    self.storage_failed(&error);
+                    return false;
+                }
             }
-            Err(error) => self.storage_failed(&error),
         }
+    }
+
+    /// Takes note of what was flushed; whether the plan was still about this log. One from before a truncation proves
+    /// nothing of what was appended after it, and there is a new one to make.
+    pub(super) fn note_flushed(self: &Arc<Self>, ticket: FlushTicket) -> oneshot::Receiver<bool> {
+        self.write_for(move |writer, partition| {
+            let counts = writer.log.flushed(&ticket);
+            partition.flushed(writer.log.flushed_offset());
+            if counts {
+                partition.flush.last_ms.store(super::now_ms(), Ordering::Relaxed);
+                partition.dir.recovery_points_moved();
+            }
+            counts
+        })
     }
 }

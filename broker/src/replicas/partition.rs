@@ -110,6 +110,18 @@ pub(super) struct Partition {
     pub log_starts: Notify,
 }
 
+/// Whether `flush.messages` asks for a flush before anything more is promised.
+pub(super) fn owes_flush(log: &Log) -> bool {
+    let limit = log.config().flush_messages;
+    limit != i64::MAX && log.unflushed_records() >= limit
+}
+
+/// How far the log counts as held here. Nobody knows of an opened log that more of it was synced than its recovery
+/// point says.
+pub(super) fn held_end(log: &Log) -> i64 {
+    if owes_flush(log) { log.flushed_offset() } else { log.log_end_offset() }
+}
+
 /// What is left to do once the state is unlocked.
 #[derive(Default)]
 pub(super) struct After {
@@ -126,7 +138,7 @@ impl Partition {
         replica: Replica,
     ) -> Arc<Self> {
         let reader = log.reader();
-        let durable_end = log.log_end_offset();
+        let durable_end = held_end(&log);
         let config = RwLock::new(Arc::clone(log.config()));
         let state = State {
             replica,
@@ -335,7 +347,7 @@ impl Partition {
         }
     }
 
-    /// The log was flushed up to here.
+    /// The log is flushed up to here.
     pub fn flushed(self: &Arc<Self>, up_to: i64) {
         let brokers = self.context.brokers();
         let mut after = After::default();

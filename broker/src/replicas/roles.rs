@@ -17,7 +17,7 @@ use jackdaw_wire::{ErrorCode, TopicPartition, Uuid};
 
 use super::dirs::Dir;
 use super::interest::Change;
-use super::partition::{After, Partition, Writer};
+use super::partition::{After, Partition, Writer, held_end, owes_flush};
 use super::shared::{Hosted, Shared};
 use super::upkeep::Doomed;
 
@@ -217,7 +217,8 @@ impl Shared {
         };
         // Dropped unanswered only when the node stops.
         let Ok(restart_fetching) = done.blocking_recv() else { return };
-        if restart_fetching {
+        // The first fetch says what is held here: not before it is true.
+        if restart_fetching && partition.flush_what_is_owed() {
             self.fetchers.follow(self, &partition, wanted.registration.leader);
         }
     }
@@ -457,14 +458,14 @@ impl Partition {
         }
         let now_ms = super::now_ms();
         let brokers = self.context.brokers();
-        let log_end = writer.log.log_end_offset();
+        let (log_end, held_end) = (writer.log.log_end_offset(), held_end(&writer.log));
         let mut after = After::default();
         let became = {
             let mut state = self.state();
             let was_elsewhere = state.replica.as_leader().is_none();
-            let mut became = state.replica.become_leader(registration, log_end, now_ms, &brokers);
+            let mut became = state.replica.become_leader(registration, log_end, held_end, now_ms, &brokers);
             if was_elsewhere {
-                state.durable_end = log_end;
+                state.durable_end = held_end;
             }
             let effects = std::mem::take(&mut became.effects);
             state.settle(self, effects, &mut after);
@@ -475,6 +476,9 @@ impl Partition {
             became
         };
         self.finish(after);
+        if held_end < log_end {
+            self.request_flush();
+        }
         if let Some((epoch, start)) = became.new_epoch {
             tracing::info!(
                 target: "state.change.logger",
@@ -527,6 +531,9 @@ impl Partition {
         let min_insync = usize::try_from(config.min_insync_replicas).unwrap_or(1);
         *self.config.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&config);
         writer.log.set_config(config);
+        if owes_flush(&writer.log) {
+            self.request_flush();
+        }
         let brokers = self.context.brokers();
         let mut after = After::default();
         {

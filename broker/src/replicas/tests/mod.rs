@@ -1,6 +1,7 @@
 //! A replica manager called directly, with an image that the test writes. What brokers do together is tried on
 //! clusters of real processes (`broker/tests`).
 
+mod durable;
 mod single;
 mod transactions;
 

@@ -12,7 +12,7 @@ pub(super) struct Single {
 }
 
 /// Broker 1 leads partitions 0, 1 and 2, alone.
-async fn single(settings: &[(&str, &str)]) -> Single {
+pub(super) async fn single(settings: &[(&str, &str)]) -> Single {
     with_replicas(settings, &[1], &[1]).await
 }
 
@@ -41,12 +41,12 @@ pub(super) async fn with_options(
 }
 
 impl Single {
-    async fn apply(&mut self, records: &[MetadataRecord]) {
+    pub(super) async fn apply(&mut self, records: &[MetadataRecord]) {
         let (image, delta) = self.metadata.apply(records);
         self.manager.apply(&image, &delta).await;
     }
 
-    async fn reopened(self, settings: &[(&str, &str)], clean: bool) -> Self {
+    pub(super) async fn reopened(self, settings: &[(&str, &str)], clean: bool) -> Self {
         let Self { manager, metadata, sink, folder } = self;
         if clean {
             manager.shutdown(7).await;
