@@ -1,15 +1,27 @@
 //! Bytes that requests and their replies hold in memory: who takes some, who waits for some, and in which order.
 //!
-//! Must not know what the bytes are. Nobody waits here for ever, and this is why. Whoever finds no room queues for
-//! the one *turn*, in order of arrival, and whoever has the turn takes what it needs beyond the total. It keeps the
-//! turn until it has given its bytes back, so that the total is exceeded by what one request holds at the most. A
-//! request with the turn is read at a sane speed or ended by its connection, is then served, and gives everything
-//! back: however many requests have taken the whole budget with their first halves, one after the other completes.
+//! Must not know what the bytes are. What is given back goes to the smallest requests that wait: whoever asks for a
+//! little does not wait for those who ask for much. Nobody waits for ever, and this is why. Whoever finds no room also
+//! queues for the one *turn*, in order of arrival, and whoever has the turn takes what it needs beyond the total. It
+//! keeps the turn until it has given its bytes back or is known to wait for others, so that the total is exceeded by
+//! what one request holds at a time. A request with the turn is read at a sane speed or ended by its connection, is
+//! then served, and gives everything back: however many requests have taken the whole budget with their first halves,
+//! one after the other completes.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{Mutex as Turn, Notify, OwnedMutexGuard};
+
+/// Up to these many bytes a request belongs to the class at this place; the last class has all that are larger.
+const CLASSES: [usize; 4] = [64 << 10, 256 << 10, 1 << 20, 8 << 20];
+
+/// Those who wait for bytes, of about the same size.
+#[derive(Debug, Default)]
+struct Queue {
+    waiting: AtomicUsize,
+    freed: Notify,
+}
 
 /// A bound on bytes that many share.
 #[derive(Debug)]
@@ -17,7 +29,7 @@ pub struct Budget {
     total_bytes: usize,
     held_bytes: AtomicUsize,
     waiting: AtomicUsize,
-    freed: Notify,
+    queues: [Queue; CLASSES.len() + 1],
     turn: Arc<Turn<()>>,
 }
 
@@ -27,7 +39,7 @@ impl Budget {
             total_bytes,
             held_bytes: AtomicUsize::new(0),
             waiting: AtomicUsize::new(0),
-            freed: Notify::new(),
+            queues: Default::default(),
             turn: Arc::default(),
         })
     }
@@ -52,25 +64,46 @@ impl Budget {
 
     fn give(&self, bytes: usize) {
         self.held_bytes.fetch_sub(bytes, Ordering::SeqCst);
+        self.tell_next();
+    }
+
+    /// Has the smallest of those who wait look again.
+    fn tell_next(&self) {
         if self.is_short() {
-            self.freed.notify_one();
+            let waits = |queue: &&Queue| queue.waiting.load(Ordering::SeqCst) > 0;
+            self.queues.iter().find(waits).inspect(|queue| queue.freed.notify_one());
+        }
+    }
+
+    /// How many wait that are no larger than this class.
+    fn before(&self, class: usize) -> usize {
+        match self.is_short() {
+            true => self.queues[..=class].iter().map(|queue| queue.waiting.load(Ordering::SeqCst)).sum(),
+            false => 0,
         }
     }
 }
 
 /// Counts a waiter for as long as it lives.
-struct Waiting<'a>(&'a AtomicUsize);
+struct Waiting<'a> {
+    budget: &'a Budget,
+    class: usize,
+}
 
 impl<'a> Waiting<'a> {
-    fn new(count: &'a AtomicUsize) -> Self {
-        count.fetch_add(1, Ordering::SeqCst);
-        Self(count)
+    fn new(budget: &'a Budget, class: usize) -> Self {
+        budget.waiting.fetch_add(1, Ordering::SeqCst);
+        budget.queues[class].waiting.fetch_add(1, Ordering::SeqCst);
+        Self { budget, class }
     }
 }
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::SeqCst);
+        self.budget.queues[self.class].waiting.fetch_sub(1, Ordering::SeqCst);
+        self.budget.waiting.fetch_sub(1, Ordering::SeqCst);
+        // A word that this one may have heard last is for the next.
+        self.budget.tell_next();
     }
 }
 
@@ -84,6 +117,7 @@ pub struct Charge {
 #[derive(Debug)]
 struct Held {
     budget: Arc<Budget>,
+    class: usize,
     bytes: AtomicUsize,
     turn: Mutex<Option<OwnedMutexGuard<()>>>,
 }
@@ -115,10 +149,11 @@ impl Drop for Held {
 }
 
 impl Charge {
-    /// Of a budget, and nothing yet.
-    pub fn of(budget: &Arc<Budget>) -> Self {
-        let held = Held { budget: Arc::clone(budget), bytes: AtomicUsize::new(0), turn: Mutex::default() };
-        Self { held: Some(Arc::new(held)) }
+    /// Nothing yet of a budget, for a request of that size.
+    pub fn of(budget: &Arc<Budget>, request_bytes: usize) -> Self {
+        let class = CLASSES.iter().position(|most| request_bytes <= *most).unwrap_or(CLASSES.len());
+        let (budget, bytes) = (Arc::clone(budget), AtomicUsize::new(0));
+        Self { held: Some(Arc::new(Held { budget, class, bytes, turn: Mutex::default() })) }
     }
 
     /// What this request holds now.
@@ -126,17 +161,17 @@ impl Charge {
         self.held.as_ref().map_or(0, |held| held.bytes.load(Ordering::Acquire))
     }
 
-    /// Takes bytes without waiting, whether or not there is room: of what is small, or is there already.
-    pub fn add(&self, bytes: usize) {
-        if let Some(held) = &self.held {
-            held.budget.held_bytes.fetch_add(bytes, Ordering::AcqRel);
-            held.bytes.fetch_add(bytes, Ordering::AcqRel);
-        }
-    }
-
     /// Others wait for what this request holds.
     pub fn is_pressed(&self) -> bool {
         self.held.as_ref().is_some_and(|held| held.budget.is_short())
+    }
+
+    /// Takes bytes without waiting, whether or not there is room: of what is small, or is there already.
+    pub fn add(&self, bytes: usize) {
+        if let Some(held) = &self.held {
+            held.budget.held_bytes.fetch_add(bytes, Ordering::SeqCst);
+            held.bytes.fetch_add(bytes, Ordering::AcqRel);
+        }
     }
 
     /// Takes a few bytes also where everything is taken, from half as much again that is kept for such.
@@ -149,10 +184,16 @@ impl Charge {
         took
     }
 
-    /// Takes bytes where there is room for them, or where this request has the turn.
+    /// Takes bytes where there is room for them and nobody waits for it who is not larger, or where this request has
+    /// the turn.
     pub fn try_add(&self, bytes: usize) -> bool {
+        self.try_add_behind(bytes, 0)
+    }
+
+    fn try_add_behind(&self, bytes: usize, waiting: usize) -> bool {
         let Some(held) = &self.held else { return true };
-        if held.budget.try_take(bytes, held.budget.total_bytes) {
+        let budget = &held.budget;
+        if budget.before(held.class) <= waiting && budget.try_take(bytes, budget.total_bytes) {
             held.bytes.fetch_add(bytes, Ordering::AcqRel);
             return true;
         }
@@ -170,14 +211,13 @@ impl Charge {
             return;
         }
         let Some(held) = &self.held else { return };
-        let _waiting = Waiting::new(&held.budget.waiting);
+        let _waiting = Waiting::new(&held.budget, held.class);
         let turn = Arc::clone(&held.budget.turn).lock_owned();
         tokio::pin!(turn);
+        // Asked once more from within the queue: what was given back before is told to nobody.
+        let mut others = 1;
         loop {
-            // Asked again from within the queue: what was given back before is told to nobody.
-            if self.try_add(bytes) {
-                // What was freed may be room for others as well.
-                held.budget.freed.notify_one();
+            if self.try_add_behind(bytes, others) {
                 return;
             }
             tokio::select! {
@@ -186,7 +226,7 @@ impl Charge {
                     self.add(bytes);
                     return;
                 }
-                () = held.budget.freed.notified() => {}
+                () = held.budget.queues[held.class].freed.notified() => others = usize::MAX,
             }
         }
     }
@@ -227,7 +267,7 @@ mod tests {
     #[test]
     fn the_last_clone_gives_back_what_was_not_released() {
         let budget = Budget::new(100);
-        let charge = Charge::of(&budget);
+        let charge = Charge::of(&budget, 100);
         assert!(charge.try_add(60));
         let clone = charge.clone();
         drop(charge);
@@ -249,7 +289,7 @@ mod tests {
     #[tokio::test]
     async fn whoever_waits_first_goes_beyond_the_total_and_nobody_else_does() {
         let budget = Budget::new(100);
-        let [one, two, three] = [(); 3].map(|()| Charge::of(&budget));
+        let [one, two, three] = [(); 3].map(|()| Charge::of(&budget, 100));
         for half in [&one, &two] {
             assert!(half.try_add(50));
         }
@@ -259,22 +299,45 @@ mod tests {
         let wait_two = two.wait_for(50);
         tokio::pin!(wait_two);
         assert!(wait_two.as_mut().now_or_never().is_none());
-        assert!(
-            three.wait_for(1).now_or_never().is_none(),
-            "the turn is taken, and dropping a wait takes nothing"
-        );
+        let dropped = three.wait_for(1).now_or_never();
+        assert!(dropped.is_none(), "the turn is taken, and dropping a wait takes nothing");
         assert!(budget.is_short());
         assert_eq!(budget.held_bytes(), 150);
+        assert!(three.try_add_free(0) && !three.try_add_free(1), "small ones have half as much again");
         drop(one);
         wait_two.await;
         assert_eq!((budget.held_bytes(), budget.is_short()), (100, false));
+    }
+
+    #[tokio::test]
+    async fn what_is_given_back_goes_to_the_smallest() {
+        let budget = Budget::new(1_000);
+        let [holds, has_turn, large, small] =
+            [10, 10, 2 << 20, 1_000].map(|request_bytes| Charge::of(&budget, request_bytes));
+        assert!(holds.try_add(1_000));
+        has_turn.wait_for(0).now_or_never();
+        has_turn.wait_for(1).await;
+        let (wait_large, wait_small) = (large.wait_for(100), small.wait_for(100));
+        tokio::pin!(wait_large, wait_small);
+        assert!(wait_large.as_mut().now_or_never().is_none());
+        assert!(wait_small.as_mut().now_or_never().is_none());
+        holds.give(150);
+        assert!(wait_large.as_mut().now_or_never().is_none(), "it came first, and is larger");
+        wait_small.await;
+        // Who is new does not overtake who waits, unless it is smaller.
+        holds.give(50);
+        assert!(!Charge::of(&budget, 2 << 20).try_add(1));
+        assert!(Charge::of(&budget, 1_000).try_add(1));
+        holds.give(100);
+        wait_large.await;
     }
 
     /// The order in which tasks run is the runtime's; that all of them end is what counts.
     #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
     async fn halves_that_fill_the_budget_all_become_whole() {
         let budget = Budget::new(1000);
-        let halves: Vec<Charge> = (0..200).map(|_| Charge::of(&budget)).collect();
+        let sizes = [1_000, 100_000, 10 << 20].into_iter().cycle();
+        let halves: Vec<Charge> = sizes.take(200).map(|bytes| Charge::of(&budget, bytes)).collect();
         for half in &halves {
             half.wait_for(5).await;
         }

@@ -16,7 +16,7 @@ use jackdaw_wire::messages::{
     OffsetCommitRequest, OffsetCommitResponse, TopicName, TxnOffsetCommitRequest, TxnOffsetCommitResponse,
 };
 use jackdaw_wire::types::Now;
-use jackdaw_wire::{ErrorCode, StrBytes};
+use jackdaw_wire::{ErrorCode, StrBytes, keep};
 
 use crate::api::{Reply, Request, code};
 use crate::consumer::CommitKind;
@@ -54,7 +54,7 @@ const GROUP_NOT_FOUND_FROM: i16 = 9;
 
 impl Groups {
     pub(crate) fn commit(&mut self, now: Now, token: u64, version: i16, request: OffsetCommitRequest) {
-        let id = request.group_id.0.clone();
+        let id = keep::text(&request.group_id);
         if !self.groups.contains_key(&id) {
             if request.generation_id_or_member_epoch >= 0 {
                 // Of a group that is gone.
@@ -71,6 +71,7 @@ impl Groups {
             (request.retention_time_ms != -1).then(|| now.wall_ms.saturating_add(request.retention_time_ms));
         let mut offsets = BTreeMap::new();
         for topic in &request.topics {
+            let name = keep::text(&topic.name);
             for partition in &topic.partitions {
                 let commit_timestamp_ms = match partition.commit_timestamp {
                     -1 => now.wall_ms,
@@ -79,11 +80,11 @@ impl Groups {
                 let offset = CommittedOffset {
                     offset: partition.committed_offset,
                     leader_epoch: partition.committed_leader_epoch,
-                    metadata: partition.committed_metadata.clone().unwrap_or_default(),
+                    metadata: partition.committed_metadata.as_ref().map(keep::text).unwrap_or_default(),
                     commit_timestamp_ms,
                     expire_timestamp_ms: expires_ms,
                 };
-                offsets.insert((topic.name.0.clone(), partition.partition_index), offset);
+                offsets.insert((name.clone(), partition.partition_index), offset);
             }
         }
         let committing = Committing {
@@ -102,21 +103,22 @@ impl Groups {
     }
 
     pub(crate) fn txn_commit(&mut self, now: Now, token: u64, request: TxnOffsetCommitRequest) {
-        let id = request.group_id.0.clone();
+        let id = keep::text(&request.group_id);
         if !self.groups.contains_key(&id) {
             self.new_group(id.clone(), now.wall_ms);
         }
         let mut offsets = BTreeMap::new();
         for topic in &request.topics {
+            let name = keep::text(&topic.name);
             for partition in &topic.partitions {
                 let offset = CommittedOffset {
                     offset: partition.committed_offset,
                     leader_epoch: partition.committed_leader_epoch,
-                    metadata: partition.committed_metadata.clone().unwrap_or_default(),
+                    metadata: partition.committed_metadata.as_ref().map(keep::text).unwrap_or_default(),
                     commit_timestamp_ms: now.wall_ms,
                     expire_timestamp_ms: None,
                 };
-                offsets.insert((topic.name.0.clone(), partition.partition_index), offset);
+                offsets.insert((name.clone(), partition.partition_index), offset);
             }
         }
         let producer = Producer { id: request.producer_id.0, epoch: request.producer_epoch };

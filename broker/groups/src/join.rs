@@ -1,8 +1,9 @@
 //! JoinGroup: who may come in, as whom, and whether the group must settle anew because of it.
 
-use jackdaw_wire::messages::{JoinGroupRequest, JoinGroupResponse};
+use jackdaw_wire::messages::join_group_request::JoinGroupRequestProtocol;
+use jackdaw_wire::messages::{GroupId, JoinGroupRequest, JoinGroupResponse};
 use jackdaw_wire::types::Now;
-use jackdaw_wire::{ErrorCode, StrBytes, Uuid};
+use jackdaw_wire::{ErrorCode, StrBytes, Uuid, keep};
 
 use crate::api::{Caller, Reply, join_refusal, sync_refusal};
 use crate::group::{Group, GroupState};
@@ -45,6 +46,24 @@ pub(crate) struct StaticReplacement {
     can_skip_assignment: bool,
     rebalance_timeout_ms: i32,
     session_timeout_ms: i32,
+}
+
+/// A request without slices of the frame that it came in: a member is made of it, that stays.
+pub(crate) fn kept(request: JoinGroupRequest) -> JoinGroupRequest {
+    let protocols = request.protocols.iter().map(|protocol| {
+        JoinGroupRequestProtocol::default()
+            .with_name(keep::text(&protocol.name))
+            .with_metadata(keep::bytes(&protocol.metadata))
+    });
+    JoinGroupRequest::default()
+        .with_group_id(GroupId(keep::text(&request.group_id)))
+        .with_session_timeout_ms(request.session_timeout_ms)
+        .with_rebalance_timeout_ms(request.rebalance_timeout_ms)
+        .with_member_id(keep::text(&request.member_id))
+        .with_group_instance_id(request.group_instance_id.as_ref().map(keep::text))
+        .with_protocol_type(keep::text(&request.protocol_type))
+        .with_protocols(protocols.collect())
+        .with_reason(request.reason.as_ref().map(keep::text))
 }
 
 impl Groups {

@@ -12,7 +12,7 @@ use crate::api::{Append, Config, Effect, Reply, Request, join_refusal, sync_refu
 use crate::commit::OffsetWrite;
 use crate::consumer::ConsumerWrite;
 use crate::group::Group;
-use crate::join::StaticReplacement;
+use crate::join::{StaticReplacement, kept};
 use crate::load::Loading;
 use crate::settings::{GroupSettings, Times};
 use crate::topics::Topics;
@@ -236,6 +236,12 @@ impl Groups {
     }
 
     pub(crate) fn serve(&mut self, now: Now, token: u64, request: Request) {
+        let request = match request {
+            Request::Join { caller, unique, request } => {
+                Request::Join { caller, unique, request: kept(request) }
+            }
+            request => request,
+        };
         if let Some(id) = self.of_consumer_group(now, &request) {
             return self.ask_as_classic(now, token, &id, request);
         }

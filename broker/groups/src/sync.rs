@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use jackdaw_wire::messages::{SyncGroupRequest, SyncGroupResponse};
 use jackdaw_wire::types::Now;
-use jackdaw_wire::{Bytes, ErrorCode, StrBytes};
+use jackdaw_wire::{Bytes, ErrorCode, StrBytes, keep};
 
 use crate::api::{Reply, sync_refusal};
 use crate::group::{Group, GroupState};
@@ -78,8 +78,11 @@ impl Group {
         );
         let mut given: BTreeMap<StrBytes, Bytes> =
             request.assignments.into_iter().map(|a| (a.member_id, a.assignment)).collect();
-        let assignment: BTreeMap<StrBytes, Bytes> =
-            self.members.keys().map(|id| (id.clone(), given.remove(id).unwrap_or_default())).collect();
+        let assignment: BTreeMap<StrBytes, Bytes> = self
+            .members
+            .keys()
+            .map(|id| (id.clone(), keep::bytes(&given.remove(id).unwrap_or_default())))
+            .collect();
         let batch = record::group(self, &assignment, context);
         context.write(self, Write::Assignment { generation: self.generation, assignment }, batch);
     }

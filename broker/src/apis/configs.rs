@@ -9,6 +9,7 @@ use jackdaw_wire::messages::describe_configs_response::{
 use jackdaw_wire::messages::{DescribeConfigsRequest, DescribeConfigsResponse};
 use jackdaw_wire::protocol::StrBytes;
 
+use super::once;
 use crate::config::Config;
 use crate::config::schema::{self, Described, Dynamic, Layers};
 
@@ -45,7 +46,10 @@ pub fn describe(
         };
         result.with_resource_type(resource.resource_type).with_resource_name(resource.resource_name.clone())
     };
-    DescribeConfigsResponse::default().with_results(request.resources.iter().map(answer).collect())
+    let asked = once(&request.resources, |resource| {
+        (resource.resource_type, &resource.resource_name, resource.configuration_keys.as_deref())
+    });
+    DescribeConfigsResponse::default().with_results(asked.map(answer).collect())
 }
 
 /// One resource of a kind that nobody knows fails the whole request (`DescribeConfigsRequest.getErrorResponse`).

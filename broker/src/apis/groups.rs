@@ -8,7 +8,7 @@ use std::collections::HashSet;
 use std::net::IpAddr;
 
 use bytes::Bytes;
-use futures_util::future::join_all;
+use futures_util::stream::{self, StreamExt, TryStreamExt};
 use jackdaw_groups::{Caller, Reply, Request, of_offset_write};
 use jackdaw_metadata::MetadataImage;
 use jackdaw_metadata::topic_name::GROUP_METADATA_TOPIC;
@@ -37,7 +37,7 @@ use jackdaw_wire::protocol::StrBytes;
 use jackdaw_wire::types::random_uuid;
 use jackdaw_wire::{ErrorCode, TopicPartition};
 
-use super::{Inner, operations};
+use super::{Inner, once, operations};
 use crate::coordinators::NotHere;
 use crate::coordinators::groups::GroupRequest;
 use crate::dispatch::{RequestContext, Response, decode};
@@ -56,6 +56,9 @@ const OFFSETS_IN_KAFKA_FROM: i16 = 1;
 const LOADING_KNOWN_FROM: i16 = 2;
 /// From this version on a group that is not there is an error, and says why (KIP-1043).
 const NOT_FOUND_FROM: i16 = 6;
+
+/// Groups that one request asks about at the same time.
+const ASKED_AT_ONCE: usize = 32;
 
 /// Takes out of a request what does not exist: by topic and partition, for whoever makes the reply. Requests about
 /// offsets have the same parts under different types, and so have their replies.
@@ -92,6 +95,14 @@ macro_rules! tell_unknown {
             }
         }
     };
+}
+
+/// Asks about each of what a request names, about some at a time, and gives the answers in its order.
+async fn ask_each<T, A, F>(asked: impl Iterator<Item = T>, ask: impl Fn(T) -> F) -> Result<Vec<A>, Response>
+where
+    F: Future<Output = Result<A, Response>>,
+{
+    stream::iter(asked).map(ask).buffered(ASKED_AT_ONCE).try_collect().await
 }
 
 impl Inner {
@@ -208,7 +219,7 @@ impl Inner {
         let request: ConsumerGroupDescribeRequest =
             consumer_group::decode(version, &mut body).map_err(close)?;
         let is_told = request.include_authorized_operations;
-        let described = join_all(request.group_ids.into_iter().map(|id| async move {
+        let described = ask_each(once(request.group_ids, String::clone), |id| async move {
             let request = Request::ConsumerDescribe(GroupId(StrBytes::from_string(id.clone())));
             let reply = match self.check_consumer_groups(image) {
                 Ok(()) => self.ask_group(&id, request).await?,
@@ -223,9 +234,8 @@ impl Inner {
                 }
                 other => Err(unexpected(&other)),
             }
-        }))
-        .await;
-        let groups = described.into_iter().collect::<Result<_, Response>>()?;
+        });
+        let groups = described.await?;
         let reply = ConsumerGroupDescribeResponse { groups, ..Default::default() };
         consumer_group::encode(version, &reply).map(Response::from).map_err(close)
     }
@@ -385,15 +395,15 @@ impl Inner {
                 },
             ))],
         };
-        let told = join_all(asked.into_iter().map(|group| async move {
+        let asked = once(asked, |group| group.group_id.clone());
+        let told = ask_each(asked, |group| async move {
             let id = group.group_id.clone();
             match self.ask_group(&id, Request::Fetch { group, require_stable }).await? {
                 Reply::Fetch(told) => Ok(told),
                 other => Err(unexpected(&other)),
             }
-        }))
-        .await;
-        let told: Vec<OffsetFetchResponseGroup> = told.into_iter().collect::<Result<_, Response>>()?;
+        });
+        let told: Vec<OffsetFetchResponseGroup> = told.await?;
         let mut reply = OffsetFetchResponse::default();
         if context.api_version >= SEVERAL_GROUPS_FROM {
             reply.groups = told;
@@ -414,7 +424,7 @@ impl Inner {
             false => operations::GROUP,
         };
         let (version, is_told) = (context.api_version, request.include_authorized_operations);
-        let described = join_all(request.groups.into_iter().map(|id| async move {
+        let described = ask_each(once(request.groups, GroupId::clone), |id| async move {
             let Reply::Describe { mut group, not_found } =
                 self.ask_group(&id.clone(), Request::Describe(id)).await?
             else {
@@ -427,9 +437,8 @@ impl Inner {
             let shows = is_told && group.error_code == 0;
             group.authorized_operations = if shows { of_group } else { operations::NOT_TOLD };
             Ok((group, not_found))
-        }))
-        .await;
-        let groups = described.into_iter().collect::<Result<Vec<_>, Response>>()?;
+        });
+        let groups = described.await?;
         if version < NOT_FOUND_FROM {
             let groups = groups.into_iter().map(|(group, _)| group).collect();
             return Ok(Response::encode(context, &DescribeGroupsResponse::default().with_groups(groups)));

@@ -46,6 +46,16 @@ mod operations {
     pub const NOT_TOLD: i32 = i32::MIN;
 }
 
+/// What is asked for twice is answered once: four bytes more must not make a reply longer by a whole group. The
+/// reference repeats itself, and its clients keep answers by what was asked for.
+fn once<T, K: Eq + std::hash::Hash>(
+    asked: impl IntoIterator<Item = T>,
+    by: impl Fn(&T) -> K,
+) -> impl Iterator<Item = T> {
+    let mut seen = std::collections::HashSet::new();
+    asked.into_iter().filter(move |item| seen.insert(by(item)))
+}
+
 /// The answers of a broker listener.
 pub struct BrokerApis {
     inner: Arc<Inner>,

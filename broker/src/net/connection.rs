@@ -16,6 +16,7 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesOrdered;
 use jackdaw_wire::api::{self, Extras, Scope};
 use jackdaw_wire::frame::decode_request_header;
+use jackdaw_wire::keep;
 use jackdaw_wire::messages::{ApiKey, ResponseHeader};
 use jackdaw_wire::protocol::{Encodable, StrBytes};
 use jackdaw_wire::segment::{self, Segment};
@@ -106,30 +107,49 @@ struct Answer {
 struct Request {
     context: RequestContext,
     body: Bytes,
-    /// What working on it takes beside its bytes; 0 once it is taken.
+    /// What working on it takes beside its bytes.
     work_bytes: usize,
     /// What its reply will hold.
     reply: Charge,
     is_alone: bool,
+    admission: Admission,
+}
+
+/// How far a request has got on its way to its handler.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Admission {
+    Read,
+    /// It holds what working on it takes.
+    Charged,
+    /// Its reply may be made as well.
+    Admitted,
 }
 
 impl Request {
     /// Whether there is memory for its answer, without a wait.
     fn try_admit(&mut self) -> bool {
-        let charge = &self.context.charge;
-        let is_little = self.is_alone && self.work_bytes <= FREE_WORK_BYTES;
-        let has_room = (is_little && charge.try_add_free(self.work_bytes)) || charge.try_add(self.work_bytes);
-        if has_room {
-            self.work_bytes = 0;
+        if self.admission == Admission::Read {
+            let charge = &self.context.charge;
+            let is_little = self.is_alone && self.work_bytes <= FREE_WORK_BYTES;
+            if !(is_little && charge.try_add_free(self.work_bytes)) && !charge.try_add(self.work_bytes) {
+                return false;
+            }
+            self.admission = Admission::Charged;
         }
-        has_room && self.reply.try_add(0)
+        if self.admission == Admission::Charged && self.reply.try_add(0) {
+            self.admission = Admission::Admitted;
+        }
+        self.admission == Admission::Admitted
     }
 
     /// Resolves when there is. May be dropped and called again.
     async fn admit(&mut self) {
-        self.context.charge.wait_for(self.work_bytes).await;
-        self.work_bytes = 0;
+        if self.admission == Admission::Read {
+            self.context.charge.wait_for(self.work_bytes).await;
+            self.admission = Admission::Charged;
+        }
         self.reply.wait_for(0).await;
+        self.admission = Admission::Admitted;
     }
 }
 
@@ -186,7 +206,8 @@ pub async fn run(
     }
 }
 
-/// Waits for a response. What the request held is given back before the reply is sent, which holds its own.
+/// Waits for a response. What the request held is given back before the reply is sent, which holds its own. Records
+/// that were not written yet (the reply may say that this takes too long) hold on to what they take.
 async fn answer(context: RequestContext, mut served: BoxFuture<'static, Response>, reply: Charge) -> Answer {
     let charge = &context.charge;
     let mut response = None;
@@ -198,7 +219,9 @@ async fn answer(context: RequestContext, mut served: BoxFuture<'static, Response
         Some(response) => response,
         None => served.await,
     };
-    charge.release();
+    if context.api_key != ApiKey::Produce as i16 {
+        charge.release();
+    }
     if let Response::Body(segments) = &response {
         reply.add(segments.iter().map(Segment::memory_bytes).sum());
     }
@@ -257,16 +280,16 @@ fn parse(
         return Err(Ended::TooMuchWork { name: row.name, request_bytes, work_bytes, total_bytes });
     }
     let reply = match work::may_answer_much(api_key) {
-        true => Charge::of(&memory.replies),
+        true => Charge::of(&memory.replies, request_bytes),
         false => Charge::default(),
     };
-    Ok(Request { context, body, work_bytes, reply, is_alone: false })
+    Ok(Request { context, body, work_bytes, reply, is_alone: false, admission: Admission::Read })
 }
 
 /// A client's name that is no slice of its request, which would stay in memory with it.
 fn remembered(client_id: StrBytes, last: &mut StrBytes) -> StrBytes {
     if *last != client_id {
-        *last = StrBytes::from_string(client_id.to_string());
+        *last = keep::text(&client_id);
     }
     last.clone()
 }

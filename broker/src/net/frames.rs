@@ -86,15 +86,23 @@ impl<'a> Frames<'a> {
         let Self { read, buffer, arriving, .. } = self;
         let Some(Arriving { length, charge, memory: _, pace }) = arriving else { return Ok(None) };
         while buffer.len() < *length {
-            if buffer.len() == buffer.capacity() {
-                let wanted = capacity_for(*length, buffer.len(), available(read));
-                take(charge, wanted, is_alone).await;
-                buffer.reserve(wanted - buffer.len());
-                pace.resume(patience);
-            }
-            match tokio::time::timeout_at(pace.next_tick(), read.read_buf(buffer)).await {
+            let is_full = buffer.len() == buffer.capacity();
+            let arrived = match is_full {
+                true => tokio::time::timeout_at(pace.next_tick(), read.readable())
+                    .await
+                    .map(|ready| ready.map(|()| 1)),
+                false => tokio::time::timeout_at(pace.next_tick(), read.read_buf(buffer)).await,
+            };
+            match arrived {
                 Ok(Ok(0)) => return Err(Ended::Truncated),
-                Ok(read) => drop(read?),
+                Ok(arrived) if is_full => {
+                    arrived?;
+                    let wanted = capacity_for(*length, buffer.len(), available(read));
+                    take(charge, wanted, is_alone).await;
+                    buffer.reserve(wanted - buffer.len());
+                    pace.resume(patience);
+                }
+                Ok(arrived) => drop(arrived?),
                 Err(_) => {}
             }
             let is_pressed = charge.is_pressed() && charge.bytes() > FREE_BYTES;
@@ -156,7 +164,7 @@ impl<'a> Frames<'a> {
         let api_key = self.buffer.get(..2).map_or(-1, |mut key| key.get_i16());
         let memory = limits.memories.of(self.traffic, api_key);
         let pace = self.pace.take().unwrap_or_else(|| Pace::new(patience));
-        self.arriving = Some(Arriving { length, charge: Charge::of(&memory.requests), memory, pace });
+        self.arriving = Some(Arriving { length, charge: Charge::of(&memory.requests, length), memory, pace });
         Ok(true)
     }
 }
@@ -181,9 +189,10 @@ fn available(read: &ReadHalf<'_>) -> usize {
     available.ok().and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or_default()
 }
 
-/// Twice what is there, or what the socket has for it; never more than the request needs.
+/// What is there and what the socket has for it, or a quarter more than there is: bytes are copied four times at the
+/// most. Never more than the request needs.
 fn capacity_for(length: usize, have: usize, available: usize) -> usize {
-    (have * 2).max(FREE_BYTES).max(have + available).min(length)
+    (have + have / 4).max(FREE_BYTES).max(have + available).min(length)
 }
 
 /// Makes what a request holds that much, as soon as it may be.
@@ -206,8 +215,8 @@ mod tests {
             (8, 0, FREE_BYTES),
             (4_096, 8_000, FREE_BYTES),
             (4_096, 60_000, 64_096),
-            (1 << 20, 0, 2 << 20),
-            (60 << 20, 0, CLAIMED),
+            (1 << 20, 0, 5 << 18),
+            (90 << 20, 0, CLAIMED),
             (CLAIMED - 1, 500, CLAIMED),
         ] {
             assert_eq!(capacity_for(CLAIMED, have, available), expected, "{have} and {available}");

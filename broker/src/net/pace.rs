@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Bytes per second that are asked of a peer, after a while in which nothing is asked.
+/// Bytes that are asked of a peer in each tick, after a while in which nothing is asked.
 #[derive(Clone, Copy, Debug)]
 pub struct Speed {
-    /// Time without a single byte.
+    /// So many without a single byte are too many.
     pub quiet_ticks: u32,
     pub grace_ticks: u32,
     pub bytes_per_tick: usize,
@@ -32,10 +32,10 @@ pub struct Patience {
 impl Default for Patience {
     fn default() -> Self {
         Self {
-            tick: Duration::from_secs(1),
-            request: Speed { quiet_ticks: 30, grace_ticks: 30, bytes_per_tick: 16 << 10 },
-            reply: Speed { quiet_ticks: 60, grace_ticks: 60, bytes_per_tick: 0 },
-            pressed: Speed { quiet_ticks: 2, grace_ticks: 4, bytes_per_tick: 1 << 20 },
+            tick: Duration::from_millis(250),
+            request: Speed { quiet_ticks: 120, grace_ticks: 120, bytes_per_tick: 4 << 10 },
+            reply: Speed { quiet_ticks: 240, grace_ticks: 240, bytes_per_tick: 0 },
+            pressed: Speed { quiet_ticks: 4, grace_ticks: 12, bytes_per_tick: 256 << 10 },
         }
     }
 }

@@ -293,9 +293,9 @@ async fn requests_whose_halves_fill_the_budget_all_complete() {
     futures_util::future::join_all(rest).await;
 }
 
-/// The default, but for one measure, at a hundred times its speed.
+/// The default, but for one measure, at fifty times its speed.
 fn patience(change: impl FnOnce(&mut Patience)) -> Patience {
-    let mut patience = Patience { tick: Duration::from_millis(10), ..Patience::default() };
+    let mut patience = Patience { tick: Duration::from_millis(5), ..Patience::default() };
     change(&mut patience);
     patience
 }

@@ -1,6 +1,7 @@
 //! WriteTxnMarkers: the ends of transactions become control batches in the partitions that this broker leads; and
 //! DescribeProducers, which tells who writes to them.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use futures_util::future;
@@ -98,6 +99,8 @@ impl Shared {
     pub async fn describe_producers(&self, request: DescribeProducersRequest) -> DescribeProducersResponse {
         let image = self.image();
         let mut topics = Vec::with_capacity(request.topics.len());
+        // Asked for twice, a partition is told of once: it may have many producers.
+        let mut seen = HashSet::new();
         for topic in request.topics {
             let refused = match topic_name::validate(&topic.name) {
                 Err(error) => Some((ErrorCode::InvalidTopicException, Some(error.to_string()))),
@@ -108,6 +111,9 @@ impl Shared {
             };
             let mut partitions = Vec::with_capacity(topic.partition_indexes.len());
             for index in topic.partition_indexes {
+                if !seen.insert((topic.name.clone(), index)) {
+                    continue;
+                }
                 let response =
                     PartitionResponse::default().with_partition_index(index).with_error_message(None);
                 let producers = match &refused {

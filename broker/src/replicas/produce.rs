@@ -11,7 +11,7 @@ use jackdaw_wire::messages::produce_response::{
 };
 use jackdaw_wire::messages::{BrokerId, ProduceRequest, ProduceResponse, TopicName};
 use jackdaw_wire::validate::AppendOrigin;
-use jackdaw_wire::{ErrorCode, StrBytes, validate};
+use jackdaw_wire::{ErrorCode, StrBytes, keep, validate};
 
 use super::Produced;
 use super::append::Submission;
@@ -144,7 +144,8 @@ impl Shared {
                 }
                 slot += 1;
             }
-            asked.topics.push((topic.name, indexes));
+            // Of its own: a slice of the request would keep all its records in memory until they are acknowledged.
+            asked.topics.push((TopicName(keep::text(&topic.name)), indexes));
         }
         let append = Append { parts, acks: request.acks, pending: Arc::clone(&asked.pending) };
         match request.transactional_id {

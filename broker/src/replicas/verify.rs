@@ -16,18 +16,22 @@ use jackdaw_wire::messages::add_partitions_to_txn_request::{
 use jackdaw_wire::messages::{
     AddPartitionsToTxnRequest, AddPartitionsToTxnResponse, TopicName, TransactionalId,
 };
-use jackdaw_wire::{ErrorCode, StrBytes, TopicPartition};
+use jackdaw_wire::{ErrorCode, StrBytes, TopicPartition, keep};
 use tokio::sync::oneshot;
 
 use super::partition::Partition;
 use super::pending::AppendResult;
-use super::produce::Append;
+use super::produce::{Append, Part};
 use super::shared::{Shared, TopicRef};
 use crate::coordinators::partition_for;
 use crate::net::ClientError;
 
 /// The version in which brokers ask each other.
 const VERIFY_VERSION: i16 = 4;
+
+/// Requests of one id that may wait behind a verification. A producer has five under way at the most; whoever opens
+/// connection after connection to have more of them wait is refused. Their records hold what they hold of the budget.
+const MAX_WAITING: usize = 64;
 
 /// Who waits behind a verification, by transactional id.
 #[derive(Default)]
@@ -36,17 +40,18 @@ pub(super) struct Verifications {
 }
 
 impl Verifications {
-    /// Takes the turn for an id; gives the request back where it is free, and keeps it otherwise.
-    fn begin(&self, id: &TransactionalId, append: Append) -> Option<Append> {
+    /// Takes the turn for an id; keeps the request where others are before it.
+    fn begin(&self, id: &TransactionalId, append: Append) -> Turn {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         match waiting.get_mut(id) {
+            Some(queue) if queue.len() >= MAX_WAITING => Turn::Refused(append),
             Some(queue) => {
                 queue.push_back(append);
-                None
+                Turn::Later
             }
             None => {
                 waiting.insert(id.clone(), VecDeque::new());
-                Some(append)
+                Turn::Now(append)
             }
         }
     }
@@ -60,6 +65,15 @@ impl Verifications {
         }
         next
     }
+}
+
+/// When a request is verified.
+enum Turn {
+    Now(Append),
+    /// Behind those that are kept already.
+    Later,
+    /// Too many are.
+    Refused(Append),
 }
 
 /// What a partition says of a batch: its transaction is open here, or this guard will open it.
@@ -85,7 +99,18 @@ impl Partition {
 impl Shared {
     /// Appends what is open already in this call; all else once the coordinator has answered.
     pub fn verify_and_submit(self: &Arc<Self>, id: TransactionalId, append: Append) {
-        let Some(append) = self.verifications.begin(&id, append) else { return };
+        // A slice of the request would keep its records in memory.
+        let id = TransactionalId(keep::text(&id));
+        let append = match self.verifications.begin(&id, append) {
+            Turn::Now(append) => append,
+            Turn::Later => return,
+            Turn::Refused(append) => {
+                let refuse = |part: &Part| {
+                    append.pending.answer(part.slot, refusal(ErrorCode::ConcurrentTransactions));
+                };
+                return append.parts.iter().for_each(refuse);
+            }
+        };
         let mut begun = Vec::with_capacity(append.parts.len());
         for part in &append.parts {
             begun.push(part.transactional().map(|batch| begin(&part.partition, &batch)));
@@ -273,7 +298,25 @@ fn refusal(error: ErrorCode) -> AppendResult {
 
 #[cfg(test)]
 mod tests {
+    use super::super::pending::Pending;
     use super::*;
+
+    #[test]
+    fn few_requests_wait_behind_a_verification() {
+        let verifications = Verifications::default();
+        let id = TransactionalId(StrBytes::from_static_str("t"));
+        let append = || Append { parts: Vec::new(), acks: -1, pending: Arc::new(Pending::new(0)) };
+        assert!(matches!(verifications.begin(&id, append()), Turn::Now(_)));
+        for _ in 0..MAX_WAITING {
+            assert!(matches!(verifications.begin(&id, append()), Turn::Later));
+        }
+        assert!(matches!(verifications.begin(&id, append()), Turn::Refused(_)));
+        // Somebody else's do not count.
+        let other = TransactionalId(StrBytes::from_static_str("u"));
+        assert!(matches!(verifications.begin(&other, append()), Turn::Now(_)));
+        assert!(verifications.next(&id).is_some());
+        assert!(matches!(verifications.begin(&id, append()), Turn::Later));
+    }
 
     #[test]
     fn producers_hear_of_a_failed_verification_in_words_they_know() {

@@ -14,6 +14,7 @@ pub mod fetch;
 pub mod frame;
 pub mod group_record;
 mod guard;
+pub mod keep;
 pub mod legacy;
 pub mod metadata_record;
 pub mod record_codec;

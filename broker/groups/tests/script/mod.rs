@@ -33,7 +33,7 @@ use jackdaw_wire::messages::txn_offset_commit_request::{
 };
 use jackdaw_wire::messages::*;
 use jackdaw_wire::types::Now;
-use jackdaw_wire::{Bytes, ErrorCode, StrBytes, Uuid};
+use jackdaw_wire::{Bytes, BytesMut, Decodable, Encodable, ErrorCode, StrBytes, Uuid};
 
 use told::{records_told, told};
 
@@ -74,6 +74,8 @@ pub struct Play {
     topics: Topics,
     settings: Arc<GroupSettings>,
     text: String,
+    /// What requests came in: nothing that is kept may keep these.
+    frames: Vec<Bytes>,
 }
 
 /// Plays the script with these settings, and gives what was said.
@@ -92,6 +94,7 @@ pub fn play(config: Config, script: &str) -> String {
         topics: Topics::default(),
         settings: Arc::default(),
         text: String::new(),
+        frames: Vec::new(),
     };
     play.groups.loaded(play.now());
     for line in script.lines().map(str::trim).filter(|line| !line.is_empty()) {
@@ -104,7 +107,38 @@ pub fn play(config: Config, script: &str) -> String {
             play.step(step.trim());
         }
     }
+    let kept = play.frames.iter().filter(|frame| !frame.is_unique()).count();
+    assert_eq!(kept, 0, "requests are kept in memory by what was made of them");
     play.text
+}
+
+/// A request as it is decoded: its texts are slices of the frame that it came in. Left as it is where its version has
+/// no words for it.
+fn through_the_wire(request: Request) -> (Request, Option<Bytes>) {
+    fn pass<R: Encodable + Decodable>(request: &R, version: i16) -> Option<(R, Bytes)> {
+        let mut encoded = BytesMut::new();
+        request.encode(&mut encoded, version).ok()?;
+        let frame = encoded.freeze();
+        Some((R::decode(&mut frame.clone(), version).ok()?, frame))
+    }
+    let passed = match &request {
+        Request::Join { caller, unique, request } => pass(request, caller.version).map(|(request, frame)| {
+            (Request::Join { caller: caller.clone(), unique: *unique, request }, frame)
+        }),
+        Request::Sync(request) => pass(request, 5).map(|(request, frame)| (Request::Sync(request), frame)),
+        Request::Commit { version, request } => pass(request, *version)
+            // Only old versions have a word for it, and the scripts use it with all.
+            .map(|(decoded, frame)| (decoded.with_retention_time_ms(request.retention_time_ms), frame))
+            .map(|(request, frame)| (Request::Commit { version: *version, request }, frame)),
+        Request::TxnCommit(request) => {
+            pass(request, 3).map(|(request, frame)| (Request::TxnCommit(request), frame))
+        }
+        _ => None,
+    };
+    match passed {
+        Some((request, frame)) => (request, Some(frame)),
+        None => (request, None),
+    }
 }
 
 /// The words of a step: `name=value` pairs apart from plain ones.
@@ -248,6 +282,8 @@ impl Play {
                 let request = self.request(verb, &words);
                 self.next_token += 1;
                 self.tokens.insert(self.next_token, words.plain.first().unwrap_or(&verb).to_string());
+                let (request, frame) = through_the_wire(request);
+                self.frames.extend(frame);
                 self.groups.handle(self.now(), self.next_token, request);
             }
         }
