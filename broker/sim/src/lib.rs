@@ -9,6 +9,7 @@
 pub mod disk;
 pub mod events;
 pub mod groups;
+pub mod messages;
 pub mod quorum;
 pub mod seeds;
 

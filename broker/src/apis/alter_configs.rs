@@ -7,8 +7,9 @@ use bytes::{Bytes, BytesMut};
 use jackdaw_metadata::controller::ApiError;
 use jackdaw_metadata::{ConfigResource, MetadataImage, ResourceType};
 use jackdaw_wire::ErrorCode;
+use jackdaw_wire::frame;
 use jackdaw_wire::messages::*;
-use jackdaw_wire::protocol::{Decodable, Encodable};
+use jackdaw_wire::protocol::Request;
 
 use super::Inner;
 use crate::config::dynamic::{self, Alteration, Level};
@@ -117,17 +118,17 @@ impl Inner {
         alter_configs_response, false, |_: &alter_configs_request::AlterableConfig| operation::SET
     }
 
-    async fn at_controller<T: Encodable, R: Decodable>(
+    async fn at_controller<R: Request>(
         &self,
         context: &RequestContext,
-        request: &T,
-    ) -> Result<R, ErrorCode> {
+        request: &R,
+    ) -> Result<R::Response, ErrorCode> {
         let mut body = BytesMut::new();
-        let unfit = |_| ErrorCode::UnknownServerError;
-        request.encode(&mut body, context.api_version).map_err(unfit)?;
+        let unfit = ErrorCode::UnknownServerError;
+        request.encode(&mut body, context.api_version).map_err(|_| unfit)?;
         let reply = self.ask_controller(context, body.freeze()).await;
         let mut reply = reply.map_err(|error| errors::of_link(&error))?;
-        R::decode(&mut reply, context.api_version).map_err(unfit)
+        frame::decode_response::<R>(context.api_version, &mut reply).map_err(|_| unfit)
     }
 
     /// What is refused before the controller is asked, by place.

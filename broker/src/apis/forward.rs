@@ -8,10 +8,8 @@ use futures_util::future::BoxFuture;
 use jackdaw_metadata::controller::ApiError;
 use jackdaw_wire::api;
 use jackdaw_wire::frame;
-use jackdaw_wire::messages::{
-    DefaultPrincipalData, EnvelopeRequest, EnvelopeResponse, RequestHeader, ResponseHeader,
-};
-use jackdaw_wire::protocol::{Decodable, Encodable, Request, StrBytes};
+use jackdaw_wire::messages::{DefaultPrincipalData, EnvelopeRequest, EnvelopeResponse, RequestHeader};
+use jackdaw_wire::protocol::{Encodable, Request, StrBytes};
 use jackdaw_wire::{ErrorCode, segment::Segment};
 
 use super::Inner;
@@ -118,7 +116,7 @@ pub(super) async fn envelope(
     match (ErrorCode::try_from_code(reply.error_code), reply.response_data) {
         (None, Some(mut data)) if data.has_remaining() => {
             let version = row.response_header_version(context.api_version);
-            ResponseHeader::decode(&mut data, version).map_err(|e| codec(&e))?;
+            frame::take_response_header(version, &mut data).map_err(|e| codec(&e))?;
             Ok(data)
         }
         (Some(code), _) => Err(LinkError::Refused(code)),

@@ -193,7 +193,8 @@ impl Inner {
     ) -> Result<Response, Response> {
         let version = context.api_version;
         let request: ConsumerGroupHeartbeatRequest =
-            consumer_group::decode(version, &mut body).map_err(close)?;
+            consumer_group::decode_request(ApiKey::ConsumerGroupHeartbeat, version, &mut body)
+                .map_err(close)?;
         let group = request.group_id.clone();
         let (caller, unique) = (Self::caller(context), random_uuid(rand::random));
         let request = Request::ConsumerHeartbeat { caller, unique, request };
@@ -217,7 +218,8 @@ impl Inner {
     ) -> Result<Response, Response> {
         let version = context.api_version;
         let request: ConsumerGroupDescribeRequest =
-            consumer_group::decode(version, &mut body).map_err(close)?;
+            consumer_group::decode_request(ApiKey::ConsumerGroupDescribe, version, &mut body)
+                .map_err(close)?;
         let is_told = request.include_authorized_operations;
         let described = ask_each(once(request.group_ids, String::clone), |id| async move {
             let request = Request::ConsumerDescribe(GroupId(StrBytes::from_string(id.clone())));

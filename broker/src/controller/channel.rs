@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
+use jackdaw_wire::frame::decode_response;
 use jackdaw_wire::messages::*;
-use jackdaw_wire::protocol::Decodable;
+use jackdaw_wire::protocol::Request;
 use jackdaw_wire::{ErrorCode, api};
 use tokio::sync::watch;
 
@@ -107,31 +108,31 @@ fn says_not_controller(api_key: i16, version: i16, reply: &Bytes) -> bool {
     let mut reply = reply.clone();
     let reply = &mut reply;
     match ApiKey::try_from(api_key) {
-        Ok(ApiKey::Envelope) => top_level(EnvelopeResponse::decode(reply, version), |r| r.error_code),
+        Ok(ApiKey::Envelope) => is_refused::<EnvelopeRequest>(reply, version, |r| r.error_code),
         Ok(ApiKey::BrokerRegistration) => {
-            top_level(BrokerRegistrationResponse::decode(reply, version), |r| r.error_code)
+            is_refused::<BrokerRegistrationRequest>(reply, version, |r| r.error_code)
         }
-        Ok(ApiKey::BrokerHeartbeat) => {
-            top_level(BrokerHeartbeatResponse::decode(reply, version), |r| r.error_code)
-        }
+        Ok(ApiKey::BrokerHeartbeat) => is_refused::<BrokerHeartbeatRequest>(reply, version, |r| r.error_code),
         Ok(ApiKey::ControllerRegistration) => {
-            top_level(ControllerRegistrationResponse::decode(reply, version), |r| r.error_code)
+            is_refused::<ControllerRegistrationRequest>(reply, version, |r| r.error_code)
         }
         Ok(ApiKey::AllocateProducerIds) => {
-            top_level(AllocateProducerIdsResponse::decode(reply, version), |r| r.error_code)
+            is_refused::<AllocateProducerIdsRequest>(reply, version, |r| r.error_code)
         }
         Ok(ApiKey::AssignReplicasToDirs) => {
-            top_level(AssignReplicasToDirsResponse::decode(reply, version), |r| r.error_code)
+            is_refused::<AssignReplicasToDirsRequest>(reply, version, |r| r.error_code)
         }
-        Ok(ApiKey::AlterPartition) => AlterPartitionResponse::decode(reply, version).is_ok_and(|r| {
-            // Also of one partition: its leader knows more than the controller that was asked.
-            let mut partitions = r.topics.iter().flat_map(|topic| &topic.partitions);
-            r.error_code == code || partitions.any(|p| p.error_code == code)
-        }),
+        Ok(ApiKey::AlterPartition) => {
+            decode_response::<AlterPartitionRequest>(version, reply).is_ok_and(|r| {
+                // Also of one partition: its leader knows more than the controller that was asked.
+                let mut partitions = r.topics.iter().flat_map(|topic| &topic.partitions);
+                r.error_code == code || partitions.any(|p| p.error_code == code)
+            })
+        }
         _ => false,
     }
 }
 
-fn top_level<T, E>(reply: Result<T, E>, code: impl Fn(&T) -> i16) -> bool {
-    reply.is_ok_and(|reply| code(&reply) == ErrorCode::NotController.code())
+fn is_refused<R: Request>(reply: &mut Bytes, version: i16, code: impl Fn(&R::Response) -> i16) -> bool {
+    decode_response::<R>(version, reply).is_ok_and(|reply| code(&reply) == ErrorCode::NotController.code())
 }

@@ -4,12 +4,11 @@ use std::net::{IpAddr, SocketAddr};
 
 use bytes::{Buf, Bytes, BytesMut};
 use jackdaw_wire::ErrorCode;
-use jackdaw_wire::frame::{decode_request, decode_request_header};
+use jackdaw_wire::frame::{decode_principal, decode_request, decode_request_header};
 use jackdaw_wire::messages::{
-    ApiKey, DefaultPrincipalData, DescribeQuorumRequest, DescribeQuorumResponse, EnvelopeRequest,
-    EnvelopeResponse, ResponseHeader,
+    ApiKey, DescribeQuorumRequest, DescribeQuorumResponse, EnvelopeRequest, EnvelopeResponse, ResponseHeader,
 };
-use jackdaw_wire::protocol::{Decodable, Encodable};
+use jackdaw_wire::protocol::Encodable;
 
 use super::{ControllerHandle, requests};
 use crate::dispatch::{RequestContext, Response};
@@ -75,7 +74,7 @@ fn check_principal(principal: Option<Bytes>) -> Result<(), ErrorCode> {
     if bytes.get_i16() != PRINCIPAL_VERSION {
         return Err(refused);
     }
-    DefaultPrincipalData::decode(&mut bytes, PRINCIPAL_VERSION).map(drop).map_err(|_| refused)
+    decode_principal(PRINCIPAL_VERSION, &mut bytes).map(drop).map_err(|_| refused)
 }
 
 fn client_address(bytes: &Bytes, peer: SocketAddr) -> Result<SocketAddr, ErrorCode> {

@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use jackdaw_wire::frame;
-use jackdaw_wire::messages::{ApiVersionsRequest, ApiVersionsResponse, RequestHeader, ResponseHeader};
-use jackdaw_wire::protocol::{Decodable, Encodable, HeaderVersion, Request, StrBytes};
+use jackdaw_wire::messages::{ApiVersionsRequest, RequestHeader};
+use jackdaw_wire::protocol::{Encodable, HeaderVersion, Request, StrBytes};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -390,7 +390,7 @@ fn request_frame(
 }
 
 fn strip_reply_header(mut reply: Bytes, header_version: i16) -> Result<Bytes, String> {
-    ResponseHeader::decode(&mut reply, header_version).map_err(|e| e.to_string())?;
+    frame::take_response_header(header_version, &mut reply).map_err(|e| e.to_string())?;
     Ok(reply)
 }
 
@@ -418,6 +418,7 @@ async fn handshake(
         Some(UNSUPPORTED_VERSION) => 0,
         _ => API_VERSIONS_VERSION,
     };
-    let response = ApiVersionsResponse::decode(&mut reply, version).map_err(|e| invalid(e.to_string()))?;
+    let response = frame::decode_response::<ApiVersionsRequest>(version, &mut reply)
+        .map_err(|e| invalid(e.to_string()))?;
     Ok(response.api_keys.iter().map(|k| (k.api_key, k.min_version, k.max_version)).collect())
 }

@@ -4,10 +4,11 @@
 //! Fields and codecs only: what a heartbeat does to a group is the business of `jackdaw-groups`.
 
 use bytes::{Bytes, BytesMut};
+use kafka_protocol::messages::ApiKey;
 use kafka_protocol::messages::describe_groups_response as messages;
 use uuid::Uuid;
 
-use crate::frame::FrameError;
+use crate::frame::{self, FrameError};
 use crate::record_codec::{Versioned, nullable_structs, record_structs};
 
 record_structs! {
@@ -152,7 +153,16 @@ impl DescribedGroup {
     }
 }
 
-/// Reads a request behind its header. Bytes behind it are ignored, as the reference ignores them.
+/// Reads the request of an API behind its header. Bytes behind it are ignored, as the reference ignores them.
+///
+/// # Errors
+/// `Malformed`, as `frame::decode_request`.
+pub fn decode_request<T: Versioned>(api: ApiKey, version: i16, body: &mut Bytes) -> Result<T, FrameError> {
+    frame::measure_request(api as i16, version, body)?;
+    decode(version, body)
+}
+
+/// Reads what comes from a node that is trusted: a response.
 ///
 /// # Errors
 /// `Malformed`; no more memory is taken than the bytes that are there can fill.

@@ -1,13 +1,17 @@
 //! A frame: four bytes of length, then a header, then a message.
 
-use bytes::{BufMut, Bytes, BytesMut};
+use std::ops::Range;
+
+use bytes::{Buf, BufMut, Bytes, BytesMut};
 use kafka_protocol::messages::{
-    ApiKey, RequestHeader as HeaderMessage, ResponseHeader as ResponseHeaderMessage,
+    ApiKey, DefaultPrincipalData, RequestHeader as HeaderMessage, ResponseHeader as ResponseHeaderMessage,
 };
 use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, Request, StrBytes};
 
 use crate::api::{self, Api};
-use crate::guard;
+pub use crate::schema::Measure;
+use crate::schema::{self, Message};
+use crate::varint;
 
 /// The length in front of each frame.
 pub const LENGTH_BYTES: usize = 4;
@@ -59,22 +63,119 @@ pub struct RequestHeader {
 /// The version is not judged here: an ApiVersions request of an unknown version must be answered, others refused,
 /// which [`api::is_enabled`] tells apart.
 pub fn decode_request_header(frame: &mut Bytes) -> Result<RequestHeader, FrameError> {
-    let (Some(key), Some(version)) = (be_i16(frame, 0), be_i16(frame, 2)) else {
-        return Err(FrameError::TruncatedHeader);
-    };
-    let api = api::find(key).ok_or(FrameError::UnknownApiKey(key))?;
-    let header = HeaderMessage::decode(frame, api.request_header_version(version))
+    let parts = HeaderParts::of(frame)?;
+    let client_id = StrBytes::from_utf8(frame.slice(parts.client_id))
         .map_err(|error| FrameError::BadHeader(error.to_string()))?;
-    Ok(RequestHeader {
-        api,
-        api_version: header.request_api_version,
-        correlation_id: header.correlation_id,
-        client_id: header.client_id.unwrap_or_default(),
-    })
+    frame.advance(parts.size_bytes);
+    let HeaderParts { api, api_version, correlation_id, .. } = parts;
+    Ok(RequestHeader { api, api_version, correlation_id, client_id })
+}
+
+/// A request header as it lies in a frame.
+struct HeaderParts {
+    api: &'static Api,
+    api_version: i16,
+    correlation_id: i32,
+    client_id: Range<usize>,
+    size_bytes: usize,
+}
+
+impl HeaderParts {
+    /// Tagged fields are stepped over: the reference knows none in this place.
+    fn of(frame: &[u8]) -> Result<Self, FrameError> {
+        const CORRELATION_ID_AT: usize = 4;
+        const CLIENT_ID_AT: usize = 8;
+        let cut_off = || FrameError::BadHeader("it ends early".into());
+        let (Some(key), Some(api_version)) = (be_i16(frame, 0), be_i16(frame, 2)) else {
+            return Err(FrameError::TruncatedHeader);
+        };
+        let api = api::find(key).ok_or(FrameError::UnknownApiKey(key))?;
+        let correlation_id =
+            frame[CORRELATION_ID_AT..].first_chunk().map(|id| i32::from_be_bytes(*id)).ok_or_else(cut_off)?;
+        let header_version = api.request_header_version(api_version);
+        let mut at = CLIENT_ID_AT;
+        let mut client_id = at..at;
+        if header_version >= 1 {
+            let length = be_i16(frame, at).ok_or_else(cut_off)?;
+            at += 2;
+            let length = match usize::try_from(length) {
+                Ok(length) => length,
+                Err(_) if length == -1 => 0,
+                Err(_) => {
+                    return Err(FrameError::BadHeader(format!("the client id has a length of {length}")));
+                }
+            };
+            client_id = at..at + length;
+            at = client_id.end;
+        }
+        let behind = frame.get(at..).ok_or_else(cut_off)?;
+        if header_version >= 2 {
+            at += skip_tagged(behind)?;
+        }
+        Ok(Self { api, api_version, correlation_id, client_id, size_bytes: at })
+    }
+}
+
+fn skip_tagged(bytes: &[u8]) -> Result<usize, FrameError> {
+    schema::skip_tagged_fields(bytes).map_err(|error| FrameError::BadHeader(error.to_string()))
 }
 
 fn be_i16(bytes: &[u8], at: usize) -> Option<i16> {
     bytes.get(at..at + 2).map(|pair| i16::from_be_bytes([pair[0], pair[1]]))
+}
+
+/// Looks through a request behind its header, as [`decode_request`] does, and tells what decoding it will take. Nothing
+/// is decoded. An Envelope counts with what it carries. What is answered without being read, an ApiVersions request of an
+/// unknown version, takes nothing.
+///
+/// # Errors
+/// `Malformed`.
+pub fn measure_request(api_key: i16, version: i16, body: &[u8]) -> Result<Measure, FrameError> {
+    let Some(message) = schema::request(api_key) else { return Err(FrameError::UnknownApiKey(api_key)) };
+    if api_key == ApiKey::ApiVersions as i16 && version > message.max_version {
+        return Ok(Measure::default());
+    }
+    let (mut measure, _) = walk(message, version, body)?;
+    if api_key == ApiKey::Envelope as i16 {
+        let carried = measure_carried(body).unwrap_or_default();
+        measure.elements += carried.elements;
+        measure.decoded_bytes += carried.decoded_bytes;
+    }
+    Ok(measure)
+}
+
+/// The request inside an Envelope that was walked: its first field. One that cannot be read is not decoded either.
+fn measure_carried(envelope: &[u8]) -> Option<Measure> {
+    let mut at = 0;
+    let length = (varint::read_u32(envelope, &mut at).ok()? as usize).checked_sub(1)?;
+    let frame = envelope.get(at..at + length)?;
+    let header = HeaderParts::of(frame).ok()?;
+    if header.api.key == ApiKey::Envelope {
+        return None;
+    }
+    measure_request(header.api.key as i16, header.api_version, &frame[header.size_bytes..]).ok()
+}
+
+fn walk(message: &'static Message, version: i16, body: &[u8]) -> Result<(Measure, usize), FrameError> {
+    schema::walk(message, version, body).map_err(|error| FrameError::Malformed {
+        api: message.name,
+        version,
+        reason: error.to_string(),
+    })
+}
+
+/// Decodes what was walked: each of its lengths is known to be true.
+fn decode_walked<M: Decodable>(
+    message: &'static Message,
+    version: i16,
+    body: &mut Bytes,
+) -> Result<M, FrameError> {
+    walk(message, version, body)?;
+    M::decode(body, version).map_err(|error| FrameError::Malformed {
+        api: message.name,
+        version,
+        reason: error.to_string(),
+    })
 }
 
 /// Reads a request behind its header. Bytes behind the request are ignored, as the reference ignores them.
@@ -82,28 +183,31 @@ fn be_i16(bytes: &[u8], at: usize) -> Option<i16> {
 /// # Errors
 /// `Malformed`, also for lengths that the bytes cannot hold: memory is never taken on an attacker's word.
 pub fn decode_request<R: Request>(version: i16, body: &mut Bytes) -> Result<R, FrameError> {
-    let malformed = |reason: String| FrameError::Malformed { api: name_of::<R>(), version, reason };
-    if R::KEY == ApiKey::Produce as i16 {
-        // Once walked, every length in it is known to be true.
-        guard::walk_produce(version, body).map_err(|error| malformed(error.to_string()))?;
-        return R::decode(body, version).map_err(|error| malformed(error.to_string()));
-    }
-    let limit =
-        if guard::HAS_NO_ARRAYS.contains(&R::KEY) { guard::Limit::Remaining } else { guard::Limit::Elements };
-    guard::decode(version, is_flexible::<R>(version), body, limit).map_err(malformed)
+    decode_walked(schema::request(R::KEY).ok_or(FrameError::UnknownApiKey(R::KEY))?, version, body)
 }
 
-/// Reads a response behind its header. Peers are trusted with the size of what they send, and with nothing else.
+/// Reads a response behind its header. Whoever answers is trusted no more than whoever asks.
 pub fn decode_response<R: Request>(version: i16, body: &mut Bytes) -> Result<R::Response, FrameError> {
-    guard::decode(version, is_flexible::<R>(version), body, guard::Limit::Remaining)
-        .map_err(|reason| FrameError::Malformed { api: name_of::<R>(), version, reason })
+    decode_walked(schema::response(R::KEY).ok_or(FrameError::UnknownApiKey(R::KEY))?, version, body)
+}
+
+/// Reads who a broker says that it forwards for, behind the version.
+pub fn decode_principal(version: i16, bytes: &mut Bytes) -> Result<DefaultPrincipalData, FrameError> {
+    decode_walked(schema::principal(), version, bytes)
 }
 
 /// Takes the response header off the front of a frame (without its length) and gives the correlation id.
 pub fn decode_response_header<R: Request>(version: i16, frame: &mut Bytes) -> Result<i32, FrameError> {
-    let header = ResponseHeaderMessage::decode(frame, R::Response::header_version(version))
-        .map_err(|error| FrameError::BadHeader(error.to_string()))?;
-    Ok(header.correlation_id)
+    take_response_header(R::Response::header_version(version), frame)
+}
+
+/// As [`decode_response_header`], by the version of the header itself.
+pub fn take_response_header(header_version: i16, frame: &mut Bytes) -> Result<i32, FrameError> {
+    let correlation_id = frame.try_get_i32().map_err(|_| FrameError::BadHeader("it ends early".into()))?;
+    if header_version >= 1 {
+        frame.advance(skip_tagged(frame)?);
+    }
+    Ok(correlation_id)
 }
 
 /// A whole frame: length, response header, response.
@@ -155,10 +259,6 @@ fn encode<H: Encodable, M: Encodable>(
     message.encode(&mut out, version).map_err(|error| error.to_string())?;
     debug_assert_eq!(out.len(), LENGTH_BYTES + bytes);
     Ok(out.freeze())
-}
-
-fn is_flexible<R: Request>(version: i16) -> bool {
-    api::find(R::KEY).is_some_and(|api| api.is_flexible(version))
 }
 
 fn name_of<R: Request>() -> &'static str {

@@ -132,10 +132,10 @@ fn damaged_requests_are_survived() {
     all! {
         ProduceRequest FetchRequest ListOffsetsRequest MetadataRequest OffsetCommitRequest OffsetFetchRequest
         FindCoordinatorRequest JoinGroupRequest HeartbeatRequest LeaveGroupRequest SyncGroupRequest
-        DescribeGroupsRequest ListGroupsRequest SaslHandshakeRequest ApiVersionsRequest CreateTopicsRequest
+        DescribeGroupsRequest ListGroupsRequest ApiVersionsRequest CreateTopicsRequest
         DeleteTopicsRequest DeleteRecordsRequest InitProducerIdRequest OffsetForLeaderEpochRequest
         AddPartitionsToTxnRequest AddOffsetsToTxnRequest EndTxnRequest WriteTxnMarkersRequest TxnOffsetCommitRequest
-        DescribeConfigsRequest AlterConfigsRequest DescribeLogDirsRequest SaslAuthenticateRequest
+        DescribeConfigsRequest AlterConfigsRequest DescribeLogDirsRequest
         CreatePartitionsRequest DeleteGroupsRequest ElectLeadersRequest IncrementalAlterConfigsRequest
         AlterPartitionReassignmentsRequest VoteRequest BeginQuorumEpochRequest EndQuorumEpochRequest
         DescribeQuorumRequest AlterPartitionRequest UpdateFeaturesRequest EnvelopeRequest FetchSnapshotRequest
