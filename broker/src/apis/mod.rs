@@ -220,3 +220,14 @@ impl Inner {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::once;
+
+    #[test]
+    fn what_is_asked_for_twice_is_answered_once_in_the_order_of_the_request() {
+        let asked = ["b", "a", "b", "c", "a"];
+        assert_eq!(once(asked, |name| *name).collect::<Vec<_>>(), ["b", "a", "c"]);
+    }
+}

@@ -264,6 +264,11 @@ mod tests {
             (Level::Broker, ("log.cleaner.threads", "1")),
             (Level::AllBrokers, ("log.cleaner.threads", "9")),
             (Level::AllBrokers, ("log.cleaner.threads", "8")),
+            (Level::AllBrokers, ("max.connections", "0")),
+            (Level::Broker, ("listener.name.plaintext.max.connections", "0")),
+            (Level::Broker, ("listener.name.plaintext.max.connection.creation.rate", "0")),
+            (Level::Broker, ("listener.name.plaintext.max.connections", "many")),
+            (Level::Broker, ("listener.name.plaintext.max.connections", "5")),
         ];
         let told: String = rows
             .iter()
@@ -287,7 +292,28 @@ mod tests {
     Broker log.cleaner.threads=1: Invalid value org.apache.kafka.common.config.ConfigException: Log cleaner threads cannot be reduced to less than half the current value 4 for configuration Invalid dynamic configuration
     AllBrokers log.cleaner.threads=9: Invalid value org.apache.kafka.common.config.ConfigException: Log cleaner threads cannot be increased to more than double the current value 4 for configuration Invalid dynamic configuration
     AllBrokers log.cleaner.threads=8: may be
+    AllBrokers max.connections=0: Invalid value org.apache.kafka.common.config.ConfigException: Invalid max.connections 0 for configuration Invalid dynamic configuration
+    Broker listener.name.plaintext.max.connections=0: Invalid value org.apache.kafka.common.config.ConfigException: Invalid max.connections 0 for configuration Invalid dynamic configuration
+    Broker listener.name.plaintext.max.connection.creation.rate=0: Invalid value org.apache.kafka.common.config.ConfigException: Invalid max.connection.creation.rate 0 for configuration Invalid dynamic configuration
+    Broker listener.name.plaintext.max.connections=many: Invalid value many for configuration max.connections: Not a number of type INT
+    Broker listener.name.plaintext.max.connections=5: may be
     ");
+    }
+
+    #[test]
+    fn limits_of_connections_act_while_running_and_those_of_a_listener_as_well() {
+        let set = dynamic(&[
+            ("max.connections", "9"),
+            ("max.connection.creation.rate", "8"),
+            ("listener.name.plaintext.max.connections", "7"),
+            ("listener.name.plaintext.num.network.threads", "6"),
+        ]);
+        let idle: Vec<_> = without_effect(&set).into_iter().map(|(name, _)| name).collect();
+        assert_eq!(idle, [Arc::from("listener.name.plaintext.num.network.threads")]);
+        let network = Current::of(&config(), &set, &Dynamic::new()).network;
+        let own = network.listener_limits["plaintext"];
+        assert_eq!((network.max_connections, network.max_connection_creation_rate), (9, 8));
+        assert_eq!((own.max_connections, own.max_connection_creation_rate), (Some(7), None));
     }
 
     #[test]

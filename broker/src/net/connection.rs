@@ -131,10 +131,9 @@ impl Request {
         if self.admission == Admission::Read {
             let charge = &self.context.charge;
             let is_little = self.is_alone && self.work_bytes <= FREE_WORK_BYTES;
-            if !(is_little && charge.try_add_free(self.work_bytes)) && !charge.try_add(self.work_bytes) {
-                return false;
+            if charge.try_add(self.work_bytes) || (is_little && charge.try_add_free(self.work_bytes)) {
+                self.admission = Admission::Charged;
             }
-            self.admission = Admission::Charged;
         }
         if self.admission == Admission::Charged && self.reply.try_add(0) {
             self.admission = Admission::Admitted;
