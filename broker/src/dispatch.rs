@@ -60,8 +60,12 @@ impl From<Bytes> for Response {
 
 /// Reads a request's body in its version; what cannot be read closes the connection, as in Kafka.
 pub fn decode<R: Request>(context: &RequestContext, mut body: Bytes) -> Result<R, Response> {
-    frame::decode_request(context.api_version, &mut body).map_err(|e| {
-        let (key, version) = (context.api_key, context.api_version);
-        Response::Close(format!("Error getting request for apiKey: {key}, apiVersion: {version}: {e}"))
-    })
+    frame::decode_request(context.api_version, &mut body)
+        .map_err(|e| Response::Close(unreadable(context, &e)))
+}
+
+/// As Kafka says of a request that it cannot read.
+pub fn unreadable(context: &RequestContext, why: &frame::FrameError) -> String {
+    let (key, version) = (context.api_key, context.api_version);
+    format!("Error getting request for apiKey: {key}, apiVersion: {version}: {why}")
 }

@@ -15,7 +15,7 @@ use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesOrdered;
 use jackdaw_wire::api::{self, Extras, Scope};
-use jackdaw_wire::frame::decode_request_header;
+use jackdaw_wire::frame::{FrameError, decode_request_header};
 use jackdaw_wire::keep;
 use jackdaw_wire::messages::{ApiKey, ResponseHeader};
 use jackdaw_wire::protocol::{Encodable, StrBytes};
@@ -33,7 +33,7 @@ use super::quotas::Place;
 use super::server::{Handler, Limits};
 use super::work;
 use crate::budget::Charge;
-use crate::dispatch::{RequestContext, Response};
+use crate::dispatch::{self, RequestContext, Response};
 
 /// Produce requests of one connection that may be under way at once.
 const MAX_PIPELINED: usize = 32;
@@ -89,6 +89,12 @@ pub enum Ended {
     FileStalled(Duration),
     #[error("{0}")]
     Io(#[from] io::Error),
+}
+
+impl Ended {
+    fn unreadable(context: &RequestContext, why: &FrameError) -> Self {
+        Self::Handler(dispatch::unreadable(context, why))
+    }
 }
 
 fn too_slow(what: &str, slow: &TooSlow, is_pressed: bool) -> String {
@@ -273,7 +279,8 @@ fn parse(
         peer: origin.peer,
         charge,
     };
-    let work_bytes = work::bytes_for(api_key, api_version, &body);
+    let work_bytes =
+        work::bytes_for(api_key, api_version, &body).map_err(|e| Ended::unreadable(&context, &e))?;
     let total_bytes = memory.requests.total_bytes();
     if work_bytes > total_bytes {
         return Err(Ended::TooMuchWork { name: row.name, request_bytes, work_bytes, total_bytes });

@@ -116,6 +116,15 @@ async fn read_to_end(mut stream: TcpStream) -> Vec<u8> {
     all
 }
 
+/// A Produce or a Fetch of nothing, in the versions that these tests use; bytes behind a request are nobody's business.
+fn nothing(key: i16, is_flexible: bool) -> Vec<u8> {
+    match (key, is_flexible) {
+        (ProduceRequest::KEY, true) => [&[0; 7][..], &[1, 0]].concat(),
+        (FetchRequest::KEY, true) => [&[0; 25][..], &[1, 1, 1, 0]].concat(),
+        _ => vec![0; 40],
+    }
+}
+
 fn frame(key: i16, version: i16, correlation: i32, flexible: bool, body: &[u8]) -> Bytes {
     let mut header = BytesMut::new();
     header.put_i16(key);
@@ -150,9 +159,9 @@ async fn requests_are_pipelined_and_answered_in_order() {
 async fn a_fast_produce_does_not_overtake_a_slow_one() {
     let (_server, address) = start("").await;
     let mut stream = raw(&address).await;
-    stream.write_all(&frame(0, 9, 1, true, b"")).await.unwrap();
+    stream.write_all(&frame(0, 9, 1, true, &nothing(0, true))).await.unwrap();
     // Only the second request releases the first, so both must be under way at once.
-    stream.write_all(&frame(0, 8, 2, false, b"")).await.unwrap();
+    stream.write_all(&frame(0, 8, 2, false, &nothing(0, false))).await.unwrap();
     let mut replies = [0; 8 + 1 + 4 + 8 + 4];
     tokio::time::timeout(SOON, stream.read_exact(&mut replies)).await.unwrap().unwrap();
     assert_eq!(&replies, b"\0\0\0\x09\0\0\0\x01\0slow\0\0\0\x08\0\0\0\x02fast");
@@ -163,8 +172,8 @@ async fn a_fast_produce_does_not_overtake_a_slow_one() {
 async fn a_fetch_begins_while_the_one_before_it_waits() {
     let (_server, address) = start("").await;
     let mut stream = raw(&address).await;
-    stream.write_all(&frame(1, 12, 1, true, b"")).await.unwrap();
-    stream.write_all(&frame(1, 11, 2, false, b"")).await.unwrap();
+    stream.write_all(&frame(1, 12, 1, true, &nothing(1, true))).await.unwrap();
+    stream.write_all(&frame(1, 11, 2, false, &nothing(1, false))).await.unwrap();
     let mut replies = [0; 8 + 1 + 6 + 8 + 5];
     tokio::time::timeout(SOON, stream.read_exact(&mut replies)).await.unwrap().unwrap();
     assert_eq!(&replies, b"\0\0\0\x0b\0\0\0\x01\0waited\0\0\0\x09\0\0\0\x02newer");
@@ -234,7 +243,7 @@ async fn file_segments_arrive_whole_and_in_place() {
     file.write_all(&content).unwrap();
     let (_server, address) = start_with("", std::sync::Arc::new(FromFile(std::sync::Arc::new(file)))).await;
     let mut stream = raw(&address).await;
-    stream.write_all(&frame(3, 0, 7, false, b"")).await.unwrap();
+    stream.write_all(&frame(3, 0, 7, false, &[0; 4])).await.unwrap();
     let mut head = [0; 8];
     stream.read_exact(&mut head).await.unwrap();
     assert_eq!(u32::from_be_bytes(head[..4].try_into().unwrap()), 4 + 3_000_002);
@@ -393,11 +402,11 @@ async fn replies_that_nobody_reads_are_bounded_and_given_up() {
     let mut unread = Vec::new();
     for _ in 0..20 {
         let mut stream = raw(&address).await;
-        stream.write_all(&describe(1, 0)).await.unwrap();
+        stream.write_all(&describe(1, 2)).await.unwrap();
         unread.push(stream);
     }
     let mut reader = raw(&address).await;
-    reader.write_all(&describe(1, 0)).await.unwrap();
+    reader.write_all(&describe(1, 2)).await.unwrap();
     let mut peak = 0;
     let mut watch = async || loop {
         peak = memory.replies.held_bytes().max(peak);
@@ -436,7 +445,8 @@ async fn what_nobody_holds_any_more_is_given_back_before_the_reply() {
     let memory = server.limits().memories.of(Traffic::Clients, 0);
     for (version, flexible, stays) in [(8, false, true), (9, true, false)] {
         let mut stream = raw(&address).await;
-        stream.write_all(&frame(0, version, 1, flexible, &vec![0; 1_000_000])).await.unwrap();
+        let body = [nothing(0, flexible), vec![0; 1_000_000]].concat();
+        stream.write_all(&frame(0, version, 1, flexible, &body)).await.unwrap();
         let is_held = |held: usize| if stays { held > 1_000_000 } else { held > 0 && held < 1_000 };
         let held = async {
             while !is_held(memory.requests.held_bytes()) {
@@ -448,4 +458,23 @@ async fn what_nobody_holds_any_more_is_given_back_before_the_reply() {
         answered(&mut stream).await;
         assert_eq!(memory.requests.held_bytes(), 0);
     }
+}
+
+/// A few megabytes of names become half a gigabyte of values: nobody decodes them.
+#[tokio::test]
+async fn a_request_that_would_take_more_than_there_is_to_be_worked_on_is_refused() {
+    let (_server, address) = start("").await;
+    let topics = |count: u32| {
+        let mut body = BytesMut::new();
+        body.put_u32(count);
+        (0..count).for_each(|_| body.put_slice(&[0, 1, b't']));
+        frame(3, 0, 1, false, &body)
+    };
+    let mut large = raw(&address).await;
+    large.write_all(&topics(1_000_000)).await.unwrap();
+    assert_eq!(read_to_end(large).await, b"");
+    let (_server, address) = start_with("", std::sync::Arc::new(Large)).await;
+    let mut small = raw(&address).await;
+    small.write_all(&topics(100_000)).await.unwrap();
+    answered(&mut small).await;
 }
