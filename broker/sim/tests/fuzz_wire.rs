@@ -91,12 +91,9 @@ macro_rules! own {
     };
 }
 
+/// Every API that the decoder has, asked by `request` or by `response`.
 macro_rules! probes {
-    ($of:ident: $($request:ident)*) => { vec![$($of::<$request>()),*] };
-}
-
-fn probes() -> Vec<Probe> {
-    let mut all = probes! { request:
+    ($of:ident) => { probes!($of:
         ProduceRequest FetchRequest ListOffsetsRequest MetadataRequest ControlledShutdownRequest OffsetCommitRequest
         OffsetFetchRequest FindCoordinatorRequest JoinGroupRequest HeartbeatRequest LeaveGroupRequest SyncGroupRequest
         DescribeGroupsRequest ListGroupsRequest ApiVersionsRequest CreateTopicsRequest DeleteTopicsRequest
@@ -109,18 +106,17 @@ fn probes() -> Vec<Probe> {
         DescribeProducersRequest BrokerRegistrationRequest BrokerHeartbeatRequest UnregisterBrokerRequest
         DescribeTransactionsRequest ListTransactionsRequest AllocateProducerIdsRequest ControllerRegistrationRequest
         AssignReplicasToDirsRequest
-    };
+    ) };
+    ($of:ident: $($request:ident)*) => { vec![$($of::<$request>()),*] };
+}
+
+fn probes() -> Vec<Probe> {
+    let mut all = probes!(request);
     all.extend([
         own!(ConsumerGroupHeartbeat, ConsumerGroupHeartbeatRequest),
         own!(ConsumerGroupDescribe, ConsumerGroupDescribeRequest),
     ]);
-    all.extend(probes! { response:
-        FetchRequest ListOffsetsRequest ApiVersionsRequest CreateTopicsRequest OffsetForLeaderEpochRequest
-        AddPartitionsToTxnRequest WriteTxnMarkersRequest AlterConfigsRequest IncrementalAlterConfigsRequest VoteRequest
-        BeginQuorumEpochRequest EndQuorumEpochRequest DescribeQuorumRequest AlterPartitionRequest EnvelopeRequest
-        FetchSnapshotRequest DescribeClusterRequest BrokerRegistrationRequest BrokerHeartbeatRequest
-        AllocateProducerIdsRequest ControllerRegistrationRequest AssignReplicasToDirsRequest
-    });
+    all.extend(probes!(response));
     all
 }
 

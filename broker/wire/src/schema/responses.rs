@@ -1,10 +1,38 @@
-//! The responses that this node reads from other nodes. `message!` says how a row is read.
+//! The responses, as nodes and clients read them. `message!` says how a row is read.
 
 use kafka_protocol::messages::*;
 
 use super::{Message, message};
 
 pub(super) const RESPONSES: &[Message] = &[
+    message!(Produce as ProduceResponse, to 10, flexible 9 {
+        responses: [produce_response::TopicProduceResponse {
+            name: string;
+            partition_responses: [produce_response::PartitionProduceResponse {
+                index: i32;
+                error_code: i16;
+                base_offset: i64;
+                log_append_time_ms: i64 since 2;
+                log_start_offset: i64 since 5;
+                record_errors: [produce_response::BatchIndexAndErrorMessage {
+                    batch_index: i32;
+                    batch_index_error_message: string null 8;
+                }] since 8;
+                error_message: string since 8 null 8;
+                current_leader: (produce_response::LeaderIdAndEpoch {
+                    leader_id: i32;
+                    leader_epoch: i32;
+                }) since 10 tag 0;
+            }];
+        }];
+        throttle_time_ms: i32 since 1;
+        node_endpoints: [produce_response::NodeEndpoint {
+            node_id: i32;
+            host: string;
+            port: i32;
+            rack: string null 10;
+        }] since 10 tag 0;
+    }),
     message!(Fetch as FetchResponse, to 16, flexible 12 {
         throttle_time_ms: i32 since 1;
         error_code: i16 since 7;
@@ -59,6 +87,159 @@ pub(super) const RESPONSES: &[Message] = &[
             }];
         }];
     }),
+    message!(Metadata as MetadataResponse, to 12, flexible 9 {
+        throttle_time_ms: i32 since 3;
+        brokers: [metadata_response::MetadataResponseBroker {
+            node_id: i32;
+            host: string;
+            port: i32;
+            rack: string since 1 null 1;
+        }];
+        cluster_id: string since 2 null 2;
+        controller_id: i32 since 1;
+        topics: [metadata_response::MetadataResponseTopic {
+            error_code: i16;
+            name: string null 12;
+            topic_id: uuid since 10;
+            is_internal: bool since 1;
+            partitions: [metadata_response::MetadataResponsePartition {
+                error_code: i16;
+                partition_index: i32;
+                leader_id: i32;
+                leader_epoch: i32 since 7;
+                replica_nodes: [i32];
+                isr_nodes: [i32];
+                offline_replicas: [i32] since 5;
+            }];
+            topic_authorized_operations: i32 since 8;
+        }];
+        cluster_authorized_operations: i32 since 8 until 10;
+    }),
+    message!(ControlledShutdown as ControlledShutdownResponse, to 3, flexible 3 {
+        error_code: i16;
+        remaining_partitions: [controlled_shutdown_response::RemainingPartition {
+            topic_name: string;
+            partition_index: i32;
+        }];
+    }),
+    message!(OffsetCommit as OffsetCommitResponse, to 9, flexible 8 {
+        throttle_time_ms: i32 since 3;
+        topics: [offset_commit_response::OffsetCommitResponseTopic {
+            name: string;
+            partitions: [offset_commit_response::OffsetCommitResponsePartition {
+                partition_index: i32;
+                error_code: i16;
+            }];
+        }];
+    }),
+    message!(OffsetFetch as OffsetFetchResponse, to 9, flexible 6 {
+        throttle_time_ms: i32 since 3;
+        topics: [offset_fetch_response::OffsetFetchResponseTopic {
+            name: string;
+            partitions: [offset_fetch_response::OffsetFetchResponsePartition {
+                partition_index: i32;
+                committed_offset: i64;
+                committed_leader_epoch: i32 since 5;
+                metadata: string null 0;
+                error_code: i16;
+            }];
+        }] until 7;
+        error_code: i16 since 2 until 7;
+        groups: [offset_fetch_response::OffsetFetchResponseGroup {
+            group_id: string;
+            topics: [offset_fetch_response::OffsetFetchResponseTopics {
+                name: string;
+                partitions: [offset_fetch_response::OffsetFetchResponsePartitions {
+                    partition_index: i32;
+                    committed_offset: i64;
+                    committed_leader_epoch: i32;
+                    metadata: string null 8;
+                    error_code: i16;
+                }];
+            }];
+            error_code: i16;
+        }] since 8;
+    }),
+    message!(FindCoordinator as FindCoordinatorResponse, to 4, flexible 3 {
+        throttle_time_ms: i32 since 1;
+        error_code: i16 until 3;
+        error_message: string since 1 until 3 null 1;
+        node_id: i32 until 3;
+        host: string until 3;
+        port: i32 until 3;
+        coordinators: [find_coordinator_response::Coordinator {
+            key: string;
+            node_id: i32;
+            host: string;
+            port: i32;
+            error_code: i16;
+            error_message: string null 4;
+        }] since 4;
+    }),
+    message!(JoinGroup as JoinGroupResponse, to 9, flexible 6 {
+        throttle_time_ms: i32 since 2;
+        error_code: i16;
+        generation_id: i32;
+        protocol_type: string since 7 null 7;
+        protocol_name: string null 7;
+        leader: string;
+        skip_assignment: bool since 9;
+        member_id: string;
+        members: [join_group_response::JoinGroupResponseMember {
+            member_id: string;
+            group_instance_id: string since 5 null 5;
+            metadata: bytes;
+        }];
+    }),
+    message!(Heartbeat as HeartbeatResponse, to 4, flexible 4 {
+        throttle_time_ms: i32 since 1;
+        error_code: i16;
+    }),
+    message!(LeaveGroup as LeaveGroupResponse, to 5, flexible 4 {
+        throttle_time_ms: i32 since 1;
+        error_code: i16;
+        members: [leave_group_response::MemberResponse {
+            member_id: string;
+            group_instance_id: string null 3;
+            error_code: i16;
+        }] since 3;
+    }),
+    message!(SyncGroup as SyncGroupResponse, to 5, flexible 4 {
+        throttle_time_ms: i32 since 1;
+        error_code: i16;
+        protocol_type: string since 5 null 5;
+        protocol_name: string since 5 null 5;
+        assignment: bytes;
+    }),
+    message!(DescribeGroups as DescribeGroupsResponse, to 5, flexible 5 {
+        throttle_time_ms: i32 since 1;
+        groups: [describe_groups_response::DescribedGroup {
+            error_code: i16;
+            group_id: string;
+            group_state: string;
+            protocol_type: string;
+            protocol_data: string;
+            members: [describe_groups_response::DescribedGroupMember {
+                member_id: string;
+                group_instance_id: string since 4 null 4;
+                client_id: string;
+                client_host: string;
+                member_metadata: bytes;
+                member_assignment: bytes;
+            }];
+            authorized_operations: i32 since 3;
+        }];
+    }),
+    message!(ListGroups as ListGroupsResponse, to 5, flexible 3 {
+        throttle_time_ms: i32 since 1;
+        error_code: i16;
+        groups: [list_groups_response::ListedGroup {
+            group_id: string;
+            protocol_type: string;
+            group_state: string since 4;
+            group_type: string since 5;
+        }];
+    }),
     message!(ApiVersions as ApiVersionsResponse, to 4, flexible 3 {
         error_code: i16;
         api_keys: [api_versions_response::ApiVersion {
@@ -99,6 +280,32 @@ pub(super) const RESPONSES: &[Message] = &[
             }] since 5 null 5;
         }];
     }),
+    message!(DeleteTopics as DeleteTopicsResponse, to 6, flexible 4 {
+        throttle_time_ms: i32 since 1;
+        responses: [delete_topics_response::DeletableTopicResult {
+            name: string null 6;
+            topic_id: uuid since 6;
+            error_code: i16;
+            error_message: string since 5 null 5;
+        }];
+    }),
+    message!(DeleteRecords as DeleteRecordsResponse, to 2, flexible 2 {
+        throttle_time_ms: i32;
+        topics: [delete_records_response::DeleteRecordsTopicResult {
+            name: string;
+            partitions: [delete_records_response::DeleteRecordsPartitionResult {
+                partition_index: i32;
+                low_watermark: i64;
+                error_code: i16;
+            }];
+        }];
+    }),
+    message!(InitProducerId as InitProducerIdResponse, to 4, flexible 2 {
+        throttle_time_ms: i32;
+        error_code: i16;
+        producer_id: i64;
+        producer_epoch: i16;
+    }),
     message!(OffsetForLeaderEpoch as OffsetForLeaderEpochResponse, to 4, flexible 4 {
         throttle_time_ms: i32 since 2;
         topics: [offset_for_leader_epoch_response::OffsetForLeaderTopicResult {
@@ -132,6 +339,14 @@ pub(super) const RESPONSES: &[Message] = &[
             }];
         }] until 3;
     }),
+    message!(AddOffsetsToTxn as AddOffsetsToTxnResponse, to 3, flexible 3 {
+        throttle_time_ms: i32;
+        error_code: i16;
+    }),
+    message!(EndTxn as EndTxnResponse, to 3, flexible 3 {
+        throttle_time_ms: i32;
+        error_code: i16;
+    }),
     message!(WriteTxnMarkers as WriteTxnMarkersResponse, to 1, flexible 1 {
         markers: [write_txn_markers_response::WritableTxnMarkerResult {
             producer_id: i64;
@@ -144,6 +359,40 @@ pub(super) const RESPONSES: &[Message] = &[
             }];
         }];
     }),
+    message!(TxnOffsetCommit as TxnOffsetCommitResponse, to 3, flexible 3 {
+        throttle_time_ms: i32;
+        topics: [txn_offset_commit_response::TxnOffsetCommitResponseTopic {
+            name: string;
+            partitions: [txn_offset_commit_response::TxnOffsetCommitResponsePartition {
+                partition_index: i32;
+                error_code: i16;
+            }];
+        }];
+    }),
+    message!(DescribeConfigs as DescribeConfigsResponse, to 4, flexible 4 {
+        throttle_time_ms: i32;
+        results: [describe_configs_response::DescribeConfigsResult {
+            error_code: i16;
+            error_message: string null 0;
+            resource_type: i8;
+            resource_name: string;
+            configs: [describe_configs_response::DescribeConfigsResourceResult {
+                name: string;
+                value: string null 0;
+                read_only: bool;
+                is_default: bool until 0;
+                config_source: i8 since 1;
+                is_sensitive: bool;
+                synonyms: [describe_configs_response::DescribeConfigsSynonym {
+                    name: string;
+                    value: string null 0;
+                    source: i8;
+                }] since 1;
+                config_type: i8 since 3;
+                documentation: string since 3 null 0;
+            }];
+        }];
+    }),
     message!(AlterConfigs as AlterConfigsResponse, to 2, flexible 2 {
         throttle_time_ms: i32;
         responses: [alter_configs_response::AlterConfigsResourceResponse {
@@ -153,6 +402,52 @@ pub(super) const RESPONSES: &[Message] = &[
             resource_name: string;
         }];
     }),
+    message!(DescribeLogDirs as DescribeLogDirsResponse, to 4, flexible 2 {
+        throttle_time_ms: i32;
+        error_code: i16 since 3;
+        results: [describe_log_dirs_response::DescribeLogDirsResult {
+            error_code: i16;
+            log_dir: string;
+            topics: [describe_log_dirs_response::DescribeLogDirsTopic {
+                name: string;
+                partitions: [describe_log_dirs_response::DescribeLogDirsPartition {
+                    partition_index: i32;
+                    partition_size: i64;
+                    offset_lag: i64;
+                    is_future_key: bool;
+                }];
+            }];
+            total_bytes: i64 since 4;
+            usable_bytes: i64 since 4;
+        }];
+    }),
+    message!(CreatePartitions as CreatePartitionsResponse, to 3, flexible 2 {
+        throttle_time_ms: i32;
+        results: [create_partitions_response::CreatePartitionsTopicResult {
+            name: string;
+            error_code: i16;
+            error_message: string null 0;
+        }];
+    }),
+    message!(DeleteGroups as DeleteGroupsResponse, to 2, flexible 2 {
+        throttle_time_ms: i32;
+        results: [delete_groups_response::DeletableGroupResult {
+            group_id: string;
+            error_code: i16;
+        }];
+    }),
+    message!(ElectLeaders as ElectLeadersResponse, to 2, flexible 2 {
+        throttle_time_ms: i32;
+        error_code: i16 since 1;
+        replica_election_results: [elect_leaders_response::ReplicaElectionResult {
+            topic: string;
+            partition_result: [elect_leaders_response::PartitionResult {
+                partition_id: i32;
+                error_code: i16;
+                error_message: string null 0;
+            }];
+        }];
+    }),
     message!(IncrementalAlterConfigs as IncrementalAlterConfigsResponse, to 1, flexible 1 {
         throttle_time_ms: i32;
         responses: [incremental_alter_configs_response::AlterConfigsResourceResponse {
@@ -160,6 +455,44 @@ pub(super) const RESPONSES: &[Message] = &[
             error_message: string null 0;
             resource_type: i8;
             resource_name: string;
+        }];
+    }),
+    message!(AlterPartitionReassignments as AlterPartitionReassignmentsResponse, to 0, flexible 0 {
+        throttle_time_ms: i32;
+        error_code: i16;
+        error_message: string null 0;
+        responses: [alter_partition_reassignments_response::ReassignableTopicResponse {
+            name: string;
+            partitions: [alter_partition_reassignments_response::ReassignablePartitionResponse {
+                partition_index: i32;
+                error_code: i16;
+                error_message: string null 0;
+            }];
+        }];
+    }),
+    message!(ListPartitionReassignments as ListPartitionReassignmentsResponse, to 0, flexible 0 {
+        throttle_time_ms: i32;
+        error_code: i16;
+        error_message: string null 0;
+        topics: [list_partition_reassignments_response::OngoingTopicReassignment {
+            name: string;
+            partitions: [list_partition_reassignments_response::OngoingPartitionReassignment {
+                partition_index: i32;
+                replicas: [i32];
+                adding_replicas: [i32];
+                removing_replicas: [i32];
+            }];
+        }];
+    }),
+    message!(OffsetDelete as OffsetDeleteResponse, to 0, flexible never {
+        error_code: i16;
+        throttle_time_ms: i32;
+        topics: [offset_delete_response::OffsetDeleteResponseTopic {
+            name: string;
+            partitions: [offset_delete_response::OffsetDeleteResponsePartition {
+                partition_index: i32;
+                error_code: i16;
+            }];
         }];
     }),
     message!(Vote as VoteResponse, to 0, flexible 0 {
@@ -241,6 +574,16 @@ pub(super) const RESPONSES: &[Message] = &[
             }];
         }];
     }),
+    message!(UpdateFeatures as UpdateFeaturesResponse, to 1, flexible 0 {
+        throttle_time_ms: i32;
+        error_code: i16;
+        error_message: string null 0;
+        results: [update_features_response::UpdatableFeatureResult {
+            feature: string;
+            error_code: i16;
+            error_message: string null 0;
+        }];
+    }),
     message!(Envelope as EnvelopeResponse, to 0, flexible 0 {
         response_data: bytes null 0;
         error_code: i16;
@@ -282,6 +625,25 @@ pub(super) const RESPONSES: &[Message] = &[
         }];
         cluster_authorized_operations: i32;
     }),
+    message!(DescribeProducers as DescribeProducersResponse, to 0, flexible 0 {
+        throttle_time_ms: i32;
+        topics: [describe_producers_response::TopicResponse {
+            name: string;
+            partitions: [describe_producers_response::PartitionResponse {
+                partition_index: i32;
+                error_code: i16;
+                error_message: string null 0;
+                active_producers: [describe_producers_response::ProducerState {
+                    producer_id: i64;
+                    producer_epoch: i32;
+                    last_sequence: i32;
+                    last_timestamp: i64;
+                    coordinator_epoch: i32;
+                    current_txn_start_offset: i64;
+                }];
+            }];
+        }];
+    }),
     message!(BrokerRegistration as BrokerRegistrationResponse, to 3, flexible 0 {
         throttle_time_ms: i32;
         error_code: i16;
@@ -293,6 +655,37 @@ pub(super) const RESPONSES: &[Message] = &[
         is_caught_up: bool;
         is_fenced: bool;
         should_shut_down: bool;
+    }),
+    message!(UnregisterBroker as UnregisterBrokerResponse, to 0, flexible 0 {
+        throttle_time_ms: i32;
+        error_code: i16;
+        error_message: string null 0;
+    }),
+    message!(DescribeTransactions as DescribeTransactionsResponse, to 0, flexible 0 {
+        throttle_time_ms: i32;
+        transaction_states: [describe_transactions_response::TransactionState {
+            error_code: i16;
+            transactional_id: string;
+            transaction_state: string;
+            transaction_timeout_ms: i32;
+            transaction_start_time_ms: i64;
+            producer_id: i64;
+            producer_epoch: i16;
+            topics: [describe_transactions_response::TopicData {
+                topic: string;
+                partitions: [i32];
+            }];
+        }];
+    }),
+    message!(ListTransactions as ListTransactionsResponse, to 0, flexible 0 {
+        throttle_time_ms: i32;
+        error_code: i16;
+        unknown_state_filters: [string];
+        transaction_states: [list_transactions_response::TransactionState {
+            transactional_id: string;
+            producer_id: i64;
+            transaction_state: string;
+        }];
     }),
     message!(AllocateProducerIds as AllocateProducerIdsResponse, to 0, flexible 0 {
         throttle_time_ms: i32;
