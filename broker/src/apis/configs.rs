@@ -9,7 +9,7 @@ use jackdaw_wire::messages::describe_configs_response::{
 use jackdaw_wire::messages::{DescribeConfigsRequest, DescribeConfigsResponse};
 use jackdaw_wire::protocol::StrBytes;
 
-use super::once;
+use super::rarely_again;
 use crate::config::Config;
 use crate::config::schema::{self, Described, Dynamic, Layers};
 
@@ -46,7 +46,7 @@ pub fn describe(
         };
         result.with_resource_type(resource.resource_type).with_resource_name(resource.resource_name.clone())
     };
-    let asked = once(&request.resources, |resource| {
+    let asked = rarely_again(&request.resources, |resource| {
         (resource.resource_type, &resource.resource_name, resource.configuration_keys.as_deref())
     });
     DescribeConfigsResponse::default().with_results(asked.map(answer).collect())

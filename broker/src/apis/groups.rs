@@ -37,7 +37,7 @@ use jackdaw_wire::protocol::StrBytes;
 use jackdaw_wire::types::random_uuid;
 use jackdaw_wire::{ErrorCode, TopicPartition};
 
-use super::{Inner, once, operations};
+use super::{Inner, operations, rarely_again};
 use crate::coordinators::NotHere;
 use crate::coordinators::groups::GroupRequest;
 use crate::dispatch::{RequestContext, Response, decode};
@@ -221,7 +221,7 @@ impl Inner {
             consumer_group::decode_request(ApiKey::ConsumerGroupDescribe, version, &mut body)
                 .map_err(close)?;
         let is_told = request.include_authorized_operations;
-        let described = ask_each(once(request.group_ids, String::clone), |id| async move {
+        let described = ask_each(rarely_again(request.group_ids, String::clone), |id| async move {
             let request = Request::ConsumerDescribe(GroupId(StrBytes::from_string(id.clone())));
             let reply = match self.check_consumer_groups(image) {
                 Ok(()) => self.ask_group(&id, request).await?,
@@ -397,7 +397,7 @@ impl Inner {
                 },
             ))],
         };
-        let asked = once(asked, |group| group.group_id.clone());
+        let asked = rarely_again(asked, |group| group.group_id.clone());
         let told = ask_each(asked, |group| async move {
             let id = group.group_id.clone();
             match self.ask_group(&id, Request::Fetch { group, require_stable }).await? {
@@ -426,7 +426,7 @@ impl Inner {
             false => operations::GROUP,
         };
         let (version, is_told) = (context.api_version, request.include_authorized_operations);
-        let described = ask_each(once(request.groups, GroupId::clone), |id| async move {
+        let described = ask_each(rarely_again(request.groups, GroupId::clone), |id| async move {
             let Reply::Describe { mut group, not_found } =
                 self.ask_group(&id.clone(), Request::Describe(id)).await?
             else {

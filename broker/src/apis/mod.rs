@@ -46,14 +46,22 @@ mod operations {
     pub const NOT_TOLD: i32 = i32::MIN;
 }
 
-/// What is asked for twice is answered once: four bytes more must not make a reply longer by a whole group. The
-/// reference repeats itself, and its clients keep answers by what was asked for.
-fn once<T, K: Eq + std::hash::Hash>(
+/// How often a request hears again what it has asked before. Clients ask for nothing twice, and keep answers by what
+/// was asked for.
+const MOST_REPETITIONS: usize = 16;
+
+/// What a request asks for again is answered again, as the reference does, but only [`MOST_REPETITIONS`] times: four
+/// bytes more must not make a reply longer by a whole group as often as a client likes.
+fn rarely_again<T, K: Eq + std::hash::Hash>(
     asked: impl IntoIterator<Item = T>,
     by: impl Fn(&T) -> K,
 ) -> impl Iterator<Item = T> {
-    let mut seen = std::collections::HashSet::new();
-    asked.into_iter().filter(move |item| seen.insert(by(item)))
+    let (mut seen, mut repetitions) = (std::collections::HashSet::new(), 0);
+    asked.into_iter().filter(move |item| {
+        let is_new = seen.insert(by(item));
+        repetitions += usize::from(!is_new);
+        is_new || repetitions <= MOST_REPETITIONS
+    })
 }
 
 /// The answers of a broker listener.
@@ -223,11 +231,14 @@ impl Inner {
 
 #[cfg(test)]
 mod tests {
-    use super::once;
+    use super::{MOST_REPETITIONS, rarely_again};
 
     #[test]
-    fn what_is_asked_for_twice_is_answered_once_in_the_order_of_the_request() {
+    fn what_is_asked_for_again_is_answered_again_a_few_times_in_the_order_of_the_request() {
         let asked = ["b", "a", "b", "c", "a"];
-        assert_eq!(once(asked, |name| *name).collect::<Vec<_>>(), ["b", "a", "c"]);
+        assert_eq!(rarely_again(asked, |name| *name).collect::<Vec<_>>(), asked);
+        let asked = std::iter::repeat_n("a", 1_000_000).chain(["b"]);
+        let answered: Vec<_> = rarely_again(asked, |name| *name).collect();
+        assert_eq!((answered.len(), answered.last()), (1 + MOST_REPETITIONS + 1, Some(&"b")));
     }
 }

@@ -22,7 +22,7 @@ use jackdaw_wire::messages::write_txn_markers_response::{
 use jackdaw_wire::messages::*;
 use jackdaw_wire::{ErrorCode, StrBytes, TopicPartition};
 
-use super::{Inner, once, producer_ids};
+use super::{Inner, producer_ids, rarely_again};
 use crate::dispatch::{RequestContext, Response, decode};
 use crate::replicas::MarkerResults;
 
@@ -242,7 +242,7 @@ impl Inner {
         request: DescribeTransactionsRequest,
     ) -> Result<Response, Response> {
         let mut states = Vec::with_capacity(request.transactional_ids.len());
-        for id in once(request.transactional_ids, TransactionalId::clone) {
+        for id in rarely_again(request.transactional_ids, TransactionalId::clone) {
             let asked = Request::Describe { transactional_id: id.to_string() };
             let reply = match id.is_empty() {
                 true => Reply::Error(ErrorCode::InvalidRequest),
