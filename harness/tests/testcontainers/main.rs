@@ -59,6 +59,8 @@ fn within(seconds: u32, program: impl AsRef<Path>) -> Command {
     command.args(["-k", "5", &seconds.to_string()]).arg(program.as_ref());
     // The reaper of what a killed program leaves is an image that not every engine can pull.
     command.stdin(Stdio::null()).env("TESTCONTAINERS_RYUK_DISABLED", "true");
+    // Inside a container they take its gateway for the engine's machine; here the engine runs beside the test.
+    command.env("TESTCONTAINERS_HOST_OVERRIDE", "localhost");
     command
 }
 
