@@ -1,7 +1,8 @@
-//! The vocabulary of Kafka's configuration, as the broker, the launcher and the tools share it: names of metadata
-//! versions and the text of property files.
+//! The vocabulary of Kafka's configuration, as the broker, the launcher and the tools share it: the keys of
+//! `server.properties`, names of metadata versions, and the text of property files.
 //!
 //! It is pure: it reads no file, and knows neither the broker nor the harness.
 
+pub mod keys;
 pub mod metadata_version;
 pub mod properties;

@@ -13,11 +13,11 @@ use jackdaw_wire::protocol::Request;
 
 use super::Inner;
 use crate::config::dynamic::{self, Alteration, Level};
-use crate::config::keys::{self, Kind};
 use crate::config::schema::Dynamic;
-use crate::config::values::split_list;
 use crate::dispatch::{RequestContext, Response, decode};
 use crate::errors;
+use jackdaw_settings::keys::split_list;
+use jackdaw_settings::keys::{self, Kind};
 
 /// `ConfigResource.Type.CLIENT_METRICS`
 const CLIENT_METRICS: i8 = 16;

@@ -13,13 +13,14 @@ use jackdaw_settings::properties;
 use jackdaw_wire::compression::Compression;
 
 use super::groups::GroupRules;
-use super::keys;
-use super::values::{Problem, Values, split_csv};
+use super::values::{Problem, Values};
 use super::{
     CleanerConfig, Config, GroupsConfig, LifecycleConfig, Listener, ListenerLimits, MetadataLogConfig,
     NetworkConfig, ProducersConfig, QuorumConfig, ReplicationConfig, Roles, StorageConfig, TopicsConfig,
     TransactionsConfig, listeners, validate,
 };
+use jackdaw_settings::keys;
+use jackdaw_settings::keys::split_csv;
 
 impl Config {
     /// Reads `server.properties`. Overrides win over the file.
@@ -268,7 +269,6 @@ fn network(values: &mut Values) -> NetworkConfig {
         connections_max_idle_ms: values.number("connections.max.idle.ms"),
         queued_max_request_bytes: values.number("queued.max.request.bytes"),
         request_timeout_ms: values.number("request.timeout.ms"),
-        controller_socket_timeout_ms: values.number("controller.socket.timeout.ms"),
     }
 }
 
@@ -309,7 +309,6 @@ fn quorum(values: &Values) -> QuorumConfig {
         election_timeout_ms: values.number("controller.quorum.election.timeout.ms"),
         fetch_timeout_ms: values.number("controller.quorum.fetch.timeout.ms"),
         election_backoff_max_ms: values.number("controller.quorum.election.backoff.max.ms"),
-        linger_ms: values.number("controller.quorum.append.linger.ms"),
         request_timeout_ms: values.number("controller.quorum.request.timeout.ms"),
         retry_backoff_ms: values.number("controller.quorum.retry.backoff.ms"),
     }
@@ -324,7 +323,6 @@ fn metadata_log(values: &mut Values) -> MetadataLogConfig {
     MetadataLogConfig {
         segment_bytes,
         segment_ms: values.number("metadata.log.segment.ms"),
-        segment_min_bytes,
         max_retention_bytes: values.number("metadata.max.retention.bytes"),
         max_retention_ms: values.number("metadata.max.retention.ms"),
         max_bytes_between_snapshots: values.number("metadata.log.max.record.bytes.between.snapshots"),
@@ -367,7 +365,6 @@ fn storage(values: &Values) -> StorageConfig {
         flush_offset_checkpoint_interval_ms: values.number("log.flush.offset.checkpoint.interval.ms"),
         flush_start_offset_checkpoint_interval_ms: values
             .number("log.flush.start.offset.checkpoint.interval.ms"),
-        num_recovery_threads_per_data_dir: values.number("num.recovery.threads.per.data.dir"),
         cleaner: CleanerConfig {
             enable: values.is_true("log.cleaner.enable"),
             threads: values.number("log.cleaner.threads"),

@@ -6,10 +6,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::keys::{self, Honour};
 use super::schema::Dynamic;
-use super::values::parse;
 use super::{CleanerConfig, Config, NetworkConfig, ProducersConfig, validate};
+use jackdaw_settings::keys::parse;
+use jackdaw_settings::keys::{self, Honour};
 
 /// Whose settings are changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,8 +7,9 @@ use std::collections::BTreeMap;
 
 use jackdaw_groups::OwnSettings;
 
-use super::keys;
-use super::values::{Values, parse};
+use super::values::Values;
+use jackdaw_settings::keys;
+use jackdaw_settings::keys::parse;
 
 const SESSION: &str = "consumer.session.timeout.ms";
 const HEARTBEAT: &str = "consumer.heartbeat.interval.ms";

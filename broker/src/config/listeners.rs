@@ -6,9 +6,9 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
-use super::values::{split_csv, split_list};
 use super::{Listener, Voter};
 use crate::net::HostPort;
+use jackdaw_settings::keys::{split_csv, split_list};
 
 const SECURITY_PROTOCOLS: [&str; 4] = ["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"];
 

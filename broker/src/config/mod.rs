@@ -1,11 +1,13 @@
 //! `server.properties` to a typed [`Config`]: every key that Kafka 3.7 knows, its defaults and its refusals.
 //!
 //! Must not read the environment, open sockets or touch log folders: a configuration is data.
+//!
+//! Fields are seen by the broker alone, unless the harness reads them: so the compiler tells of a setting that is parsed
+//! and that nobody reads.
 
 mod build;
 pub mod dynamic;
 pub mod groups;
-pub mod keys;
 pub mod listeners;
 pub mod schema;
 mod validate;
@@ -30,36 +32,36 @@ pub struct Config {
     pub node_id: i32,
     pub roles: Roles,
     /// `controller.quorum.voters`, in the order of the file.
-    pub voters: Vec<Voter>,
+    pub(crate) voters: Vec<Voter>,
     /// Every listener that this node opens, those of the controller included.
     pub listeners: Vec<Listener>,
     /// What is told to clients and peers; never a controller listener.
-    pub advertised_listeners: Vec<Listener>,
+    pub(crate) advertised_listeners: Vec<Listener>,
     /// Names of the listeners on which controllers are reached; the first is used to reach them.
     pub controller_listener_names: Vec<Arc<str>>,
     /// Name of the listener on which brokers reach each other.
-    pub inter_broker_listener_name: Arc<str>,
-    pub rack: Option<String>,
-    pub log_dirs: Vec<PathBuf>,
-    pub metadata_log_dir: PathBuf,
-    pub network: NetworkConfig,
-    pub quorum: QuorumConfig,
-    pub metadata_log: MetadataLogConfig,
-    pub lifecycle: LifecycleConfig,
-    pub replication: ReplicationConfig,
-    pub storage: StorageConfig,
-    pub topics: TopicsConfig,
-    pub groups: GroupsConfig,
-    pub transactions: TransactionsConfig,
-    pub producers: ProducersConfig,
+    pub(crate) inter_broker_listener_name: Arc<str>,
+    pub(crate) rack: Option<String>,
+    pub(crate) log_dirs: Vec<PathBuf>,
+    pub(crate) metadata_log_dir: PathBuf,
+    pub(crate) network: NetworkConfig,
+    pub(crate) quorum: QuorumConfig,
+    pub(crate) metadata_log: MetadataLogConfig,
+    pub(crate) lifecycle: LifecycleConfig,
+    pub(crate) replication: ReplicationConfig,
+    pub(crate) storage: StorageConfig,
+    pub(crate) topics: TopicsConfig,
+    pub(crate) groups: GroupsConfig,
+    pub(crate) transactions: TransactionsConfig,
+    pub(crate) producers: ProducersConfig,
     /// The broker's values of all topic-level settings, under their topic-level names.
-    pub topic_defaults: TopicConfigs,
+    pub(crate) topic_defaults: TopicConfigs,
     /// Of these, what the file sets.
-    pub topic_overrides: BTreeMap<String, String>,
+    pub(crate) topic_overrides: BTreeMap<String, String>,
     /// Feature level of metadata.version for a cluster that is started for the first time.
-    pub bootstrap_metadata_version: i16,
+    pub(crate) bootstrap_metadata_version: i16,
     /// The settings as they were read, for DescribeConfigs.
-    pub values: Arc<Values>,
+    pub(crate) values: Arc<Values>,
 }
 
 /// `process.roles`.
@@ -72,8 +74,8 @@ pub struct Roles {
 /// One entry of `controller.quorum.voters`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Voter {
-    pub id: i32,
-    pub address: HostPort,
+    pub(crate) id: i32,
+    pub(crate) address: HostPort,
 }
 
 /// A listener, bound or advertised.
@@ -91,142 +93,138 @@ pub struct Listener {
 /// What a listener has of its own.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ListenerLimits {
-    pub max_connections: Option<i32>,
-    pub max_connection_creation_rate: Option<i32>,
+    pub(crate) max_connections: Option<i32>,
+    pub(crate) max_connection_creation_rate: Option<i32>,
 }
 
 #[derive(Clone, Debug)]
 pub struct NetworkConfig {
-    pub request_max_bytes: i32,
+    pub(crate) request_max_bytes: i32,
     /// None unless set: at Kafka's default the system tunes the size, which no fixed one matches.
-    pub send_buffer_bytes: Option<i32>,
+    pub(crate) send_buffer_bytes: Option<i32>,
     /// As above.
-    pub receive_buffer_bytes: Option<i32>,
-    pub listen_backlog: i32,
-    pub max_connections: i32,
-    pub max_connections_per_ip: i32,
-    pub max_connections_per_ip_overrides: BTreeMap<String, i32>,
+    pub(crate) receive_buffer_bytes: Option<i32>,
+    pub(crate) listen_backlog: i32,
+    pub(crate) max_connections: i32,
+    pub(crate) max_connections_per_ip: i32,
+    pub(crate) max_connections_per_ip_overrides: BTreeMap<String, i32>,
     /// New connections per second, over windows of these.
-    pub max_connection_creation_rate: i32,
-    pub quota_window_num: i32,
-    pub quota_window_size_seconds: i32,
+    pub(crate) max_connection_creation_rate: i32,
+    pub(crate) quota_window_num: i32,
+    pub(crate) quota_window_size_seconds: i32,
     /// `listener.name.{name}.*`, by the name in small letters.
-    pub listener_limits: BTreeMap<String, ListenerLimits>,
-    pub connections_max_idle_ms: i64,
+    pub(crate) listener_limits: BTreeMap<String, ListenerLimits>,
+    pub(crate) connections_max_idle_ms: i64,
     /// `queued.max.request.bytes`; -1 means no limit of the operator's.
-    pub queued_max_request_bytes: i64,
-    pub request_timeout_ms: i32,
-    pub controller_socket_timeout_ms: i32,
+    pub(crate) queued_max_request_bytes: i64,
+    pub(crate) request_timeout_ms: i32,
 }
 
 #[derive(Clone, Debug)]
 pub struct QuorumConfig {
-    pub election_timeout_ms: i32,
-    pub fetch_timeout_ms: i32,
-    pub election_backoff_max_ms: i32,
-    pub linger_ms: i32,
-    pub request_timeout_ms: i32,
-    pub retry_backoff_ms: i32,
+    pub(crate) election_timeout_ms: i32,
+    pub(crate) fetch_timeout_ms: i32,
+    pub(crate) election_backoff_max_ms: i32,
+    pub(crate) request_timeout_ms: i32,
+    pub(crate) retry_backoff_ms: i32,
 }
 
 #[derive(Clone, Debug)]
 pub struct MetadataLogConfig {
-    pub segment_bytes: i32,
-    pub segment_ms: i64,
-    pub segment_min_bytes: i32,
-    pub max_retention_bytes: i64,
-    pub max_retention_ms: i64,
-    pub max_bytes_between_snapshots: i64,
-    pub max_snapshot_interval_ms: i64,
+    pub(crate) segment_bytes: i32,
+    pub(crate) segment_ms: i64,
+    pub(crate) max_retention_bytes: i64,
+    pub(crate) max_retention_ms: i64,
+    pub(crate) max_bytes_between_snapshots: i64,
+    pub(crate) max_snapshot_interval_ms: i64,
     /// Pause after which the active controller writes a `NoOpRecord`; 0 turns it off.
-    pub max_idle_interval_ms: i32,
+    pub(crate) max_idle_interval_ms: i32,
 }
 
 #[derive(Clone, Debug)]
 pub struct LifecycleConfig {
-    pub heartbeat_interval_ms: i32,
-    pub session_timeout_ms: i32,
-    pub initial_registration_timeout_ms: i32,
-    pub controlled_shutdown_enable: bool,
+    pub(crate) heartbeat_interval_ms: i32,
+    pub(crate) session_timeout_ms: i32,
+    pub(crate) initial_registration_timeout_ms: i32,
+    pub(crate) controlled_shutdown_enable: bool,
 }
 
 #[derive(Clone, Debug)]
 pub struct ReplicationConfig {
-    pub lag_time_max_ms: i64,
-    pub socket_timeout_ms: i32,
+    pub(crate) lag_time_max_ms: i64,
+    pub(crate) socket_timeout_ms: i32,
     /// Per partition.
-    pub fetch_max_bytes: i32,
-    pub fetch_wait_max_ms: i32,
-    pub fetch_min_bytes: i32,
-    pub fetch_response_max_bytes: i32,
-    pub fetch_backoff_ms: i32,
-    pub high_watermark_checkpoint_interval_ms: i64,
-    pub auto_leader_rebalance_enable: bool,
-    pub leader_imbalance_check_interval_seconds: i64,
+    pub(crate) fetch_max_bytes: i32,
+    pub(crate) fetch_wait_max_ms: i32,
+    pub(crate) fetch_min_bytes: i32,
+    pub(crate) fetch_response_max_bytes: i32,
+    pub(crate) fetch_backoff_ms: i32,
+    pub(crate) high_watermark_checkpoint_interval_ms: i64,
+    pub(crate) auto_leader_rebalance_enable: bool,
+    pub(crate) leader_imbalance_check_interval_seconds: i64,
     /// `replica.selector.class` is the rack-aware one (KIP-392).
-    pub rack_aware_reads: bool,
-    pub max_incremental_fetch_session_cache_slots: i32,
+    pub(crate) rack_aware_reads: bool,
+    pub(crate) max_incremental_fetch_session_cache_slots: i32,
     /// Largest Fetch reply to a client.
-    pub consumer_fetch_max_bytes: i32,
+    pub(crate) consumer_fetch_max_bytes: i32,
 }
 
 #[derive(Clone, Debug)]
 pub struct StorageConfig {
-    pub retention_check_interval_ms: i64,
-    pub flush_scheduler_interval_ms: i64,
-    pub flush_offset_checkpoint_interval_ms: i32,
-    pub flush_start_offset_checkpoint_interval_ms: i32,
-    pub num_recovery_threads_per_data_dir: i32,
-    pub cleaner: CleanerConfig,
+    pub(crate) retention_check_interval_ms: i64,
+    pub(crate) flush_scheduler_interval_ms: i64,
+    pub(crate) flush_offset_checkpoint_interval_ms: i32,
+    pub(crate) flush_start_offset_checkpoint_interval_ms: i32,
+    pub(crate) cleaner: CleanerConfig,
 }
 
 /// `log.cleaner.*`, without the defaults of topics among them.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CleanerConfig {
-    pub enable: bool,
-    pub threads: i32,
+    pub(crate) enable: bool,
+    pub(crate) threads: i32,
     /// Of all threads together, as the next one.
-    pub dedupe_buffer_bytes: i64,
-    pub io_buffer_bytes: i32,
-    pub load_factor: f64,
-    pub max_bytes_per_second: f64,
-    pub backoff_ms: i64,
+    pub(crate) dedupe_buffer_bytes: i64,
+    pub(crate) io_buffer_bytes: i32,
+    pub(crate) load_factor: f64,
+    pub(crate) max_bytes_per_second: f64,
+    pub(crate) backoff_ms: i64,
 }
 
 #[derive(Clone, Debug)]
 pub struct TopicsConfig {
-    pub num_partitions: i32,
-    pub default_replication_factor: i32,
-    pub auto_create_enable: bool,
-    pub delete_enable: bool,
-    pub offsets_topic_partitions: i32,
-    pub offsets_topic_replication_factor: i16,
-    pub offsets_topic_segment_bytes: i32,
-    pub transactions_topic_partitions: i32,
-    pub transactions_topic_replication_factor: i16,
-    pub transactions_topic_min_isr: i32,
-    pub transactions_topic_segment_bytes: i32,
+    pub(crate) num_partitions: i32,
+    pub(crate) default_replication_factor: i32,
+    pub(crate) auto_create_enable: bool,
+    pub(crate) delete_enable: bool,
+    pub(crate) offsets_topic_partitions: i32,
+    pub(crate) offsets_topic_replication_factor: i16,
+    pub(crate) offsets_topic_segment_bytes: i32,
+    pub(crate) transactions_topic_partitions: i32,
+    pub(crate) transactions_topic_replication_factor: i16,
+    pub(crate) transactions_topic_min_isr: i32,
+    pub(crate) transactions_topic_segment_bytes: i32,
 }
 
 /// Groups and their offsets; the topic they live in is among [`TopicsConfig`].
 #[derive(Clone, Debug)]
 pub struct GroupsConfig {
-    pub min_session_timeout_ms: i32,
-    pub max_session_timeout_ms: i32,
-    pub initial_rebalance_delay_ms: i32,
-    pub max_size: i32,
+    pub(crate) min_session_timeout_ms: i32,
+    pub(crate) max_session_timeout_ms: i32,
+    pub(crate) initial_rebalance_delay_ms: i32,
+    pub(crate) max_size: i32,
     /// `offset.metadata.max.bytes`, which Kafka counts in characters.
-    pub max_metadata_length: i32,
-    pub load_buffer_bytes: i32,
-    pub compression: Compression,
-    pub retention_minutes: i32,
-    pub retention_check_interval_ms: i64,
-    pub commit_timeout_ms: i32,
-    pub commit_required_acks: i16,
+    pub(crate) max_metadata_length: i32,
+    pub(crate) load_buffer_bytes: i32,
+    pub(crate) compression: Compression,
+    pub(crate) retention_minutes: i32,
+    pub(crate) retention_check_interval_ms: i64,
+    pub(crate) commit_timeout_ms: i32,
+    pub(crate) commit_required_acks: i16,
     /// Groups of the consumer protocol (KIP-848).
-    pub consumer: ConsumerConfig,
+    pub(crate) consumer: ConsumerConfig,
     /// What may be set on single ones of them.
-    pub rules: GroupRules,
+    pub(crate) rules: GroupRules,
 }
 
 impl GroupsConfig {
@@ -239,20 +237,20 @@ impl GroupsConfig {
 /// What logs know of producers (`ProducerStateManagerConfig`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ProducersConfig {
-    pub id_expiration_ms: i32,
-    pub id_expiration_check_interval_ms: i32,
+    pub(crate) id_expiration_ms: i32,
+    pub(crate) id_expiration_check_interval_ms: i32,
     /// `transaction.partition.verification.enable`
-    pub verify_transactions: bool,
+    pub(crate) verify_transactions: bool,
 }
 
 /// `transaction.*`
 #[derive(Clone, Debug)]
 pub struct TransactionsConfig {
-    pub max_timeout_ms: i32,
-    pub id_expiration_ms: i32,
-    pub load_buffer_bytes: i32,
-    pub abort_interval_ms: i32,
-    pub expire_interval_ms: i32,
+    pub(crate) max_timeout_ms: i32,
+    pub(crate) id_expiration_ms: i32,
+    pub(crate) load_buffer_bytes: i32,
+    pub(crate) abort_interval_ms: i32,
+    pub(crate) expire_interval_ms: i32,
 }
 
 impl Config {

@@ -8,9 +8,9 @@ use std::collections::BTreeMap;
 use jackdaw_log::{TOPIC_CONFIGS, TopicConfigs, ValueType, lookup};
 
 use super::groups::broker_level;
-use super::keys::{self, Key, Kind};
-use super::values::split_list;
 use super::{Config, Values};
+use jackdaw_settings::keys::split_list;
+use jackdaw_settings::keys::{self, Key, Kind};
 
 /// `DescribeConfigsResponse.ConfigSource`
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,8 +3,9 @@
 //! Must not repair anything. Each refusal is an error of its own, so that all are told at once.
 
 use super::listeners::{self, ProtocolMap};
-use super::values::{Values, split_csv};
+use super::values::Values;
 use super::{Listener, Roles, Voter};
+use jackdaw_settings::keys::split_csv;
 
 /// What the checks read besides the settings themselves.
 pub struct Parts<'a> {

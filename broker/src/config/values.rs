@@ -5,10 +5,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use jackdaw_settings::metadata_version;
+use jackdaw_settings::keys::{self, Honour, Key, Kind, parse, split_csv, split_list};
 use jackdaw_settings::properties::Entry;
-
-use super::keys::{self, Check, Honour, Key, Kind};
 
 /// Something to tell about a configuration: why it is refused, or what it will not do.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -192,109 +190,9 @@ impl Values {
     }
 }
 
-/// `ConfigDef.Type.LIST`.
-pub fn split_list(text: &str) -> Vec<String> {
-    let text = text.trim();
-    if text.is_empty() { Vec::new() } else { text.split(',').map(|item| item.trim().to_owned()).collect() }
-}
-
-/// `CoreUtils.parseCsvList`: as above, without empty items.
-pub fn split_csv(text: &str) -> Vec<String> {
-    split_list(text).into_iter().filter(|item| !item.is_empty()).collect()
-}
-
-/// Whether a value fits its key; the error is Kafka's `ConfigException` text.
-pub fn parse(key: &Key, value: &str) -> Result<(), String> {
-    let invalid =
-        |value: &str, why: String| format!("Invalid value {value} for configuration {}: {why}", key.name);
-    let number = |parses: bool, kind: &str| {
-        if parses { Ok(()) } else { Err(invalid(value, format!("Not a number of type {kind}"))) }
-    };
-    match key.kind {
-        Kind::Bool if !value.eq_ignore_ascii_case("true") && !value.eq_ignore_ascii_case("false") => {
-            return Err(invalid(value, "Expected value to be either true or false".to_owned()));
-        }
-        Kind::Int => number(value.parse::<i32>().is_ok(), "INT")?,
-        Kind::Short => number(value.parse::<i16>().is_ok(), "SHORT")?,
-        Kind::Long => number(value.parse::<i64>().is_ok(), "LONG")?,
-        Kind::Double => number(value.parse::<f64>().is_ok(), "DOUBLE")?,
-        _ => {}
-    }
-    check(key, value).map_err(|(value, why)| invalid(&value, why))
-}
-
-fn check(key: &Key, value: &str) -> Result<(), (String, String)> {
-    let refuse = |why: String| Err((value.to_owned(), why));
-    match key.check {
-        Check::AtLeast(min) if value.parse::<i64>().is_ok_and(|n| n < min) => {
-            refuse(format!("Value must be at least {min}"))
-        }
-        Check::Between(min, max) => match value.parse::<f64>() {
-            Ok(n) if n < min => refuse(format!("Value must be at least {min}")),
-            Ok(n) if n > max => refuse(format!("Value must be no more than {max}")),
-            _ => Ok(()),
-        },
-        Check::OneOf(known) => {
-            let items = if key.kind == Kind::List { split_list(value) } else { vec![value.to_owned()] };
-            match items.into_iter().find(|item| !known.contains(&item.as_str())) {
-                Some(item) => Err((item, format!("String must be one of: {}", known.join(", ")))),
-                None => Ok(()),
-            }
-        }
-        Check::NonEmpty if value.is_empty() => refuse("String must be non-empty".to_owned()),
-        Check::MetadataVersion if metadata_version::level_of(value).is_none() => {
-            refuse(format!("Version {value} is not a valid version"))
-        }
-        _ => Ok(()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn every_default_of_the_table_parses() {
-        for key in keys::all() {
-            if let Some(default) = key.default {
-                assert_eq!(parse(key, default), Ok(()), "{}", key.name);
-            }
-        }
-    }
-
-    #[test]
-    fn single_values_are_refused_in_kafkas_words() {
-        for (name, value, expected) in [
-            (
-                "num.partitions",
-                "x",
-                "Invalid value x for configuration num.partitions: Not a number of type INT",
-            ),
-            (
-                "num.partitions",
-                "0",
-                "Invalid value 0 for configuration num.partitions: Value must be at least 1",
-            ),
-            (
-                "log.cleaner.min.cleanable.ratio",
-                "1.5",
-                "Invalid value 1.5 for configuration log.cleaner.min.cleanable.ratio: Value must be no more than 1",
-            ),
-            (
-                "auto.create.topics.enable",
-                "yes",
-                "Invalid value yes for configuration auto.create.topics.enable: Expected value to be either true or false",
-            ),
-            (
-                "process.roles",
-                "broker,boss",
-                "Invalid value boss for configuration process.roles: String must be one of: broker, controller",
-            ),
-        ] {
-            let key = keys::find(name).unwrap();
-            assert_eq!(parse(key, value).unwrap_err(), expected);
-        }
-    }
 
     #[test]
     fn nothing_is_swallowed() {

@@ -8,7 +8,7 @@ use jackdaw_metadata::ResourceType;
 use jackdaw_metadata::config_schema::{ConfigSchema, EffectiveConfig};
 
 use crate::config::groups::GroupRules;
-use crate::config::keys;
+use jackdaw_settings::keys;
 
 /// `DescribeConfigsResponse.ConfigSource`.
 mod source {

@@ -14,7 +14,6 @@ mod meant;
 mod node;
 mod plan;
 mod provider;
-mod settings;
 mod variables;
 
 pub use apache::bundled as bundled_properties;

@@ -2,8 +2,9 @@
 //! It must not change a plan.
 
 use jackdaw_compose::{Code, Diagnostic, Spanned, nearest};
+use jackdaw_settings::keys;
 
-use crate::{Provider, apache, bitnami, confluent, settings};
+use crate::{Provider, apache, bitnami, confluent};
 
 /// What tunes the Java virtual machine or the image's own scripts.
 const MEANINGLESS: [&str; 17] = [
@@ -109,9 +110,16 @@ fn known(provider: Provider) -> Vec<String> {
             "KAFKA_"
         }
     };
-    let of_setting = |key: &&str| format!("{prefix}{}", key.replace('.', "_").to_uppercase());
-    known.extend(settings::SETTINGS.iter().map(of_setting));
+    let of_setting = |key: &str| format!("{prefix}{}", key.replace('.', "_").to_uppercase());
+    known.extend(keys::all().map(|key| of_setting(key.name)));
     known
+}
+
+/// Whether Kafka knows a setting, by name or by one of its free prefixes.
+fn is_setting(key: &str) -> bool {
+    const PREFIXES: [&str; 6] =
+        ["listener.name.", "sasl.", "ssl.", "metric", "confluent.", "broker.quota.plugin."];
+    keys::find(key).is_some() || PREFIXES.iter().any(|prefix| key.starts_with(prefix))
 }
 
 fn verdict(provider: Provider, name: &str, known: &[String]) -> Option<Verdict> {
@@ -127,10 +135,10 @@ fn verdict(provider: Provider, name: &str, known: &[String]) -> Option<Verdict> 
     }
     let is_property = match provider {
         Provider::Bitnami => {
-            name.strip_prefix("KAFKA_CFG_").is_some_and(|s| settings::is_setting(&bitnami::property(s)))
+            name.strip_prefix("KAFKA_CFG_").is_some_and(|s| is_setting(&bitnami::property(s)))
         }
-        Provider::Apache => settings::is_setting(&apache::property(name)),
-        Provider::Confluent => settings::is_setting(&confluent::property(name)),
+        Provider::Apache => is_setting(&apache::property(name)),
+        Provider::Confluent => is_setting(&confluent::property(name)),
     };
     let is_file = name.strip_suffix("_FILE").is_some_and(|base| known.iter().any(|k| k == base));
     if is_property || (is_file && provider == Provider::Bitnami) {
@@ -140,7 +148,7 @@ fn verdict(provider: Provider, name: &str, known: &[String]) -> Option<Verdict> 
 }
 
 fn foreign(provider: Provider, name: &str) -> Option<Verdict> {
-    let is_known = |suffix: &str| settings::is_setting(&bitnami::property(suffix));
+    let is_known = |suffix: &str| is_setting(&bitnami::property(suffix));
     match provider {
         Provider::Bitnami => {
             if matches!(name, "CLUSTER_ID" | "KAFKA_CLUSTER_ID") {

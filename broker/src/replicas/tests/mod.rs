@@ -61,7 +61,6 @@ fn storage_config() -> StorageConfig {
         flush_scheduler_interval_ms: i64::MAX,
         flush_offset_checkpoint_interval_ms: 60_000,
         flush_start_offset_checkpoint_interval_ms: 60_000,
-        num_recovery_threads_per_data_dir: 1,
         cleaner: CleanerConfig {
             enable: true,
             threads: 1,

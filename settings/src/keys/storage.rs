@@ -77,7 +77,7 @@ keys! { STORAGE
         "Pause between writes of the log start offsets."
     "log.preallocate": Bool = "false", any, dynamic, acts;
         "Whether segment files get their full size when they are made."
-    "num.recovery.threads.per.data.dir": Int = "1", at_least(1), dynamic, acts;
+    "num.recovery.threads.per.data.dir": Int = "1", at_least(1), dynamic, no_effect(RECOVERY);
         "Threads per data folder that recover logs at start."
     "auto.create.topics.enable": Bool = "true", any, fixed, acts;
         "Whether asking for a topic creates it."

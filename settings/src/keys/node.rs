@@ -91,7 +91,7 @@ keys! { NODE
         "Idle time after which a connection is closed; negative turns that off."
     "broker.rack": Str = none, any, fixed, acts;
         "The rack of this broker, for placement and for fetching from near replicas."
-    "controller.socket.timeout.ms": Int = "30000", any, fixed, acts;
+    "controller.socket.timeout.ms": Int = "30000", any, fixed, no_effect(CLIENTS);
         "Longest wait of a broker for a reply of the active controller."
     "security.inter.broker.protocol": Str = "PLAINTEXT", one_of("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"), fixed, acts;
         "Security protocol between brokers; inter.broker.listener.name excludes it."
@@ -113,7 +113,7 @@ keys! { NODE
         "Longest time without a successful fetch from the leader before an election, and without a majority's fetches before a leader resigns."
     "controller.quorum.election.backoff.max.ms": Int = "1000", any, fixed, acts;
         "Largest pause before a new election after a failed one."
-    "controller.quorum.append.linger.ms": Int = "25", any, fixed, acts;
+    "controller.quorum.append.linger.ms": Int = "25", any, fixed, no_effect(LINGER);
         "How long the leader gathers records before it writes them."
     "controller.quorum.request.timeout.ms": Int = "2000", any, fixed, acts;
         "Longest wait for a reply within the quorum."
