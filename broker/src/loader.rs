@@ -88,8 +88,8 @@ async fn seen(
     let _ = tokio::time::timeout(patience, images.wait_for(is_seen)).await;
 }
 
-/// The newest image, once it says what becomes of the brokers that this node has just lost: they answer again, are
-/// fenced, or are back under another epoch.
+/// The newest image, once it says what becomes of the brokers that this node has just lost: they answer again, lead
+/// nothing any more, are fenced, or are back under another epoch.
 ///
 /// A client of a broker that dies asks the others within a millisecond. Told of the dead leader, librdkafka (before
 /// 2.16) asks again a second later, when an election has long been over.
@@ -99,13 +99,15 @@ pub async fn decided(
 ) -> Arc<MetadataImage> {
     let mut images = images.clone();
     loop {
-        let image = Arc::clone(&images.borrow_and_update());
+        let (image, now) = (Arc::clone(&images.borrow_and_update()), Instant::now());
         let in_doubt_until = |(id, loss): (&i32, &Loss)| {
-            let broker = image.broker(*id)?;
-            (!broker.fenced && broker.epoch == loss.broker_epoch).then_some(loss.at + SETTLING)
+            let (until, broker) = (loss.at + SETTLING, image.broker(*id)?);
+            let stands = !broker.fenced && broker.epoch == loss.broker_epoch;
+            // Every partition is looked at, but only in the moment after a loss.
+            (stands && until > now && leads(&image, *id)).then_some(until)
         };
         let until = lost.borrow_and_update().iter().filter_map(in_doubt_until).max();
-        let Some(until) = until.filter(|until| *until > Instant::now()) else { return image };
+        let Some(until) = until else { return image };
         // Whoever tells has stopped: there is nothing to wait for.
         let goes_on = tokio::select! {
             changed = images.changed() => changed.is_ok(),
@@ -116,6 +118,11 @@ pub async fn decided(
             return image;
         }
     }
+}
+
+/// Whether the broker leads any partition.
+fn leads(image: &MetadataImage, broker: i32) -> bool {
+    image.topics.iter().any(|topic| topic.partitions.values().any(|partition| partition.leader == broker))
 }
 
 /// Starts to follow the log. On a controller, `controller` hears of commits and leaders in log order, and without
@@ -325,7 +332,7 @@ impl Loader {
             if let Err(error) = raft.write_snapshot(id, last_contained_log_time_ms, version, records).await {
                 tracing::error!(
                     target: "org.apache.kafka.image.publisher.SnapshotGenerator",
-                    "Snapshot {id:?} was not written: {error}"
+                    "Snapshot {id} was not written: {error}"
                 );
             }
         });
@@ -353,7 +360,8 @@ mod tests {
     use jackdaw_metadata::BrokerRegistration;
     use jackdaw_wire::Uuid;
     use jackdaw_wire::metadata_record::{
-        AbortTransactionRecord, BeginTransactionRecord, EndTransactionRecord, FeatureLevelRecord, TopicRecord,
+        AbortTransactionRecord, BeginTransactionRecord, EndTransactionRecord, FeatureLevelRecord,
+        PartitionRecord, TopicRecord,
     };
     use jackdaw_wire::types::random_uuid;
 
@@ -424,7 +432,7 @@ mod tests {
     /// Once, for half a second: a broker that nobody fences is told of until its session is over.
     #[tokio::test]
     async fn who_asks_while_a_broker_is_lost_hears_what_becomes_of_it() {
-        let image = |epoch, fenced| {
+        let image_led_by = |leader, epoch, fenced| {
             let broker = BrokerRegistration {
                 id: 1,
                 epoch,
@@ -438,8 +446,17 @@ mod tests {
                 directories: Vec::new(),
             };
             let brokers = Arc::new(BTreeMap::from([(1, Arc::new(broker))]));
-            Arc::new(MetadataImage { brokers, ..MetadataImage::default() })
+            let mut image = MetadataImage { brokers, ..MetadataImage::default() };
+            let topic_id = Uuid::from_u128(7);
+            let topic = TopicRecord { name: "t".into(), topic_id, ..Default::default() };
+            let (replicas, isr) = (vec![1, 2], vec![1, 2]);
+            let partition = PartitionRecord { topic_id, replicas, isr, leader, ..Default::default() };
+            for record in [topic.into(), partition.into()] {
+                image.apply(0, &record, &mut MetadataDelta::default()).unwrap();
+            }
+            Arc::new(image)
         };
+        let image = |epoch, fenced| image_led_by(1, epoch, fenced);
         let loss = |broker_epoch, ago| {
             let at = Instant::now().checked_sub(ago).unwrap();
             LostLeaders::from([(1, Loss { broker_epoch, at })])
@@ -456,6 +473,12 @@ mod tests {
         assert_eq!((&mut answer).now_or_never(), None);
         seen.send_replace(image(5, true));
         assert!(answer.await);
+        seen.send_replace(image(5, false));
+        let answer = asked();
+        tokio::pin!(answer);
+        assert_eq!((&mut answer).now_or_never(), None);
+        seen.send_replace(image_led_by(2, 5, false));
+        assert!(!answer.await, "others lead, and its session goes on");
         seen.send_replace(image(5, false));
         let answer = asked();
         tokio::pin!(answer);

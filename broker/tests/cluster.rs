@@ -132,6 +132,60 @@ async fn the_active_controllers_own_node_knows_a_topic_when_its_creation_is_answ
     assert!(unknown.is_empty(), "of 60 each, on node {active}: {unknown:?}");
 }
 
+/// librdkafka goes on asking a coordinator that is listed no more (confluentinc/librdkafka#5511): as in Kafka a broker that
+/// was killed is listed until its session ends, though others lead at once. One that stops by itself is not.
+#[tokio::test]
+async fn a_killed_node_is_listed_until_its_session_ends_and_others_lead_at_once() {
+    let (session, heartbeat) = (Duration::from_secs(4), Duration::from_millis(500));
+    let settings = format!(
+        "default.replication.factor=3\nbroker.session.timeout.ms={}\nbroker.heartbeat.interval.ms={}",
+        session.as_millis(),
+        heartbeat.as_millis()
+    );
+    let mut cluster = Cluster::start(3, &settings).await;
+    assert_eq!(create_topic(&cluster.node(0).client(), "many", 6, 3).await, 0);
+    topic_ready(&cluster.node(0).client(), "many", 3).await;
+    let client = cluster.node(1).client();
+    // As Metadata and as DescribeCluster tell it.
+    let lists = async |id: i32| {
+        let shown = metadata(&client, None).await.unwrap();
+        let request = DescribeClusterRequest::default().with_endpoint_type(1);
+        let described = ask(&client, 1, &request).await.unwrap();
+        [
+            shown.brokers.iter().any(|b| b.node_id.0 == id),
+            described.brokers.iter().any(|b| b.broker_id.0 == id),
+        ]
+    };
+
+    let killed = Instant::now();
+    cluster.node_mut(0).kill();
+    eventually("others lead", async || {
+        let reply = metadata(&client, Some("many")).await?;
+        let left = |p: &metadata_response::MetadataResponsePartition| {
+            p.leader_id.0 > 0 && !p.isr_nodes.contains(&BrokerId(0))
+        };
+        let partitions = &reply.topics[0].partitions;
+        partitions.iter().all(left).then_some(()).ok_or_else(|| format!("{partitions:?}"))
+    })
+    .await;
+    let moved = killed.elapsed();
+    assert_eq!(lists(0).await, [true; 2], "its session goes on");
+    assert!(moved < session - heartbeat, "others led after {moved:?} only");
+    while lists(0).await != [false; 2] {
+        assert!(killed.elapsed() < session + Duration::from_secs(20));
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let listed = killed.elapsed();
+    eprintln!("others led after {moved:?}; listed for {listed:?}");
+    assert!(listed > session - 2 * heartbeat, "listed for {listed:?} only");
+
+    cluster.node_mut(0).start();
+    cluster.ready().await;
+    topic_ready(&client, "many", 3).await;
+    cluster.node_mut(0).stop();
+    assert_eq!(lists(0).await, [false; 2], "it stopped by itself");
+}
+
 #[tokio::test]
 async fn a_stopping_node_hands_its_leaderships_over_first() {
     let mut cluster = Cluster::start(3, "default.replication.factor=3").await;

@@ -7,8 +7,9 @@ use jackdaw_wire::messages::{BrokerId, DescribeClusterRequest, DescribeClusterRe
 use jackdaw_wire::protocol::StrBytes;
 use rand::RngExt;
 
-use super::operations;
+use super::{Parts, operations};
 use crate::dispatch::RequestContext;
+use crate::replicas::LostLeaders;
 
 /// `EndpointType`
 const BROKERS: i8 = 1;
@@ -22,7 +23,9 @@ pub struct Shown {
     pub rack: Option<StrBytes>,
 }
 
-/// Brokers that are not fenced and have this listener; where there is none, the one that answers (`own_id`).
+/// Brokers that are not fenced and have this listener; where there is none, the one that answers (`own_id`). One that is
+/// known to be gone is among them until its session ends, as in Kafka: librdkafka goes on asking a coordinator that is
+/// listed no more (confluentinc/librdkafka#5511).
 ///
 /// Kafka would tell an empty list. While all brokers are stopped at once, the last one can be asked between the record
 /// that fences it and its end; a client that forgets whom the list leaves out (librdkafka from 2.11 on) would then know
@@ -46,22 +49,27 @@ pub fn alive_brokers(image: &MetadataImage, listener: &str, own_id: i32) -> Vec<
     }
 }
 
-/// Who is told to be the controller: any broker that lives, as clients reach the real one through any (KIP-590).
-pub fn shown_controller(image: &MetadataImage) -> i32 {
-    let alive: Vec<i32> = image.brokers.values().filter(|b| !b.fenced).map(|b| b.id).collect();
-    if alive.is_empty() { -1 } else { alive[rand::rng().random_range(0..alive.len())] }
+/// Who is told to be the controller: any broker that lives, as clients reach the real one through any (KIP-590). One that
+/// this node has lost the connection to is told where there is no other: Kafka knows nothing better until its session
+/// ends, and then clients knock there in vain.
+pub fn shown_controller(image: &MetadataImage, lost: &LostLeaders) -> i32 {
+    let alive: Vec<_> = image.brokers.values().filter(|b| !b.fenced).collect();
+    let is_lost = |b: &BrokerRegistration| lost.get(&b.id).is_some_and(|loss| loss.broker_epoch == b.epoch);
+    let near: Vec<_> = alive.iter().copied().filter(|b| !is_lost(b)).collect();
+    let chosen = if near.is_empty() { alive } else { near };
+    if chosen.is_empty() { -1 } else { chosen[rand::rng().random_range(0..chosen.len())].id }
 }
 
 /// The reply on a broker listener.
 pub fn broker(
     context: &RequestContext,
-    own_id: i32,
-    cluster_id: &str,
+    parts: &Parts,
     image: &MetadataImage,
     request: &DescribeClusterRequest,
 ) -> DescribeClusterResponse {
-    let nodes = alive_brokers(image, &context.listener, own_id);
-    respond(context, BROKERS, cluster_id, request, nodes, shown_controller(image))
+    let nodes = alive_brokers(image, &context.listener, parts.config.node_id);
+    let controller = shown_controller(image, &parts.replicas.lost_leaders().borrow());
+    respond(context, BROKERS, &parts.cluster_id, request, nodes, controller)
 }
 
 /// The reply on a controller listener.
@@ -145,6 +153,7 @@ fn refuse(code: ErrorCode, why: String) -> DescribeClusterResponse {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::replicas::Loss;
     use jackdaw_metadata::Endpoint;
     use std::collections::BTreeMap;
     use std::sync::Arc;
@@ -180,6 +189,29 @@ mod tests {
             let shown: Vec<i32> = alive_brokers(&image, "PLAINTEXT", 2).iter().map(|node| node.id).collect();
             assert_eq!(shown, expected, "fenced: {fenced:?}");
             assert!(alive_brokers(&image, "ELSEWHERE", 2).is_empty());
+        }
+    }
+
+    /// Clients send what only a controller does to the broker that they are told.
+    #[test]
+    fn who_is_lost_is_told_to_be_the_controller_only_where_nobody_else_is_there() {
+        for (fenced, lost, expected) in [
+            ([false, false, false], vec![(0, 0), (2, 0)], vec![1]),
+            ([false, false, false], vec![(0, 7), (1, 0), (2, 0)], vec![0]),
+            ([true, false, true], vec![(1, 0)], vec![1]),
+            ([true, true, true], vec![], vec![-1]),
+        ] {
+            let mut image = MetadataImage::default();
+            for (id, fenced) in (0..).zip(fenced) {
+                Arc::make_mut(&mut image.brokers).insert(id, Arc::new(registration(id, fenced)));
+            }
+            let at = tokio::time::Instant::now();
+            let loss = |(id, broker_epoch)| (id, Loss { broker_epoch, at });
+            let lost: LostLeaders = lost.into_iter().map(loss).collect();
+            for _ in 0..20 {
+                let told = shown_controller(&image, &lost);
+                assert!(expected.contains(&told), "{told} of {expected:?}, lost {lost:?}");
+            }
         }
     }
 }

@@ -51,10 +51,11 @@ impl Inner {
                 .with_port(node.port)
                 .with_rack(node.rack)
         });
+        let controller = cluster::shown_controller(image, &self.parts.replicas.lost_leaders().borrow());
         MetadataResponse::default()
             .with_brokers(brokers.collect())
             .with_cluster_id(Some(StrBytes::from_string(self.parts.cluster_id.clone())))
-            .with_controller_id(BrokerId(cluster::shown_controller(image)))
+            .with_controller_id(BrokerId(controller))
             .with_topics(self.topics(context, &view, request))
             .with_cluster_authorized_operations(told(
                 request.include_cluster_authorized_operations,

@@ -168,16 +168,7 @@ impl Inner {
             }
             ApiKey::DescribeCluster => {
                 let request = decode(&context, body)?;
-                Response::encode(
-                    &context,
-                    &cluster::broker(
-                        &context,
-                        self.parts.config.node_id,
-                        &self.parts.cluster_id,
-                        &image,
-                        &request,
-                    ),
-                )
+                Response::encode(&context, &cluster::broker(&context, &self.parts, &image, &request))
             }
             ApiKey::DescribeConfigs => {
                 Response::encode(&context, &configs::describe(config, &image, &decode(&context, body)?))

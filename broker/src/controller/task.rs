@@ -270,8 +270,8 @@ impl Task {
             ),
             TickReason::BrokerGone { broker } => tracing::info!(
                 target: REPLICATION_LOGGER,
-                "[QuorumController id={me}] Fencing broker {broker} because its connection was closed and a new \
-                 one is refused."
+                "[QuorumController id={me}] Broker {broker} leads nothing any more because its connection was closed \
+                 and a new one is refused. It is fenced when its session ends."
             ),
             TickReason::Rebalance { partitions } => tracing::info!(
                 target: REPLICATION_LOGGER,

@@ -139,7 +139,7 @@ impl Controller {
     fn may_join_isr(&self, partition: &PartitionRegistration, member: &BrokerState) -> bool {
         let id = member.broker_id.0;
         self.image.brokers.get(&id).is_some_and(|broker| {
-            broker.is_active()
+            self.is_active(id)
                 && (member.broker_epoch == -1 || member.broker_epoch == broker.epoch)
                 && partition.directory(id).is_some_and(|directory| broker.has_online_directory(&directory))
         })

@@ -220,6 +220,9 @@ impl Controller {
                 BrokerState::Unfenced => self.unfence_broker(broker, epoch, records),
                 BrokerState::ControlledShutdown => self.begin_controlled_shutdown(broker, epoch, records),
             }
+        } else if next == BrokerState::Unfenced && self.sessions.is_gone(broker) {
+            // The evidence was wrong: what nobody else could lead is its own again.
+            self.update_leaders_and_isrs(None, Some(broker), self.index.leaderless(), records);
         }
         work.stopping = (next == BrokerState::ControlledShutdown).then_some(broker);
         self.sessions.touch(broker, next.is_fenced(), heartbeat.metadata_offset, work.now_ms);

@@ -249,9 +249,9 @@ impl Controller {
         Ok(())
     }
 
-    /// Whether the broker is registered, unfenced and not stopping.
+    /// Whether the broker is registered, unfenced, not stopping, and not known to be gone.
     fn is_active(&self, broker: i32) -> bool {
-        self.image.brokers.get(&broker).is_some_and(|b| b.is_active())
+        self.image.brokers.get(&broker).is_some_and(|b| b.is_active()) && !self.sessions.is_gone(broker)
     }
 
     fn default_directory(&self, broker: i32) -> Uuid {

@@ -41,6 +41,7 @@ struct Session {
     metadata_offset: i64,
     controlled_shutdown_offset: Option<i64>,
     fenced: bool,
+    gone: bool,
 }
 
 /// All sessions. Brokers are few, so that every question is answered by looking at each.
@@ -70,8 +71,10 @@ impl Sessions {
             metadata_offset: -1,
             controlled_shutdown_offset: None,
             fenced: true,
+            gone: false,
         });
         session.last_contact_ms = now_ms;
+        session.gone = false;
         session.metadata_offset = metadata_offset;
         session.fenced = fenced;
         if fenced {
@@ -79,14 +82,28 @@ impl Sessions {
         }
     }
 
+    /// The broker's process is known to be gone, until it is heard of again. Its session goes on to its end.
+    pub fn mark_gone(&mut self, broker: i32) {
+        if let Some(session) = self.brokers.get_mut(&broker) {
+            session.gone = true;
+        }
+    }
+
+    /// Whether the broker's process is known to be gone.
+    pub fn is_gone(&self, broker: i32) -> bool {
+        self.brokers.get(&broker).is_some_and(|session| session.gone)
+    }
+
     /// Forgets a broker.
     pub fn remove(&mut self, broker: i32) {
         self.brokers.remove(&broker);
     }
 
-    /// Whether an unfenced broker was heard of within the session timeout. A fenced one has no session.
+    /// Whether an unfenced broker was heard of within the session timeout, and is not known to be gone. A fenced one
+    /// has no session.
     pub fn has_valid_session(&self, broker: i32, now_ms: i64) -> bool {
-        self.brokers.get(&broker).is_some_and(|s| !s.fenced && s.last_contact_ms + self.timeout_ms >= now_ms)
+        let is_valid = |s: &Session| !s.fenced && !s.gone && s.last_contact_ms + self.timeout_ms >= now_ms;
+        self.brokers.get(&broker).is_some_and(is_valid)
     }
 
     /// The unfenced broker that was silent for longest, if that is longer than the session timeout.
@@ -118,12 +135,13 @@ impl Sessions {
         }
     }
 
-    /// Brokers that placement may use: all that are not stopping, each with whether it is fenced.
+    /// Brokers that placement may use: all that are not stopping, each with whether it is fenced. One that is gone is
+    /// as good as fenced.
     pub fn usable(&self) -> impl Iterator<Item = (i32, bool)> {
         self.brokers
             .iter()
             .filter(|(_, s)| s.controlled_shutdown_offset.is_none())
-            .map(|(id, s)| (*id, s.fenced))
+            .map(|(id, s)| (*id, s.fenced || s.gone))
     }
 
     /// The state now, and the one that the heartbeat leads to. `leads` tells whether the broker leads anything.
@@ -164,8 +182,9 @@ impl Sessions {
     }
 
     fn lowest_active_offset(&self) -> i64 {
-        let active = self.brokers.values().filter(|s| !s.fenced && s.controlled_shutdown_offset.is_none());
-        active.map(|s| s.metadata_offset).min().unwrap_or(i64::MAX)
+        // One that is gone reads nothing any more: nobody waits for it.
+        let is_active = |s: &&Session| !s.fenced && !s.gone && s.controlled_shutdown_offset.is_none();
+        self.brokers.values().filter(is_active).map(|s| s.metadata_offset).min().unwrap_or(i64::MAX)
     }
 }
 
@@ -218,6 +237,32 @@ mod tests {
         }
         sessions.touch(1, true, 60, 6);
         assert!(!sessions.is_shutting_down(1), "a fenced broker has left its shutdown");
+    }
+
+    /// It stays unfenced, and so listed, for as long as Kafka would list it; for everything else it is out.
+    #[test]
+    fn who_is_gone_keeps_the_time_of_its_session_and_nothing_else() {
+        let mut sessions = Sessions::new(9_000);
+        for broker in [1, 2, 3] {
+            sessions.register(broker, false, 100);
+            sessions.touch(broker, false, 60, 100);
+        }
+        sessions.touch(1, false, 40, 200);
+        sessions.begin_controlled_shutdown(2, 50);
+        assert_eq!(sessions.next_state(2, beat(60, false, true), 10, false).1, ControlledShutdown);
+        sessions.mark_gone(1);
+        assert_eq!(
+            sessions.next_state(2, beat(60, false, true), 10, false).1,
+            ShutdownNow,
+            "waits for nobody"
+        );
+        assert_eq!(sessions.usable().collect::<Vec<_>>(), [(1, true), (3, false)]);
+        assert!(!sessions.has_valid_session(1, 201), "another may register at once");
+        sessions.touch(2, true, 60, 9_000);
+        sessions.touch(3, false, 60, 9_000);
+        assert_eq!((sessions.stale_broker(9_200), sessions.stale_broker(9_201)), (None, Some(1)));
+        sessions.touch(1, false, 60, 9_201);
+        assert!(!sessions.is_gone(1) && sessions.has_valid_session(1, 9_202), "it was heard of");
     }
 
     #[test]

@@ -109,16 +109,25 @@ impl Controller {
     }
 
     /// The broker's connection was closed and a fresh connect was refused: its process is gone, and waiting for
-    /// the session timeout would only keep its partitions without a leader. The session timeout stays the upper
-    /// bound for everything that is not known this surely. Nothing happens unless the broker is registered in this
-    /// epoch and unfenced.
+    /// the session timeout would only keep its partitions without a leader. It leaves every leadership and ISR at once,
+    /// and may lead nothing until it is heard of again. The session timeout stays the upper bound for everything that is
+    /// not known this surely.
+    ///
+    /// It is fenced when its session ends, as in Kafka: clients are told of a fenced broker no more, and librdkafka
+    /// keeps asking a coordinator that is not listed for as long as it can (confluentinc/librdkafka#5511).
+    ///
+    /// Nothing happens unless the broker is registered in this epoch and unfenced.
     ///
     /// # Errors
     /// As [`Controller::handle`].
     pub fn broker_gone(&mut self, broker: i32, epoch: i64, now_ms: i64) -> Result<Option<Tick>, ApplyError> {
         match self.image.brokers.get(&broker) {
-            Some(b) if b.epoch == epoch && !b.fenced => {
-                self.fence(broker, TickReason::BrokerGone { broker }, now_ms).map(Some)
+            Some(b) if b.epoch == epoch && !b.fenced && !self.sessions.is_gone(broker) => {
+                self.sessions.mark_gone(broker);
+                let mut records = Vec::new();
+                let in_isr = self.index.with_broker_in_isr(broker);
+                self.update_leaders_and_isrs(Some(broker), None, in_isr, &mut records);
+                self.written(records, TickReason::BrokerGone { broker }, now_ms).map(Some)
             }
             _ => Ok(None),
         }

@@ -192,22 +192,68 @@ fn a_silent_broker_is_fenced_out_of_every_isr_and_leadership() {
     ");
 }
 
-/// Evidence may shorten the session timeout, but only for the process that it is about.
+/// Evidence may move leaders before the session ends, but only those of the process that it is about. Clients are told
+/// of the broker as long as Kafka would tell of it.
 #[test]
-fn a_broker_known_to_be_gone_is_fenced_at_once_and_may_return_at_once() {
-    let mut cluster = Cluster::of(2);
-    cluster.create(assigned("t", "1 2"));
+fn a_broker_known_to_be_gone_leads_nothing_at_once_and_is_fenced_when_its_session_ends() {
+    let mut cluster = Cluster::of(3);
+    let t = cluster.create(assigned("t", "1 2, 2 1"));
+    cluster.create(assigned("alone", "1"));
     let epoch = cluster.epoch(1);
     assert!(cluster.controller.broker_gone(1, epoch - 1, 5).unwrap().is_none(), "an older epoch");
     assert!(cluster.controller.broker_gone(8, 0, 5).unwrap().is_none(), "never registered");
     let tick = cluster.controller.broker_gone(1, epoch, 5).unwrap().unwrap();
+    assert_eq!(tick.reason, TickReason::BrokerGone { broker: 1 });
     insta::assert_snapshot!(cluster.show(&tick.records), @r"
     change t-0 leader=2 isr=[2]
-    broker 1 fenced
+    change t-1 isr=[2]
+    change alone-0 leader=-1
     ");
-    assert!(cluster.controller.broker_gone(1, epoch, 5).unwrap().is_none(), "already fenced");
-    let outcome = cluster.ask(3, registration(1).with_incarnation_id(id(77)));
-    assert_eq!(error_of(&outcome.response), None);
+    assert!(cluster.controller.broker_gone(1, epoch, 5).unwrap().is_none(), "known already");
+
+    let back = alter_partition::request(&cluster, 2, t, 0, &[2, 1]);
+    assert_eq!(error_of(&cluster.ask(3, back).response), Some(ErrorCode::IneligibleReplica));
+    let outcome = cluster.unfence(3);
+    assert!(outcome.records.is_empty(), "what only it could lead waits for it");
+    cluster.create(assigned("u", "1 3"));
+    insta::assert_snapshot!(cluster.partition("u", 0), @"leader 3 isr [3] epoch 0 partition epoch 0");
+
+    cluster.now_ms = 9_000;
+    for broker in [2, 3] {
+        cluster.unfence(broker);
+    }
+    assert!(cluster.tick().is_none());
+    cluster.now_ms = 9_001;
+    let tick = cluster.tick().unwrap();
+    assert_eq!(tick.reason, TickReason::SessionTimeout { broker: 1 });
+    insta::assert_snapshot!(cluster.show(&tick.records), @"broker 1 fenced");
+}
+
+/// Its process is dead, whatever is left of its session: Kafka would have the next one wait.
+#[test]
+fn whoever_follows_a_broker_that_is_gone_may_register_at_once() {
+    let mut cluster = Cluster::of(2);
+    let next = || registration(1).with_incarnation_id(id(77)).with_log_dirs(vec![id(301)]);
+    assert_eq!(error_of(&cluster.ask(3, next()).response), Some(ErrorCode::DuplicateBrokerRegistration));
+    let epoch = cluster.epoch(1);
+    cluster.controller.broker_gone(1, epoch, 5).unwrap().unwrap();
+    assert_eq!(error_of(&cluster.ask(3, next()).response), None);
+    assert!(cluster.controller.image().broker(1).unwrap().fenced);
+}
+
+/// A firewall can refuse a connect to a process that lives.
+#[test]
+fn a_broker_that_is_heard_of_after_all_leads_again_where_nobody_else_can() {
+    let mut cluster = Cluster::of(2);
+    let t = cluster.create(assigned("t", "1 2"));
+    cluster.create(assigned("alone", "1"));
+    let epoch = cluster.epoch(1);
+    cluster.controller.broker_gone(1, epoch, 5).unwrap().unwrap();
+    let beat = cluster.heartbeat(1);
+    let outcome = cluster.ask(1, beat);
+    insta::assert_snapshot!(cluster.show(&outcome.records), @"change alone-0 leader=1");
+    let back = alter_partition::request(&cluster, 2, t, 0, &[2, 1]);
+    assert_eq!(error_of(&cluster.ask(3, back).response), None);
 }
 
 #[test]

@@ -20,10 +20,13 @@ fn check(cluster: &Cluster, before: &MetadataImage, context: &str) {
             if let Some(leader) = p.leader() {
                 let broker = image.broker(leader);
                 assert!(broker.is_some_and(|b| !b.fenced), "a fenced broker leads: {at}");
+                assert!(!cluster.controller.sessions.is_gone(leader), "a broker that is gone leads: {at}");
             }
             if p.isr.len() > 1 {
-                let fenced = |id: &i32| image.broker(*id).is_none_or(|b| b.fenced);
-                assert!(!p.isr.iter().any(fenced), "a fenced broker among others in the ISR: {at}");
+                let out = |id: &i32| {
+                    image.broker(*id).is_none_or(|b| b.fenced) || cluster.controller.sessions.is_gone(*id)
+                };
+                assert!(!p.isr.iter().any(out), "a fenced or gone broker among others in the ISR: {at}");
             }
             if let Some(old) = before.topics.by_id(&topic.id).and_then(|t| t.partitions.get(id)) {
                 check_change(old, p, &at);
