@@ -52,6 +52,11 @@ const RULES: &[Rule] = &[
     },
     Rule { rooms: BELOW_THE_SHELL, absent: &["tokio"], why: "tokio lives in broker/src" },
     Rule {
+        rooms: &["broker/"],
+        absent: &["unbounded_channel", "UnboundedSender", "UnboundedReceiver", "mpsc::channel()"],
+        why: "no queue is unbounded",
+    },
+    Rule {
         rooms: &["broker/quorum/"],
         absent: &["jackdaw_metadata", "jackdaw_replication", "jackdaw_log"],
         why: "pure crates share only the types of wire",

@@ -8,9 +8,8 @@ use std::time::Duration;
 use jackdaw_wire::messages::assign_replicas_to_dirs_request::{DirectoryData, PartitionData, TopicData};
 use jackdaw_wire::messages::{AssignReplicasToDirsRequest, AssignReplicasToDirsResponse, BrokerId};
 use jackdaw_wire::{ErrorCode, Uuid};
-use tokio::sync::mpsc;
 
-use super::ControllerChannel;
+use super::{ControllerChannel, latest};
 use crate::apis::LinkError;
 use crate::apis::forward::ask;
 
@@ -24,21 +23,21 @@ type Replica = (Uuid, i32);
 /// Takes assignments of this broker's replicas. Cheap to clone.
 #[derive(Clone)]
 pub struct Assignments {
-    queue: mpsc::UnboundedSender<(Replica, Uuid)>,
+    queue: latest::Sender<Replica, Uuid>,
 }
 
 impl Assignments {
     /// Starts the sender; it ends when every handle is dropped.
     pub fn start(node_id: i32, broker_epoch: Arc<AtomicI64>, channel: ControllerChannel) -> Self {
-        let (queue, assigned) = mpsc::unbounded_channel();
+        let (queue, assigned) = latest::channel();
         tokio::spawn(run(node_id, broker_epoch, channel, assigned));
         Self { queue }
     }
 
     /// The replica lies in this directory. Sent until the controller has it; a later call for the same replica
-    /// counts instead of an earlier one. The queue is bounded by the replicas of this broker.
+    /// counts instead of an earlier one.
     pub fn assign(&self, topic_id: Uuid, partition: i32, directory: Uuid) {
-        let _ = self.queue.send(((topic_id, partition), directory));
+        self.queue.put((topic_id, partition), directory);
     }
 }
 
@@ -46,19 +45,17 @@ async fn run(
     node_id: i32,
     broker_epoch: Arc<AtomicI64>,
     channel: ControllerChannel,
-    mut queue: mpsc::UnboundedReceiver<(Replica, Uuid)>,
+    mut queue: latest::Receiver<Replica, Uuid>,
 ) {
     let mut pending: BTreeMap<Replica, Uuid> = BTreeMap::new();
     loop {
         if pending.is_empty() {
             match queue.recv().await {
-                Some((replica, directory)) => drop(pending.insert(replica, directory)),
+                Some(assigned) => pending = assigned,
                 None => return,
             }
         }
-        while let Ok((replica, directory)) = queue.try_recv() {
-            pending.insert(replica, directory);
-        }
+        pending.append(&mut queue.take());
         let sent: Vec<(Replica, Uuid)> =
             pending.iter().take(MAX_PER_REQUEST).map(|(replica, directory)| (*replica, *directory)).collect();
         let request = request(node_id, broker_epoch.load(Ordering::Acquire), &sent);
@@ -67,8 +64,8 @@ async fn run(
             Ok(response) => {
                 tracing::warn!(
                     target: "org.apache.kafka.server.AssignmentsManager",
-                    "[AssignmentsManager id={node_id}] The controller refused the assignment with {:?}; trying again.",
-                    ErrorCode::try_from_code(response.error_code)
+                    "[AssignmentsManager id={node_id}] The controller refused the assignment with {}; trying again.",
+                    ErrorCode::name_of(response.error_code)
                 );
                 tokio::time::sleep(RETRY_PAUSE).await;
             }

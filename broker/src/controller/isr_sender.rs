@@ -10,9 +10,8 @@ use jackdaw_wire::messages::alter_partition_request::{BrokerState, PartitionData
 use jackdaw_wire::messages::alter_partition_response::PartitionData as Answer;
 use jackdaw_wire::messages::{AlterPartitionRequest, AlterPartitionResponse, BrokerId};
 use jackdaw_wire::{ErrorCode, Uuid};
-use tokio::sync::mpsc;
 
-use super::ControllerChannel;
+use super::{ControllerChannel, latest};
 use crate::apis::forward::ask;
 use crate::replicas::{AlterPartitionSink, CommittedIsr, IsrChange, IsrChangeDone};
 
@@ -25,15 +24,15 @@ const RETRY_PAUSE: Duration = Duration::from_millis(50);
 type Key = (Uuid, i32);
 type Change = (IsrChange, IsrChangeDone);
 
-/// Takes ISR changes from partitions. Each partition has one in flight, so that the queue is bounded by them.
+/// Takes ISR changes from partitions. Of each partition the newest waits.
 pub struct IsrSender {
-    queue: mpsc::UnboundedSender<Change>,
+    queue: latest::Sender<Key, Change>,
 }
 
 impl IsrSender {
     /// Starts the sender; it ends when this handle is dropped.
     pub fn start(node_id: i32, broker_epoch: Arc<AtomicI64>, channel: ControllerChannel) -> Self {
-        let (queue, changes) = mpsc::unbounded_channel();
+        let (queue, changes) = latest::channel();
         tokio::spawn(run(node_id, broker_epoch, channel, changes));
         Self { queue }
     }
@@ -41,8 +40,8 @@ impl IsrSender {
 
 impl AlterPartitionSink for IsrSender {
     fn submit(&self, change: IsrChange, done: IsrChangeDone) {
-        // The other end stops with the node only; a change that is never answered is dropped with it.
-        let _ = self.queue.send((change, done));
+        let key = (change.topic_id, change.partition);
+        give_up(self.queue.put(key, (change, done)));
     }
 }
 
@@ -50,18 +49,18 @@ async fn run(
     node_id: i32,
     broker_epoch: Arc<AtomicI64>,
     channel: ControllerChannel,
-    mut queue: mpsc::UnboundedReceiver<Change>,
+    mut queue: latest::Receiver<Key, Change>,
 ) {
     let mut pending: BTreeMap<Key, Change> = BTreeMap::new();
     loop {
         if pending.is_empty() {
             match queue.recv().await {
-                Some(change) => add(&mut pending, change),
+                Some(changes) => pending = changes,
                 None => return,
             }
         }
-        while let Ok(change) = queue.try_recv() {
-            add(&mut pending, change);
+        for (key, change) in queue.take() {
+            give_up(pending.insert(key, change));
         }
         let epoch = broker_epoch.load(Ordering::Acquire);
         let request = request(node_id, epoch, pending.values().map(|(change, _)| change));
@@ -70,8 +69,8 @@ async fn run(
             Ok(response) => {
                 tracing::warn!(
                     target: "kafka.server.DefaultAlterPartitionManager",
-                    "[AlterPartitionManager id={node_id}] The controller refused AlterPartition with {:?}; trying again.",
-                    ErrorCode::try_from_code(response.error_code)
+                    "[AlterPartitionManager id={node_id}] The controller refused AlterPartition with {}; trying again.",
+                    ErrorCode::name_of(response.error_code)
                 );
                 tokio::time::sleep(RETRY_PAUSE).await;
             }
@@ -84,10 +83,9 @@ async fn run(
     }
 }
 
-fn add(pending: &mut BTreeMap<Key, Change>, change: Change) {
-    let key = (change.0.topic_id, change.0.partition);
-    if let Some((_, done)) = pending.insert(key, change) {
-        // A second change while the first is unanswered: the partition has moved on from the first.
+/// A second change came while the first was unanswered: the partition has moved on from the first.
+fn give_up(displaced: Option<Change>) {
+    if let Some((_, done)) = displaced {
         done(Err(ErrorCode::OperationNotAttempted));
     }
 }
@@ -179,7 +177,7 @@ mod tests {
         for partition in 0..3 {
             let told = told.clone();
             let done: IsrChangeDone = Box::new(move |result| told.send((partition, result)).unwrap());
-            add(&mut pending, (change(partition), done));
+            pending.insert((Uuid::from_u128(7), partition), (change(partition), done));
         }
         let answer = |partition, code| {
             Answer::default()
@@ -197,5 +195,26 @@ mod tests {
         assert_eq!(heard.try_recv().unwrap(), (0, Ok(committed)));
         assert_eq!(heard.try_recv().unwrap(), (1, Err(ErrorCode::InvalidUpdateVersion)));
         assert_eq!(pending.len(), 1);
+    }
+
+    /// While no controller answers, a partition may change its mind any number of times.
+    #[tokio::test]
+    async fn a_partition_waits_with_its_newest_change_and_hears_of_the_one_before() {
+        let (queue, changes) = latest::channel();
+        let sender = IsrSender { queue };
+        let (told, heard) = std::sync::mpsc::channel();
+        for partition_epoch in 0..1_000 {
+            for partition in 0..3 {
+                let told = told.clone();
+                let done = move |result| told.send((partition, partition_epoch, result)).unwrap();
+                sender.submit(IsrChange { partition_epoch, ..change(partition) }, Box::new(done));
+            }
+        }
+        let waiting = changes.take();
+        let epochs: Vec<i32> = waiting.values().map(|(change, _)| change.partition_epoch).collect();
+        assert_eq!(epochs, [999, 999, 999]);
+        let displaced: Vec<_> = heard.try_iter().collect();
+        assert_eq!(displaced.len(), 3 * 999, "each is called once");
+        assert!(displaced.iter().all(|(_, _, result)| *result == Err(ErrorCode::OperationNotAttempted)));
     }
 }

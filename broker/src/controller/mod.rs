@@ -11,6 +11,7 @@ mod channel;
 mod envelope;
 mod evidence;
 mod isr_sender;
+mod latest;
 mod requests;
 mod schema;
 mod task;

@@ -35,6 +35,11 @@ macro_rules! errors {
                 }
             }
 
+            /// The name of what a reply says, for the log.
+            pub fn name_of(code: i16) -> String {
+                Self::try_from_code(code).map_or_else(|| "NONE".to_owned(), |error| error.to_string())
+            }
+
             /// The code on the wire.
             pub const fn code(self) -> i16 {
                 match self {
