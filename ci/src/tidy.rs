@@ -3,6 +3,8 @@
 //! Each rule is one row of [`RULES`] (a pattern that must be absent from some files) or one small
 //! function for what a pattern cannot say. A rule that never fired is tested by [`tests`].
 
+mod forms;
+
 use anyhow::Context as _;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -153,6 +155,7 @@ fn check_file(name: &str, text: &str, findings: &mut Vec<Finding>) {
         findings.push(format!("{name}: {} lines, {MAX_FILE_LINES} at most: is it one subject?", lines.len()));
     }
     check_rules(name, &lines, findings);
+    check_debug_forms(name, text, findings);
     check_function_lengths(name, &lines, findings);
 }
 
@@ -175,6 +178,21 @@ fn check_rules(name: &str, lines: &[&str], findings: &mut Vec<Finding>) {
                 findings.push(format!("{name}:{}: `{found}`: {}", index + 1, rule.why));
             }
         }
+    }
+}
+
+/// Where Rust's debug form is what is wanted: what tracing hands over, and numbers as Java and as JSON write them.
+const DEBUG_FORMS: &[&str] =
+    &["broker/src/logging.rs", "broker/log/src/config.rs", "broker/wire/src/record_codec.rs"];
+
+fn check_debug_forms(name: &str, text: &str, findings: &mut Vec<Finding>) {
+    let is_node = name.starts_with("broker/") && !name.starts_with("broker/sim/");
+    if !is_node || is_test_file(name) || DEBUG_FORMS.contains(&name) {
+        return;
+    }
+    for line in forms::debug_forms(text) {
+        findings
+            .push(format!("{name}:{line}: Rust's debug form in a text: say it as Kafka does, or plainly"));
     }
 }
 
@@ -230,6 +248,20 @@ mod tests {
                 assert!(findings.iter().any(|f| f.contains(text)), "{file} with {text}: {findings:?}");
             }
         }
+    }
+
+    #[test]
+    fn debug_forms_are_found_in_the_node_and_nowhere_else() {
+        let found = |name: &str| {
+            let mut findings = Vec::new();
+            check_file(name, "//! A file.\nfn f() { info!(\"{x:?}\") }\n", &mut findings);
+            findings.len()
+        };
+        assert_eq!(found("broker/src/a.rs"), 1);
+        assert_eq!(
+            [found("broker/sim/src/a.rs"), found("broker/src/tests.rs"), found("harness/src/a.rs")],
+            [0; 3]
+        );
     }
 
     #[test]

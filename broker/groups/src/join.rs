@@ -209,8 +209,9 @@ impl Group {
 
     fn add_and_rebalance(&mut self, context: &mut Context<'_>, id: StrBytes, joining: Joining) {
         let reason = format!(
-            "Adding new member {id} with group instance id {:?}; client reason: {}",
-            joining.instance_id, joining.reason
+            "Adding new member {id} with group instance id {}; client reason: {}",
+            joining.instance_id.as_deref().unwrap_or("null"),
+            joining.reason
         );
         let mut member = Member {
             id,

@@ -56,7 +56,8 @@ impl Group {
         if !missing.is_empty() {
             tracing::info!(
                 target: "kafka.coordinator.group",
-                "Group {} removed dynamic members who haven't joined: {missing:?}", self.id
+                "Group {} removed dynamic members who haven't joined: {}",
+                self.id, list(&missing)
             );
             missing.iter().for_each(|id| self.remove(context, id));
         }
@@ -97,7 +98,7 @@ impl Group {
     fn remove_unsynced(&mut self, context: &mut Context<'_>) {
         let missing: Vec<StrBytes> = std::mem::take(&mut self.pending_sync).into_iter().collect();
         missing.iter().for_each(|id| self.remove(context, id));
-        let reason = format!("Removing {missing:?} on pending sync request expiration");
+        let reason = format!("Removing {} on pending sync request expiration", list(&missing));
         self.prepare_rebalance(context, &reason);
     }
 
@@ -125,4 +126,8 @@ impl Group {
             self.remove_unsynced(context);
         }
     }
+}
+
+fn list(ids: &[StrBytes]) -> String {
+    ids.iter().map(|id| &**id).collect::<Vec<_>>().join(", ")
 }

@@ -181,7 +181,8 @@ impl Log {
         let kept = Arc::make_mut(&mut self.segments).split_off(count);
         let removed = std::mem::replace(&mut self.segments, Arc::new(kept));
         let names: Vec<i64> = removed.iter().map(|segment| segment.base_offset).collect();
-        tracing::info!("[{}] Deleting segments {names:?}", self.place.partition);
+        let list = names.iter().map(i64::to_string).collect::<Vec<_>>().join(", ");
+        tracing::info!("[{}] Deleting the segments that begin at {list}", self.place.partition);
         self.unsynced_closed.retain(|closed| !names.contains(&closed.base_offset));
         let new_start = self.segments[0].base_offset;
         if !self.advance_log_start(new_start)? {

@@ -235,12 +235,13 @@ pub enum Effect {
 /// What no node can go on from. Kafka's raft thread dies of the same.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum QuorumError {
-    #[error("quorum-state names voters {found:?}, the configuration {configured:?}")]
+    #[error("quorum-state names voters {}, the configuration {}", ids(.found), ids(.configured))]
     VotersChanged { found: Vec<i32>, configured: Vec<i32> },
     #[error("quorum-state holds a vote of epoch {epoch}, but node {node_id} is not a voter")]
     VotedObserver { epoch: i32, node_id: i32 },
     #[error(
-        "told of leader {told:?} in epoch {epoch}, where {known:?} leads: two leaders in one epoch cannot both be true"
+        "told of leader {} in epoch {epoch}, where {} leads: two leaders in one epoch cannot both be true",
+        id(*.told), id(*.known)
     )]
     InconsistentLeader { epoch: i32, told: Option<i32>, known: Option<i32> },
     #[error("the leader asks to truncate to {offset}, below the high watermark {high_watermark}")]
@@ -251,4 +252,12 @@ pub enum QuorumError {
     SnapshotNotBeyondLog { id: OffsetAndEpoch, end: OffsetAndEpoch },
     #[error("node {from} answered {api} with {error}")]
     Refused { from: i32, api: &'static str, error: &'static str },
+}
+
+fn ids(nodes: &[i32]) -> String {
+    nodes.iter().map(|node| node.to_string()).collect::<Vec<_>>().join(",")
+}
+
+fn id(node: Option<i32>) -> String {
+    node.map_or_else(|| "nobody".to_owned(), |node| format!("node {node}"))
 }

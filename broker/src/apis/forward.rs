@@ -43,7 +43,7 @@ pub enum LinkError {
     Timeout,
     #[error("{0}")]
     Codec(String),
-    #[error("the controller refused the envelope: {0:?}")]
+    #[error("the controller refused the envelope: {0}")]
     Refused(ErrorCode),
     #[error("this node is stopping")]
     Stopped,

@@ -133,7 +133,7 @@ impl Inner {
             ApiKey::OffsetDelete => self.offset_delete(context, image, decode(context, body)?).await?,
             ApiKey::ConsumerGroupHeartbeat => self.consumer_group_heartbeat(context, image, body).await?,
             ApiKey::ConsumerGroupDescribe => self.consumer_group_describe(context, image, body).await?,
-            other => Response::Close(format!("{other:?} is not about groups")),
+            _ => Response::Close(format!("API {} is not about groups", context.api_key)),
         })
     }
 
@@ -165,7 +165,7 @@ impl Inner {
         Ok(match self.ask_group(&group, request).await? {
             Reply::Heartbeat(reply) => Response::encode(context, &reply),
             Reply::Sync(reply) => Response::encode(context, &reply),
-            other => unexpected(&other),
+            _ => closed(),
         })
     }
 
@@ -206,7 +206,7 @@ impl Inner {
             Reply::ConsumerHeartbeat(reply) => {
                 consumer_group::encode(version, &reply).map(Response::from).map_err(close)
             }
-            other => Err(unexpected(&other)),
+            _ => Err(closed()),
         }
     }
 
@@ -234,7 +234,7 @@ impl Inner {
                     }
                     Ok(*group)
                 }
-                other => Err(unexpected(&other)),
+                _ => Err(closed()),
             }
         });
         let groups = described.await?;
@@ -402,7 +402,7 @@ impl Inner {
             let id = group.group_id.clone();
             match self.ask_group(&id, Request::Fetch { group, require_stable }).await? {
                 Reply::Fetch(told) => Ok(told),
-                other => Err(unexpected(&other)),
+                _ => Err(closed()),
             }
         });
         let told: Vec<OffsetFetchResponseGroup> = told.await?;
@@ -464,7 +464,7 @@ impl Inner {
             let asked = Request::List { states, types };
             match coordinators.ask(partition, asked.into()).await {
                 Ok(Some(Reply::List(listed))) => groups.extend(listed),
-                Ok(Some(other)) => return Err(unexpected(&other)),
+                Ok(Some(_)) => return Err(closed()),
                 // One that does not serve has nothing to tell.
                 Ok(None) | Err(_) => {}
             }
@@ -486,7 +486,7 @@ impl Inner {
         for id in request.groups_names.into_iter().filter(|id| seen.insert(id.clone())) {
             match self.ask_group(&id.clone(), Request::Delete(id)).await? {
                 Reply::Delete(result) => reply.results.push(result),
-                other => return Err(unexpected(&other)),
+                _ => return Err(closed()),
             }
         }
         Ok(Response::encode(context, &reply))
@@ -517,10 +517,6 @@ fn close(error: FrameError) -> Response {
 
 fn closed() -> Response {
     Response::Close("a request about groups was answered by something else".to_owned())
-}
-
-fn unexpected(reply: &Reply) -> Response {
-    Response::Close(format!("a coordinator answered something else: {reply:?}"))
 }
 
 /// As `InetAddress.toString` has it, which is what lies in the log and is shown to administrators.

@@ -215,7 +215,7 @@ impl Inner {
             | ApiKey::DescribeTransactions
             | ApiKey::ListTransactions => self.transaction_api(key, &context, &image, body).await?,
             key if api::of(key).is_some_and(|row| row.forwarded) => self.forward(&context, body).await,
-            other => Response::Close(format!("{other:?} is advertised and not served")),
+            _ => Response::Close(format!("API {} is advertised and not served", context.api_key)),
         })
     }
 }

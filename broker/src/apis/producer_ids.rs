@@ -104,10 +104,10 @@ impl ProducerIds {
                 Ok(Block { next: *reply.producer_id_start, left: i64::from(reply.producer_id_len) })
             }
             Ok(reply) => {
-                let code = ErrorCode::try_from_code(reply.error_code);
                 tracing::warn!(
                     target: "kafka.coordinator.transaction.RPCProducerIdManager",
-                    "Could not allocate a block of producer ids: {code:?}"
+                    "Could not allocate a block of producer ids: {}",
+                    ErrorCode::name_of(reply.error_code)
                 );
                 Err(ErrorCode::CoordinatorLoadInProgress)
             }

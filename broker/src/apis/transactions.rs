@@ -71,7 +71,7 @@ impl Inner {
                 let reply = self.parts.replicas.describe_producers(decode(context, body)?).await;
                 Response::encode(context, &reply)
             }
-            other => Response::Close(format!("{other:?} is not about transactions")),
+            _ => Response::Close(format!("API {} is not about transactions", context.api_key)),
         })
     }
 

@@ -91,10 +91,12 @@ impl<M: Machine> Task<M> {
     pub async fn run(mut self) {
         let topic = self.shared.options.topic;
         let partition = self.partition;
-        tracing::info!(
-            target: "kafka.coordinator",
-            "Elected as the coordinator of {topic}-{partition} in epoch {:?}", self.epoch()
-        );
+        if let Some(epoch) = self.epoch() {
+            tracing::info!(
+                target: "kafka.coordinator",
+                "Elected as the coordinator of {topic}-{partition} in epoch {epoch}"
+            );
+        }
         let begun = Instant::now();
         self.tell_epoch();
         let progress = self.load().await;

@@ -158,8 +158,8 @@ impl Life {
                 Ok(reply) => tracing::info!(
                     target: LOGGER,
                     "[BrokerLifecycleManager id={id}] Unable to register broker {id} because the controller \
-                     returned error {:?}",
-                    ErrorCode::try_from_code(reply.error_code)
+                     returned error {}",
+                    ErrorCode::name_of(reply.error_code)
                 ),
                 Err(LinkError::Stopped) => return Err(LifecycleError::Stopped),
                 Err(error) => tracing::warn!(
@@ -252,7 +252,7 @@ impl Life {
     fn answered(&mut self, response: &BrokerHeartbeatResponse) -> bool {
         let id = self.options.node_id;
         if let Some(code) = ErrorCode::try_from_code(response.error_code) {
-            self.refused(&format!("{code:?}"));
+            self.refused(&code.to_string());
             return false;
         }
         self.failures = 0;

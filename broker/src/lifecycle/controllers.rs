@@ -65,8 +65,8 @@ pub async fn register_controller(
             }
             Ok(response) => tracing::info!(
                 target: LOGGER,
-                "[ControllerRegistrationManager id={node_id}] The controller returned error {:?}",
-                ErrorCode::try_from_code(response.error_code)
+                "[ControllerRegistrationManager id={node_id}] The controller returned error {}",
+                ErrorCode::name_of(response.error_code)
             ),
             Err(LinkError::Stopped) => return,
             Err(error) => tracing::debug!(target: LOGGER, "ControllerRegistration: {error}"),

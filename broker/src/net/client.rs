@@ -52,12 +52,16 @@ pub enum ClientError {
     Connect { target: HostPort, source: io::Error },
     #[error("connection to {0} was closed before the reply")]
     Closed(HostPort),
-    #[error("no reply from {0} within {1:?}")]
+    #[error("no reply from {0} within {ms} ms", ms = .1.as_millis())]
     Timeout(HostPort, Duration),
-    #[error("{target} serves API {api_key} in versions {served:?}, not {version}")]
+    #[error("{target} serves API {api_key} in {}, not in version {version}", versions(*.served))]
     UnsupportedVersion { target: HostPort, api_key: i16, version: i16, served: Option<(i16, i16)> },
     #[error("API {api_key} version {version}: {what}")]
     Codec { api_key: i16, version: i16, what: String },
+}
+
+fn versions(served: Option<(i16, i16)>) -> String {
+    served.map_or_else(|| "no version".to_owned(), |(min, max)| format!("versions {min} to {max}"))
 }
 
 /// A cheap handle on the connection to one peer.

@@ -85,7 +85,7 @@ pub enum Ended {
          {total_bytes} are there for all)"
     )]
     TooMuchWork { name: &'static str, request_bytes: usize, work_bytes: usize, total_bytes: usize },
-    #[error("no progress for {0:?} in the middle of a file")]
+    #[error("no progress for {} ms in the middle of a file", .0.as_millis())]
     FileStalled(Duration),
     #[error("{0}")]
     Io(#[from] io::Error),
@@ -100,7 +100,7 @@ impl Ended {
 fn too_slow(what: &str, slow: &TooSlow, is_pressed: bool) -> String {
     let (moved_bytes, waited) = (slow.moved_bytes, slow.waited);
     let why = if is_pressed { ", and others wait for the memory that it holds" } else { "" };
-    format!("{moved_bytes} bytes of a {what} in {waited:?} are too few{why}")
+    format!("{moved_bytes} bytes of a {what} in {} ms are too few{why}", waited.as_millis())
 }
 
 struct Answer {

@@ -20,7 +20,7 @@ pub enum DirsError {
     LogDir(#[from] LogDirError),
     #[error(transparent)]
     Storage(#[from] StorageError),
-    #[error("Cluster ID string {0:?} is empty or holds what no line of meta.properties does")]
+    #[error("Cluster ID string '{0}' is empty or holds what no line of meta.properties does")]
     NotAClusterId(String),
     #[error("No readable meta.properties files found.")]
     NothingFormatted,

@@ -21,7 +21,8 @@ pub enum RaftError {
     Io { operation: &'static str, path: PathBuf, source: std::io::Error },
     /// `KafkaMetadataLog.recoverSnapshots`.
     #[error(
-        "Inconsistent snapshot state: there must be a snapshot at an offset larger then the current log start offset {log_start}, but the latest snapshot is {latest:?}"
+        "Inconsistent snapshot state: there must be a snapshot at an offset larger then the current log start offset {log_start}, but the latest snapshot is {}",
+        .latest.map_or_else(|| "none".to_owned(), |latest| latest.to_string())
     )]
     InconsistentSnapshots { log_start: i64, latest: Option<OffsetAndEpoch> },
     #[error("the metadata log holds what is no record of it at offset {offset}: {reason}")]

@@ -38,7 +38,8 @@ pub enum RaftEvent {
 /// Why records were not appended. None of them is in the log.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AppendError {
-    #[error("not the leader of epoch {epoch}; the leader is {current:?}")]
+    #[error("not the leader of epoch {epoch}; in epoch {} {} leads",
+        .current.epoch, .current.leader.map_or_else(|| "nobody".to_owned(), |id| format!("node {id}")))]
     NotLeader { epoch: i32, current: LeaderAndEpoch },
     #[error("a batch of {size_bytes} bytes is larger than the {max_bytes} bytes that the metadata log takes")]
     TooLarge { size_bytes: usize, max_bytes: usize },
@@ -51,7 +52,7 @@ pub enum AppendError {
 /// Why a snapshot was not written.
 #[derive(Debug, thiserror::Error)]
 pub enum SnapshotError {
-    #[error("snapshot {id:?} lies beyond the high watermark {high_watermark}")]
+    #[error("snapshot {id} lies beyond the high watermark {high_watermark}")]
     Uncommitted { id: OffsetAndEpoch, high_watermark: i64 },
     #[error("epoch {} does not reach offset {}", .id.epoch, .id.offset)]
     EpochMismatch { id: OffsetAndEpoch },

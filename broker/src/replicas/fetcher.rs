@@ -18,6 +18,7 @@ use jackdaw_wire::messages::fetch_request::{FetchPartition, FetchTopic, Forgotte
 use jackdaw_wire::messages::fetch_response::PartitionData;
 use jackdaw_wire::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use jackdaw_wire::messages::{BrokerId, FetchRequest, FetchResponse, ListOffsetsRequest, TopicName};
+use jackdaw_wire::types::kafka_base64;
 use jackdaw_wire::{ErrorCode, StrBytes, Uuid};
 use tokio::sync::{Notify, oneshot, watch};
 use tokio::time::Instant;
@@ -535,8 +536,8 @@ impl Fetcher {
             Followed::Retry(error) => {
                 tracing::debug!(
                     target: "kafka.server.ReplicaFetcherThread",
-                    "[ReplicaFetcher replicaId={}, leaderId={}, fetcherId=0] {key:?}: {error}",
-                    self.node_id, self.leader
+                    "[ReplicaFetcher replicaId={}, leaderId={}, fetcherId=0] {}-{}: {error}",
+                    self.node_id, self.leader, kafka_base64(&key.0), key.1
                 );
                 self.pause(key, longest, false);
             }

@@ -129,6 +129,11 @@ pub(super) struct After {
     proposal: Option<Proposal>,
 }
 
+/// Broker ids as Kafka's log has them.
+pub(super) fn ids(brokers: impl Iterator<Item = i32>) -> String {
+    brokers.map(|id| id.to_string()).collect::<Vec<_>>().join(",")
+}
+
 impl Partition {
     pub fn new(
         log: Log,
@@ -243,8 +248,9 @@ impl Partition {
     fn propose(self: &Arc<Self>, proposal: Proposal) {
         tracing::debug!(
             target: "kafka.cluster.Partition",
-            "[Partition {} broker={}] Submitting ISR state change {proposal:?}",
-            self.tp, self.context.node_id
+            "[Partition {} broker={}] Submitting the ISR {} of leader epoch {} and partition epoch {}",
+            self.tp, self.context.node_id, ids(proposal.isr.iter().map(|member| member.broker)),
+            proposal.leader_epoch, proposal.partition_epoch
         );
         let id = proposal.id;
         let change = IsrChange {
@@ -303,11 +309,10 @@ impl Partition {
     }
 
     fn log_isr(&self, isr: &[i32], partition_epoch: i32) {
-        let isr: Vec<String> = isr.iter().map(i32::to_string).collect();
         tracing::info!(
             target: "kafka.cluster.Partition",
             "[Partition {} broker={}] ISR updated to {} and version updated to {partition_epoch}",
-            self.tp, self.context.node_id, isr.join(",")
+            self.tp, self.context.node_id, ids(isr.iter().copied())
         );
     }
 
@@ -322,8 +327,9 @@ impl Partition {
             if let Some(proposal) = &effects.alter_partition {
                 tracing::info!(
                     target: "kafka.cluster.Partition",
-                    "[Partition {} broker={}] Shrinking ISR from {:?} to {:?}. Leader: (highWatermark: {}, endOffset: {}).",
-                    self.tp, self.context.node_id, leader.isr(), proposal.isr, leader.high_watermark(),
+                    "[Partition {} broker={}] Shrinking ISR from {} to {}. Leader: (highWatermark: {}, endOffset: {}).",
+                    self.tp, self.context.node_id, ids(leader.isr().iter().copied()),
+                    ids(proposal.isr.iter().map(|member| member.broker)), leader.high_watermark(),
                     leader.log_end()
                 );
             }

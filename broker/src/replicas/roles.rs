@@ -17,7 +17,7 @@ use jackdaw_wire::{ErrorCode, TopicPartition, Uuid};
 
 use super::dirs::Dir;
 use super::interest::Change;
-use super::partition::{After, Partition, Writer, held_end, owes_flush};
+use super::partition::{After, Partition, Writer, held_end, ids, owes_flush};
 use super::shared::{Hosted, Shared};
 use super::upkeep::Doomed;
 
@@ -483,9 +483,10 @@ impl Partition {
             tracing::info!(
                 target: "state.change.logger",
                 "[Broker id={}] Leader {} with topic id {} starts at leader epoch {epoch} from offset {start} with \
-                 partition epoch {}, high watermark {}, ISR {:?}",
+                 partition epoch {}, high watermark {}, ISR [{}]",
                 self.context.node_id, self.tp, jackdaw_wire::types::kafka_base64(&self.topic_id),
-                registration.partition_epoch, self.state().replica.high_watermark(), registration.isr
+                registration.partition_epoch, self.state().replica.high_watermark(),
+                ids(registration.isr.iter().copied())
             );
             if let Err(error) = writer.log.assign_epoch_start(epoch, start) {
                 self.storage_failed(&error);
