@@ -9,6 +9,8 @@ use jackdaw_wire::batch::{HEADER_BYTES, complete_batches};
 use jackdaw_wire::validate::{AppendOrigin, StampedBatch};
 
 use crate::batch::BatchMeta;
+use crate::cut::Extent;
+use crate::epochs::EpochCache;
 use crate::error::{AppendError, AtPath, StorageError};
 use crate::index::{AbortedTxn, Entry, OffsetEntry, TimeEntry};
 use crate::log::{AppendInfo, Checked, Incoming, Log};
@@ -107,8 +109,9 @@ impl Log {
         now_ms: i64,
     ) -> Result<AppendInfo, AppendError> {
         let Some(first) = incoming.first() else { return Ok(self.nothing_appended()) };
-        let mut checked = match self.check_producers(incoming, origin, guard)? {
-            Checked::New(updates) => Some(updates),
+        self.finish_cut()?;
+        let checked = match self.check_producers(incoming, origin, guard)? {
+            Checked::New(updates) => updates,
             Checked::Duplicate(batch) => {
                 return Ok(AppendInfo {
                     first_offset: batch.first_offset(),
@@ -122,22 +125,13 @@ impl Log {
         };
         let mut info = AppendInfo { first_offset: first.meta.base_offset, ..self.nothing_appended() };
         self.note_epochs(incoming)?;
-        let mut rest = incoming;
-        while !rest.is_empty() {
-            let (run, behind) = rest.split_at(self.run_length(rest));
-            // A roll takes a snapshot: it has to know the producers of the runs before, and of no later ones.
-            let updates = match checked.take().filter(|_| run.len() == incoming.len()) {
-                Some(updates) => updates,
-                None => self.updates_of(run)?,
-            };
-            info.rolled |= self.roll_for(run, now_ms)?;
-            if info.size_bytes == 0 {
-                info.position = self.end_position(first.meta.base_offset);
+        let end = self.log_end_offset;
+        let mut writes = false;
+        if let Err(error) = self.append_runs(incoming, checked, now_ms, &mut info, &mut writes) {
+            if writes {
+                self.undo_append(end, now_ms);
             }
-            self.append_run(run, now_ms)?;
-            self.apply_producers(updates)?;
-            info.size_bytes += run.iter().map(|batch| batch.meta.size_bytes).sum::<usize>();
-            rest = behind;
+            return Err(error);
         }
         for batch in incoming {
             if batch.meta.max_timestamp_ms > info.max_timestamp_ms {
@@ -148,6 +142,50 @@ impl Log {
         info.last_offset = self.log_end_offset - 1;
         self.publish();
         Ok(info)
+    }
+
+    /// Tells through `writes` that there is something to undo where it fails.
+    fn append_runs(
+        &mut self,
+        incoming: &[Incoming<'_>],
+        checked: Updates,
+        now_ms: i64,
+        info: &mut AppendInfo,
+        writes: &mut bool,
+    ) -> Result<(), AppendError> {
+        let mut checked = Some(checked);
+        let mut rest = incoming;
+        while !rest.is_empty() {
+            let (run, behind) = rest.split_at(self.run_length(rest));
+            // A roll takes a snapshot: it has to know the producers of the runs before, and of no later ones.
+            let updates = match checked.take().filter(|_| run.len() == incoming.len()) {
+                Some(updates) => updates,
+                None => self.updates_of(run)?,
+            };
+            info.rolled |= self.roll_for(run, now_ms)?;
+            self.active().open_files()?;
+            if info.size_bytes == 0 {
+                info.position = self.end_position(info.first_offset);
+            }
+            *writes = true;
+            self.append_run(run, now_ms)?;
+            self.apply_producers(updates)?;
+            info.size_bytes += run.iter().map(|batch| batch.meta.size_bytes).sum::<usize>();
+            rest = behind;
+        }
+        Ok(())
+    }
+
+    /// The batches of one call succeed or fail together, and no remnant of what failed may lie behind the end: what is
+    /// appended later would be followed by it. Where that fails, too, it is done before anything else is.
+    fn undo_append(&mut self, end: i64, now_ms: i64) {
+        self.begin_cut(end, Extent::FailedAppend, now_ms);
+        if let Err(error) = self.finish_cut() {
+            tracing::warn!(
+                "[{}] What a failed append left is not cut off yet: {error}",
+                self.place.partition
+            );
+        }
     }
 
     /// The effect of a part of an append whose whole was checked: only a follower's comes in parts.
@@ -184,12 +222,12 @@ impl Log {
         if incoming.iter().all(|batch| Some(batch.meta.leader_epoch) == latest) {
             return Ok(());
         }
-        let epochs = Arc::make_mut(&mut self.epochs);
-        let mut changed = false;
-        for batch in incoming {
-            changed |= epochs.assign(batch.meta.leader_epoch, batch.meta.base_offset);
-        }
-        if changed { self.write_epochs() } else { Ok(()) }
+        let assign_all = |epochs: &mut EpochCache| {
+            let assign =
+                |batch: &Incoming<'_>| epochs.assign(batch.meta.leader_epoch, batch.meta.base_offset);
+            incoming.iter().map(assign).fold(false, |changed, news| changed | news)
+        };
+        self.change_epochs(assign_all).map(|_| ())
     }
 
     /// How many of the batches go into one segment together: as many as fit into a segment, one at least.
@@ -269,24 +307,27 @@ impl Log {
             active.vouch_for_end(self.config.segment_index_bytes as u32 / OffsetEntry::BYTES as u32)?;
         }
         let segment = self.new_segment(base_offset, now_ms)?;
+        self.producers.set_map_end_offset(base_offset);
+        if let Err(error) = self.snapshots.take(&self.producers, false) {
+            segment.remove_created();
+            return Err(error);
+        }
+        self.go_on_in(now_ms);
         Arc::make_mut(&mut self.segments).push(segment);
         self.unsynced_closed.push(active);
-        self.producers.set_map_end_offset(base_offset);
-        self.snapshots.take(&self.producers, false)?;
         self.publish();
         Ok(true)
     }
 
-    pub(crate) fn new_segment(
-        &mut self,
-        base_offset: i64,
-        now_ms: i64,
-    ) -> Result<Arc<Segment>, StorageError> {
+    pub(crate) fn new_segment(&self, base_offset: i64, now_ms: i64) -> Result<Arc<Segment>, StorageError> {
         let preallocated = if self.config.preallocate { self.config.segment_bytes as u64 } else { 0 };
-        let segment = Segment::create(Arc::clone(&self.place), base_offset, preallocated, now_ms)?;
+        Segment::create(Arc::clone(&self.place), base_offset, preallocated, now_ms).map(Arc::new)
+    }
+
+    /// A new segment is the active one.
+    pub(crate) fn go_on_in(&mut self, now_ms: i64) {
         self.folder_changes += 1;
         self.tail = Tail { created_ms: now_ms, first_timestamp_ms: None, bytes_since_index_entry: 0 };
-        Ok(Arc::new(segment))
     }
 
     fn append_run(&mut self, run: &[Incoming<'_>], now_ms: i64) -> Result<(), StorageError> {

@@ -10,17 +10,41 @@ use crate::log::{Doomed, Log};
 use crate::names;
 use crate::segment::Segment;
 
+/// A cut whose files are still to follow: descriptors may run out on the way, and the disk may fail.
+#[derive(Debug)]
+pub(crate) struct Cut {
+    /// Segments that went, whose files are still there, from the last to the first: an interruption leaves no hole, which
+    /// recovery would believe.
+    removed: Vec<Arc<Segment>>,
+    extent: Extent,
+    now_ms: i64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Extent {
+    /// What lies behind the end. Epochs that begin at the end go with it.
+    Tail,
+    /// What a failed append left. An epoch that begins at the end was noted by whoever leads.
+    FailedAppend,
+    /// All.
+    Whole,
+}
+
 impl Log {
     /// Cuts everything from `offset` on; whether anything went. Durable on return: what was cut cannot come back
     /// between later records after a crash.
     ///
     /// The caller writes the directory's recovery point checkpoint before it appends again
     /// (`LogManager.truncateTo`): one that is ahead of the cut would let recovery skip records that are not synced.
+    ///
+    /// # Errors
+    /// The log ends at `offset` nevertheless. What is left to do is done before the log is changed again.
     pub fn truncate_to(&mut self, offset: i64, now_ms: i64) -> Result<bool, StorageError> {
+        self.finish_cut()?;
         let offset = offset.max(0);
-        if offset >= self.log_end_offset {
-            if Arc::make_mut(&mut self.epochs).truncate_from_end(self.log_end_offset) {
-                self.write_epochs()?;
+        let end = self.log_end_offset;
+        if offset >= end {
+            if self.change_epochs(|epochs| epochs.truncate_from_end(end))? {
                 self.publish();
             }
             return Ok(false);
@@ -29,51 +53,90 @@ impl Log {
             self.truncate_fully_and_start_at(offset, now_ms)?;
             return Ok(true);
         }
+        self.begin_cut(offset, Extent::Tail, now_ms);
+        self.finish_cut()?;
+        Ok(true)
+    }
+
+    /// From here on the log ends at `offset`; [`Log::finish_cut`] brings the files there.
+    pub(crate) fn begin_cut(&mut self, offset: i64, extent: Extent, now_ms: i64) {
         self.truncations += 1;
         let kept = self.segments.partition_point(|segment| segment.base_offset <= offset);
-        let removed = Arc::make_mut(&mut self.segments).split_off(kept);
-        let active = Arc::clone(self.active());
-        // Readers first: they must not look for what is about to go.
+        let mut removed = Arc::make_mut(&mut self.segments).split_off(kept);
+        removed.reverse();
         self.log_end_offset = offset;
         self.recovery_point = self.recovery_point.min(offset);
+        let active_base = self.active().base_offset;
+        self.unsynced_closed.retain(|closed| closed.base_offset < active_base);
+        // Readers first: they must not look for what is about to go.
         self.shared.with(|published| {
             published.segments = Arc::clone(&self.segments);
             published.log_end_offset = published.log_end_offset.min(offset);
         });
-        self.doom(&removed, now_ms)?;
+        self.unfinished = Some(Cut { removed, extent, now_ms });
+    }
+
+    /// Does what a cut has left to do, if there is any. May be called again where it failed.
+    pub(crate) fn finish_cut(&mut self) -> Result<(), StorageError> {
+        let Some(mut cut) = self.unfinished.take() else { return Ok(()) };
+        let done = match cut.extent {
+            Extent::Whole => self.start_over(&mut cut),
+            Extent::Tail | Extent::FailedAppend => self.cut_tail(&mut cut),
+        };
+        if done.is_err() {
+            self.unfinished = Some(cut);
+        }
+        done
+    }
+
+    fn cut_tail(&mut self, cut: &mut Cut) -> Result<(), StorageError> {
+        let (offset, now_ms) = (self.log_end_offset, cut.now_ms);
+        let active = Arc::clone(self.active());
+        self.doom(&cut.removed, now_ms)?;
+        cut.removed.clear();
         self.snapshots.remove_beyond(offset)?;
         self.place.sync_folder()?;
         self.active_indexes_synced = false;
         active.truncate_to(offset, now_ms)?;
         active.truncate_aborted(offset)?;
         self.tail = load::tail_of(&active)?;
-        self.unsynced_closed.retain(|closed| closed.base_offset < active.base_offset);
-        if Arc::make_mut(&mut self.epochs).truncate_from_end(offset) {
-            self.write_epochs()?;
-        }
+        let epochs_end = offset.saturating_add(i64::from(cut.extent == Extent::FailedAppend));
+        self.change_epochs(|epochs| epochs.truncate_from_end(epochs_end))?;
         self.log_start_offset = self.log_start_offset.min(offset);
         self.rebuild_producers(now_ms)?;
         self.publish();
-        Ok(true)
+        Ok(())
     }
 
     /// Throws all records away and goes on at `offset`, as a follower does whose log ends before the leader's
     /// begins, or a voter that takes over a snapshot. As for [`Log::truncate_to`], the recovery point checkpoint is
-    /// written before the next append.
+    /// written before the next append, and the log is at `offset` also where this fails.
     pub fn truncate_fully_and_start_at(&mut self, offset: i64, now_ms: i64) -> Result<(), StorageError> {
+        self.finish_cut()?;
         self.truncations += 1;
-        let removed = std::mem::take(Arc::make_mut(&mut self.segments));
-        self.doom(&removed, now_ms)?;
-        let segment = self.new_segment(offset, now_ms)?;
-        Arc::make_mut(&mut self.segments).push(segment);
         self.unsynced_closed.clear();
-        Arc::make_mut(&mut self.epochs).clear();
-        self.write_epochs()?;
-        self.snapshots.remove_all()?;
-        self.producers.clear(offset);
         self.log_start_offset = offset;
         self.log_end_offset = offset;
         self.recovery_point = offset;
+        let removed = self.segments.iter().rev().cloned().collect();
+        self.unfinished = Some(Cut { removed, extent: Extent::Whole, now_ms });
+        self.finish_cut()
+    }
+
+    fn start_over(&mut self, cut: &mut Cut) -> Result<(), StorageError> {
+        let (offset, now_ms) = (self.log_end_offset, cut.now_ms);
+        self.doom(&cut.removed, now_ms)?;
+        cut.removed.clear();
+        // Those that went stay the log's until there is another: it is never without one.
+        let segment = self.new_segment(offset, now_ms)?;
+        self.go_on_in(now_ms);
+        self.segments = Arc::new(vec![segment]);
+        self.change_epochs(|epochs| {
+            epochs.clear();
+            true
+        })?;
+        self.snapshots.remove_all()?;
+        self.producers.clear(offset);
         self.place.sync_folder()?;
         self.snapshots.take(&self.producers, true)?;
         self.publish();
@@ -81,6 +144,10 @@ impl Log {
     }
 
     fn rebuild_producers(&mut self, now_ms: i64) -> Result<(), StorageError> {
+        if !self.producers.is_empty() {
+            // Also where they claim to be of the end as it is now: a failed append may have told them of more.
+            self.producers.set_map_end_offset(-1);
+        }
         let rebuilt = load::Rebuild {
             segments: &self.segments,
             log_start_offset: self.log_start_offset,
@@ -96,15 +163,14 @@ impl Log {
     /// [`Log::enforce_retention`]. The caller has checked that `offset` is at most the high watermark
     /// (`maybeIncrementLogStartOffset`).
     pub fn advance_log_start(&mut self, offset: i64) -> Result<bool, StorageError> {
+        self.finish_cut()?;
         let offset = offset.min(self.log_end_offset);
         if offset <= self.log_start_offset {
             return Ok(false);
         }
+        self.change_epochs(|epochs| epochs.truncate_from_start(offset))?;
         self.log_start_offset = offset;
         self.recovery_point = self.recovery_point.max(offset);
-        if Arc::make_mut(&mut self.epochs).truncate_from_start(offset) {
-            self.write_epochs()?;
-        }
         self.snapshots.log_start_moved(&mut self.producers, offset);
         self.publish();
         Ok(true)
@@ -114,6 +180,7 @@ impl Log {
     /// `high_watermark` goes. Compacted logs that are not also deleted lose only what is before their start
     /// (`UnifiedLog.deleteOldSegments`). Also removes files whose delay has passed.
     pub fn enforce_retention(&mut self, now_ms: i64, high_watermark: i64) -> Result<usize, StorageError> {
+        self.finish_cut()?;
         let mut removed = self.remove_before_start(now_ms, high_watermark)?;
         if self.config.delete {
             removed += self.remove_oversize(now_ms, high_watermark)?;
@@ -178,16 +245,15 @@ impl Log {
             // A log always has a segment to append to.
             self.roll(self.log_end_offset, now_ms)?;
         }
+        // First what may fail: what is no longer among the segments is not looked at again.
+        self.advance_log_start(self.segments[count].base_offset)?;
         let kept = Arc::make_mut(&mut self.segments).split_off(count);
         let removed = std::mem::replace(&mut self.segments, Arc::new(kept));
         let names: Vec<i64> = removed.iter().map(|segment| segment.base_offset).collect();
         let list = names.iter().map(i64::to_string).collect::<Vec<_>>().join(", ");
         tracing::info!("[{}] Deleting the segments that begin at {list}", self.place.partition);
         self.unsynced_closed.retain(|closed| !names.contains(&closed.base_offset));
-        let new_start = self.segments[0].base_offset;
-        if !self.advance_log_start(new_start)? {
-            self.publish();
-        }
+        self.publish();
         self.doom(&removed, now_ms)?;
         Ok(count)
     }

@@ -123,6 +123,7 @@ impl Log {
     /// producer snapshot at the log end (`UnifiedLog.close`). Only after this of every log may the directory's clean
     /// shutdown marker be written.
     pub fn close_clean(&mut self) -> Result<(), StorageError> {
+        self.finish_cut()?;
         let active = Arc::clone(self.active());
         active.finish_time_index()?;
         active.trim_log()?;
@@ -133,7 +134,7 @@ impl Log {
             file.sync().at("syncing", &path)?;
         }
         self.active_indexes_synced = true;
-        self.write_epochs()?;
+        self.write_epochs(&self.epochs)?;
         self.place.sync_folder()?;
         self.close_idle_files();
         Ok(())

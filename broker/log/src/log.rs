@@ -10,6 +10,7 @@ use jackdaw_wire::types::{TopicPartition, Uuid};
 
 use crate::batch::BatchMeta;
 use crate::config::LogConfig;
+use crate::cut::Cut;
 use crate::disk::Disk;
 use crate::epochs::EpochCache;
 use crate::error::{AppendError, AtPath, OpenError, StorageError};
@@ -105,6 +106,8 @@ pub struct Log {
     pub(crate) opened_at: i64,
     /// How often the end was cut: a flush begun before says nothing of what was written after.
     pub(crate) truncations: u64,
+    /// A cut that the files have not followed yet. Whatever would change the log finishes it first.
+    pub(crate) unfinished: Option<Cut>,
     pub(crate) producer_expiration_ms: i64,
     verify_transactions: bool,
     pub(crate) topic_id: Option<Uuid>,
@@ -169,6 +172,7 @@ impl Log {
             active_indexes_synced: state.clean_shutdown,
             opened_at: state.recovery_point,
             truncations: 0,
+            unfinished: None,
             producer_expiration_ms: state.producer_expiration_ms,
             verify_transactions: state.verify_transactions,
             topic_id,
@@ -268,8 +272,8 @@ impl Log {
 
     /// Notes where a leader epoch starts, as a leader does when it is elected; durable on return.
     pub fn assign_epoch_start(&mut self, epoch: i32, start_offset: i64) -> Result<(), StorageError> {
-        if Arc::make_mut(&mut self.epochs).assign(epoch, start_offset) {
-            self.write_epochs()?;
+        self.finish_cut()?;
+        if self.change_epochs(|epochs| epochs.assign(epoch, start_offset))? {
             self.publish();
         }
         Ok(())
@@ -328,7 +332,6 @@ impl Log {
         let to = parent.join(name);
         self.place.disk.rename(&from, &to).at("renaming", &from)?;
         self.place.moved_to(&to);
-        self.place.disk.sync_dir(parent).at("syncing", parent)?;
         for doomed in &mut self.doomed {
             for path in &mut doomed.paths {
                 if let Some(name) = path.file_name() {
@@ -336,6 +339,7 @@ impl Log {
                 }
             }
         }
+        self.place.disk.sync_dir(parent).at("syncing", parent)?;
         Ok(to)
     }
 
@@ -343,11 +347,25 @@ impl Log {
         self.segments.last().expect("a log always has a segment: load and truncation make one")
     }
 
-    /// Durable on return. Kafka leaves some rewrites to the page cache; a crash may then empty the file, and the
-    /// epochs of what lies before the recovery point are nowhere else.
-    pub(crate) fn write_epochs(&self) -> Result<(), StorageError> {
+    /// Changes the epochs on the disk, then here: a change that failed is one when it is asked for again. Durable on
+    /// return. Kafka leaves some rewrites to the page cache; a crash may then empty the file, and the epochs of what lies
+    /// before the recovery point are nowhere else.
+    pub(crate) fn change_epochs(
+        &mut self,
+        change: impl FnOnce(&mut EpochCache) -> bool,
+    ) -> Result<bool, StorageError> {
+        let mut epochs = EpochCache::clone(&self.epochs);
+        let changed = change(&mut epochs);
+        if changed {
+            self.write_epochs(&epochs)?;
+            self.epochs = Arc::new(epochs);
+        }
+        Ok(changed)
+    }
+
+    pub(crate) fn write_epochs(&self, epochs: &EpochCache) -> Result<(), StorageError> {
         let path = self.place.path(names::LEADER_EPOCH_CHECKPOINT);
-        checkpoint::write(&*self.place.disk, &path, self.epochs.entries().iter())
+        checkpoint::write(&*self.place.disk, &path, epochs.entries().iter())
     }
 
     /// Shows readers the log as it is now.

@@ -144,7 +144,7 @@ impl Recovery<'_> {
         }
     }
 
-    /// Takes segments out of the log.
+    /// Takes segments out of the log, from the last on: an interruption leaves no hole.
     fn drop_from(
         &mut self,
         segments: &mut BTreeMap<i64, Arc<Segment>>,
@@ -155,7 +155,7 @@ impl Recovery<'_> {
             return Ok(());
         }
         let mut paths = Vec::new();
-        for segment in dropped.values() {
+        for segment in dropped.values().rev() {
             segment.rename_files("", names::DELETED_SUFFIX)?;
             for suffix in names::SEGMENT_SUFFIXES {
                 let name = names::segment_file(segment.base_offset, suffix);

@@ -124,6 +124,10 @@ impl Segment {
             }
         }
         let segment = Self::existing(place, base_offset, 0, now_ms);
+        if let Err(error) = segment.create_files(preallocate_bytes) {
+            segment.remove_created();
+            return Err(error);
+        }
         {
             let mut state = locked(&segment.state);
             state.offset_entries = Some(0);
@@ -131,14 +135,37 @@ impl Segment {
             state.max_timestamp = Some(TimestampOffset { timestamp_ms: NO_TIMESTAMP, offset: base_offset });
             state.last_time_entry = state.max_timestamp;
         }
-        let log = segment.log.create(&segment.place, &segment.name(names::LOG_SUFFIX))?;
+        Ok(segment)
+    }
+
+    fn create_files(&self, preallocate_bytes: u64) -> Result<(), StorageError> {
+        let log = self.log.create(&self.place, &self.name(names::LOG_SUFFIX))?;
         if preallocate_bytes > 0 {
-            let path = segment.path(names::LOG_SUFFIX);
+            let path = self.path(names::LOG_SUFFIX);
             log.set_len(preallocate_bytes).at("preallocating", &path)?;
         }
-        segment.offset_index.create(&segment.place, &segment.name(names::OFFSET_INDEX_SUFFIX))?;
-        segment.time_index.create(&segment.place, &segment.name(names::TIME_INDEX_SUFFIX))?;
-        Ok(segment)
+        self.offset_index.create(&self.place, &self.name(names::OFFSET_INDEX_SUFFIX))?;
+        self.time_index.create(&self.place, &self.name(names::TIME_INDEX_SUFFIX))?;
+        Ok(())
+    }
+
+    /// Takes back what [`Segment::create`] made, as far as it goes. An empty segment that the log does not know of would
+    /// lie in the middle of the one before, and be taken for the log's end after a clean stop.
+    pub fn remove_created(&self) {
+        for suffix in names::SEGMENT_SUFFIXES {
+            let path = self.path(suffix);
+            if let Err(error) = remove_if_exists(&*self.place.disk, &path) {
+                tracing::warn!("{} cannot be taken back: {error}", path.display());
+            }
+        }
+    }
+
+    /// Opens what an append writes to: whether there are descriptors is known before anything is written.
+    pub fn open_files(&self) -> Result<(), StorageError> {
+        self.log_file()?;
+        self.offset_index_file()?;
+        self.time_index_file()?;
+        Ok(())
     }
 
     fn name(&self, suffix: &str) -> String {
@@ -615,9 +642,10 @@ impl Segment {
             state.modified_ms = now_ms;
             state.recent.retain(|(last_offset, _)| *last_offset < offset);
         }
-        if cut_at.is_some() {
-            let path = self.path(names::LOG_SUFFIX);
-            let file = self.log_file()?;
+        // Also what a failed append, or a cut that failed, left behind the end.
+        let path = self.path(names::LOG_SUFFIX);
+        let file = self.log_file()?;
+        if cut_at.is_some() || file.len().at("measuring", &path)? > new_size {
             file.set_len(new_size).and_then(|()| file.sync()).at("truncating", &path)?;
         }
         let max = self.scan_max_timestamp()?;
@@ -672,9 +700,7 @@ impl Segment {
     /// Keeps everything that a reader may need of this segment: its files get new contents under the same names. The
     /// writer closes no files of a segment that is no longer part of the log.
     pub fn pin(&self) -> Result<(), StorageError> {
-        self.log_file()?;
-        self.offset_index_file()?;
-        self.time_index_file()?;
+        self.open_files()?;
         let aborted = self.aborted()?;
         locked(&self.state).pinned_aborted = Some(aborted);
         Ok(())

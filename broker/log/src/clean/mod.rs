@@ -379,10 +379,14 @@ impl Output {
 impl CleanedGroup {
     /// Removes the files: the group is not to take its place.
     pub fn discard(self) -> Result<(), StorageError> {
-        for suffix in names::SEGMENT_SUFFIXES {
-            let path = cleaned_path(&self.place, self.base_offset, suffix);
-            remove_if_exists(&*self.place.disk, &path).at("removing", &path)?;
-        }
-        Ok(())
+        discard(&self.place, self.base_offset)
     }
+}
+
+fn discard(place: &Place, base_offset: i64) -> Result<(), StorageError> {
+    for suffix in names::SEGMENT_SUFFIXES {
+        let path = cleaned_path(place, base_offset, suffix);
+        remove_if_exists(&*place.disk, &path).at("removing", &path)?;
+    }
+    Ok(())
 }

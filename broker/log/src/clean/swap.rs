@@ -15,6 +15,7 @@ impl Log {
     /// Whether the group took its place. It does not where the segments it was made from changed meanwhile; then its
     /// files are removed.
     pub fn swap_in(&mut self, group: CleanedGroup, now_ms: i64) -> Result<bool, StorageError> {
+        self.finish_cut()?;
         let first = self.segments.iter().position(|segment| Arc::ptr_eq(segment, &group.replaced[0]));
         let is_same = first.is_some_and(|first| {
             let present = self.segments[first..].iter().zip(&group.replaced);
@@ -30,16 +31,24 @@ impl Log {
         let modified_ms = replaced.last().map_or(now_ms, |segment| segment.modified_ms());
         let segment = Segment::existing(Arc::clone(&self.place), base_offset, size_bytes, modified_ms);
         // Readers that hold them read on: what is behind their names is about to change.
-        replaced.iter().try_for_each(|segment| segment.pin())?;
-        segment.rename_files(names::CLEANED_SUFFIX, names::SWAP_SUFFIX)?;
-        self.place.sync_folder()?;
+        let ready = replaced.iter().try_for_each(|segment| segment.pin()).and_then(|()| {
+            segment.rename_files(names::CLEANED_SUFFIX, names::SWAP_SUFFIX)?;
+            self.place.sync_folder()
+        });
+        if let Err(error) = ready {
+            // It must not take its place at some later start, when the log may be another.
+            segment.rename_files(names::SWAP_SUFFIX, names::CLEANED_SUFFIX)?;
+            super::discard(&self.place, base_offset)?;
+            return Err(error);
+        }
         self.doom_replaced(&replaced, now_ms)?;
         segment.rename_files(names::SWAP_SUFFIX, "")?;
-        self.place.sync_folder()?;
         let range = first..first + replaced.len();
         Arc::make_mut(&mut self.segments).splice(range, [Arc::new(segment)]);
         self.unsynced_closed.retain(|closed| !replaced.iter().any(|gone| Arc::ptr_eq(closed, gone)));
         self.publish();
+        // What the names are is what the log is, whether or not this succeeds.
+        self.place.sync_folder()?;
         Ok(true)
     }
 
