@@ -14,6 +14,62 @@ use jackdaw_log::{Disk, DiskFile, DiskLock, FileInfo, OpenMode};
 
 use crate::seeds::Rng;
 
+/// What goes wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// Any call fails (EIO). A write may have been done by half; what a sync was to bring to the disk may never get there,
+    /// whatever a later sync says, as with Linux.
+    Io,
+    /// What needs room fails (ENOSPC): a write after a part of it.
+    Full,
+    /// What opens something fails (EMFILE).
+    Descriptors,
+}
+
+impl Fault {
+    /// As the kernel tells it.
+    fn error(self) -> io::Error {
+        io::Error::from_raw_os_error(match self {
+            Fault::Io => 5,
+            Fault::Full => 28,
+            Fault::Descriptors => 24,
+        })
+    }
+
+    fn strikes(self, call: Call) -> bool {
+        match self {
+            Fault::Io => true,
+            Fault::Full => matches!(call, Call::Write | Call::Grow | Call::Make),
+            Fault::Descriptors => matches!(call, Call::Open | Call::Make),
+        }
+    }
+}
+
+/// What is asked of the disk, as far as faults tell calls apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Call {
+    /// Takes a descriptor, for a while at least.
+    Open,
+    /// Opens a file that is not there yet.
+    Make,
+    Read,
+    Write,
+    Grow,
+    Sync,
+    /// Needs neither room nor a descriptor.
+    Other,
+}
+
+#[derive(Debug)]
+struct Armed {
+    fault: Fault,
+    /// So many more calls that it could strike succeed.
+    after: u64,
+    /// And then so many fail.
+    times: u64,
+    rng: Rng,
+}
+
 /// A file is torn at multiples of this: a sector is written whole or not at all.
 const SECTOR_BYTES: usize = 512;
 
@@ -83,6 +139,8 @@ struct State {
     /// So many more operations succeed.
     left: Cell<Option<u64>>,
     syncs: u64,
+    armed: Option<Armed>,
+    failures: u64,
 }
 
 /// The disk. Clones are the same disk.
@@ -111,6 +169,8 @@ impl SimDisk {
             broken: None,
             left: Cell::new(None),
             syncs: 0,
+            armed: None,
+            failures: 0,
         };
         Self { state: Arc::new(Mutex::new(state)) }
     }
@@ -165,6 +225,22 @@ impl SimDisk {
     /// What [`SimDisk::break_after`] has left.
     pub fn operations_left(&self) -> Option<u64> {
         self.state().left.get()
+    }
+
+    /// After so many more calls that it could strike, the fault strikes so many times; the seed decides what is done by
+    /// half. Takes the place of another fault.
+    pub fn fail(&self, fault: Fault, after: u64, times: u64, seed: u64) {
+        self.state().armed = Some(Armed { fault, after, times, rng: Rng::new(seed) });
+    }
+
+    /// Nothing fails any more.
+    pub fn mend(&self) {
+        self.state().armed = None;
+    }
+
+    /// How many calls failed by a [`Fault`].
+    pub fn failures(&self) -> u64 {
+        self.state().failures
     }
 
     /// How often a file was synced.
@@ -226,6 +302,68 @@ impl State {
             Some(broken) if path.starts_with(broken) => Err(io::Error::other("simulated I/O error")),
             _ => Ok(()),
         }
+    }
+
+    /// Fails where the fault strikes.
+    fn call(&mut self, call: Call) -> io::Result<()> {
+        let Some(armed) = self.armed.as_mut().filter(|armed| armed.fault.strikes(call)) else {
+            return Ok(());
+        };
+        if armed.after > 0 {
+            armed.after -= 1;
+            return Ok(());
+        }
+        let fault = armed.fault;
+        armed.times = armed.times.saturating_sub(1);
+        self.failures += 1;
+        Err(fault.error())
+    }
+
+    /// After a failure: whether the fault is over.
+    fn struck(&mut self) {
+        if self.armed.as_ref().is_some_and(|armed| armed.times == 0) {
+            self.armed = None;
+        }
+    }
+
+    fn fails(&mut self, call: Call) -> io::Result<()> {
+        let told = self.call(call);
+        if told.is_err() {
+            self.struck();
+        }
+        told
+    }
+
+    /// A write that fails after some of its bytes.
+    fn write(&mut self, node: NodeId, position: usize, mut bytes: Vec<u8>) -> io::Result<()> {
+        let told = self.call(Call::Write);
+        if told.is_err() {
+            let written = self.armed.as_mut().map_or(0, |armed| armed.rng.below(bytes.len() as u64 + 1));
+            bytes.truncate(written as usize);
+            self.struck();
+        }
+        if !bytes.is_empty() {
+            self.change_file(node, FileChange::Write { position, bytes });
+        }
+        told
+    }
+
+    /// A sync that fails takes what it was to save out of all that later ones save, or out of a part of it.
+    fn sync_file(&mut self, id: NodeId) -> io::Result<()> {
+        let told = self.call(Call::Sync);
+        let rng = self.armed.as_mut().map(|armed| armed.rng.clone());
+        if let Node::File { synced, pending, .. } = &mut self.nodes[id] {
+            let saved = match (&told, rng) {
+                (Err(_), Some(mut rng)) => survivors(pending, &mut rng),
+                _ => std::mem::take(pending),
+            };
+            saved.iter().for_each(|change| change.apply(synced));
+            pending.clear();
+        }
+        if told.is_err() {
+            self.struck();
+        }
+        told
     }
 
     fn folder(&self, node: NodeId) -> io::Result<&BTreeMap<String, NodeId>> {
@@ -305,13 +443,14 @@ impl DiskFile for SimFile {
     fn write_at(&self, position: u64, parts: &mut [IoSlice<'_>]) -> io::Result<()> {
         let bytes: Vec<u8> = parts.iter().flat_map(|part| part.iter().copied()).collect();
         if !bytes.is_empty() {
-            self.state()?.change_file(self.node, FileChange::Write { position: position as usize, bytes });
+            self.state()?.write(self.node, position as usize, bytes)?;
         }
         Ok(())
     }
 
     fn read_at(&self, position: u64, buffer: &mut [u8]) -> io::Result<usize> {
-        let state = self.state()?;
+        let mut state = self.state()?;
+        state.fails(Call::Read)?;
         let Node::File { now, .. } = &state.nodes[self.node] else { return Err(no_entry()) };
         let rest = now.get(position as usize..).unwrap_or(&[]);
         let read = rest.len().min(buffer.len());
@@ -322,20 +461,20 @@ impl DiskFile for SimFile {
     fn sync(&self) -> io::Result<()> {
         let mut state = self.state()?;
         state.syncs += 1;
-        if let Node::File { now, synced, pending } = &mut state.nodes[self.node] {
-            synced.clone_from(now);
-            pending.clear();
-        }
-        Ok(())
+        state.sync_file(self.node)
     }
 
     fn set_len(&self, size_bytes: u64) -> io::Result<()> {
-        self.state()?.change_file(self.node, FileChange::SetLen(size_bytes as usize));
+        let grows = size_bytes > self.len()?;
+        let mut state = self.state()?;
+        state.fails(if grows { Call::Grow } else { Call::Other })?;
+        state.change_file(self.node, FileChange::SetLen(size_bytes as usize));
         Ok(())
     }
 
     fn len(&self) -> io::Result<u64> {
-        let state = self.state()?;
+        let mut state = self.state()?;
+        state.fails(Call::Other)?;
         match &state.nodes[self.node] {
             Node::File { now, .. } => Ok(now.len() as u64),
             Node::Folder { .. } => Err(no_entry()),
@@ -369,12 +508,16 @@ impl Disk for SimDisk {
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn DiskFile>> {
         let mut state = self.state();
         let node = match state.find(path) {
-            Ok(node) => node,
+            Ok(node) => {
+                state.fails(Call::Open)?;
+                node
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 if !matches!(mode, OpenMode::Create | OpenMode::Truncate) {
                     return Err(error);
                 }
                 let (folder, name) = state.parent(path)?;
+                state.fails(Call::Make)?;
                 let file = Node::File { now: Vec::new(), synced: Vec::new(), pending: Vec::new() };
                 state.add(folder, name, file)
             }
@@ -391,6 +534,7 @@ impl Disk for SimDisk {
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         let mut state = self.state();
         state.find(from)?;
+        state.fails(Call::Other)?;
         let (folder, from) = state.parent(from)?;
         let (to_folder, to) = state.parent(to)?;
         if folder != to_folder {
@@ -403,6 +547,7 @@ impl Disk for SimDisk {
     fn remove_file(&self, path: &Path) -> io::Result<()> {
         let mut state = self.state();
         state.find(path)?;
+        state.fails(Call::Other)?;
         let (folder, name) = state.parent(path)?;
         state.change_names(folder, NameChange::Remove(name));
         Ok(())
@@ -415,6 +560,7 @@ impl Disk for SimDisk {
     fn create_dir_all(&self, path: &Path) -> io::Result<()> {
         let mut state = self.state();
         state.check(path)?;
+        state.fails(Call::Grow)?;
         let mut node = ROOT;
         for name in names(path) {
             node = match state.folder(node)?.get(&name) {
@@ -430,13 +576,15 @@ impl Disk for SimDisk {
     }
 
     fn list(&self, path: &Path) -> io::Result<Vec<FileInfo>> {
-        let state = self.state();
+        let mut state = self.state();
+        state.fails(Call::Open)?;
         let folder = state.folder(state.find(path)?)?;
         Ok(folder.iter().map(|(name, node)| state.info(name.clone(), *node)).collect())
     }
 
     fn info(&self, path: &Path) -> io::Result<Option<FileInfo>> {
-        let state = self.state();
+        let mut state = self.state();
+        state.fails(Call::Other)?;
         match state.find(path) {
             Ok(node) => Ok(Some(state.info(names(path).last().unwrap_or_default(), node))),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -447,6 +595,8 @@ impl Disk for SimDisk {
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
         let mut state = self.state();
         let node = state.find(path)?;
+        state.fails(Call::Open)?;
+        state.fails(Call::Sync)?;
         if let Node::Folder { now, synced, pending } = &mut state.nodes[node] {
             synced.clone_from(now);
             pending.clear();
