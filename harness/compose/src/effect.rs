@@ -137,7 +137,7 @@ pub(crate) mod why {
     pub(crate) const LOG_FILE: &str = "what a process says goes to a file that is cut at its size";
     pub(crate) const MACHINE_FILES: &str = "a process has the files of this machine";
     pub(crate) const FOLDER: &str = "an ordinary folder of this machine takes its place";
-    pub(crate) const VOLUME_DRIVER: &str = "volumes are folders in JACKDAW_HOME: the data goes there";
+    pub(crate) const VOLUME_DRIVER: &str = "volumes are folders in JACKDAW_HOME: `up` refuses any other kind";
     pub(crate) const ENGINE_MOUNT: &str = "only an engine can mount that: nothing is there";
     pub(crate) const NOT_BUILT: &str = "no image is built: the named one is taken as it is";
     pub(crate) const STANDS_IN: &str = "this program stands in for Kafka's images";

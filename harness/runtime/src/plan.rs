@@ -1,7 +1,7 @@
 //! What a command will do, as data: made from what is wanted and what is there, printed by `--dry-run`,
 //! executed by either runtime. No I/O.
 
-use crate::model::{Instance, LeftOut, Observed, ProjectSpec, ServiceSpec, State};
+use crate::model::{Instance, LeftOut, Observed, ProjectSpec, ServiceSpec, State, VolumeSpec};
 use jackdaw_compose::Condition;
 use serde::Serialize;
 use std::fmt;
@@ -525,9 +525,10 @@ pub fn down(
     let foreign_network = |name: &String| {
         spec.is_some_and(|spec| spec.networks.iter().any(|network| network.external && network.name == *name))
     };
-    let foreign_volume = |name: &String| {
-        spec.is_some_and(|spec| spec.volumes.iter().any(|volume| volume.external && volume.name == *name))
-    };
+    // As in Docker Compose: with a file, what the file declares; data of a volume that it no longer has is kept.
+    let own = |volume: &&VolumeSpec, name: &String| !volume.external && volume.name == *name;
+    let foreign_volume =
+        |name: &String| spec.is_some_and(|spec| !spec.volumes.iter().any(|volume| own(&volume, name)));
     let networks = observed.networks.iter().filter(|name| !foreign_network(name));
     steps.extend(networks.map(|name| Step::RemoveNetwork { network: name.clone() }));
     let volumes = observed.volumes.iter().filter(|name| options.volumes && !foreign_volume(name));

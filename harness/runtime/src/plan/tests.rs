@@ -120,6 +120,19 @@ fn down_goes_backwards_and_takes_volumes_only_when_told() {
     insta::assert_snapshot!(down("seed", Some(&spec), &observed, Kind::Docker, &options));
 }
 
+/// Docker Compose removes what the file declares: data of a volume that was renamed in it stays.
+#[test]
+fn down_keeps_volumes_that_the_file_no_longer_has() {
+    let spec = seed();
+    let mut observed = all(&spec, State::Running);
+    observed.volumes.push("seed_Kafka03".into());
+    let options = DownOptions { volumes: true, ..DownOptions::default() };
+    let with_file = down("seed", Some(&spec), &observed, Kind::Process, &options).to_string();
+    assert!(!with_file.contains("seed_Kafka03"), "{with_file}");
+    let without = down("seed", None, &observed, Kind::Process, &options).to_string();
+    assert!(without.contains("seed_Kafka03"), "{without}");
+}
+
 #[test]
 fn orphans_stay_unless_they_are_to_go() {
     let spec = seed();

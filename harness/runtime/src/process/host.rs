@@ -11,6 +11,7 @@ use super::paths::{self, ProjectDir};
 use super::protocol::{Event, Forward, InstanceSpec, Reply, Request};
 use super::reference::Release;
 use super::supervisor;
+use super::volumes;
 use crate::claim::Claims;
 use crate::clock;
 use crate::docker::rootfs::Names;
@@ -30,7 +31,6 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::os::unix::fs::symlink;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -153,6 +153,7 @@ impl ProcessRuntime {
             forwards,
             health,
             starts_others: service.node.is_none(),
+            volumes: volumes::mounted(service),
             restart: service.restart,
             stop_signal: signal::number(&service.stop_signal).unwrap_or(signal::TERM),
             stop_grace_ms: service.stop_grace_ms,
@@ -281,19 +282,10 @@ impl ProcessRuntime {
                 self.create(project, spec.ok_or_else(no_file)?, service).await?;
             }
             Step::CreateVolume { volume } => {
-                let path = dir.volumes().join(volume);
                 let wanted = spec.and_then(|spec| spec.volumes.iter().find(|other| other.name == *volume));
-                let made = match wanted.and_then(|wanted| wanted.compose.bound_folder()) {
-                    // What is removed with the volume is the link; the folder is the user's.
-                    Some(folder) => fs::create_dir_all(dir.volumes()).and_then(|()| symlink(folder, &path)),
-                    None => fs::create_dir_all(&path),
-                };
-                made.map_err(RuntimeError::io(path))?;
+                volumes::create(&dir, volume, wanted)?;
             }
-            Step::RemoveVolume { volume } => {
-                let path = dir.volumes().join(volume);
-                fs::remove_dir_all(&path).or_else(absent).map_err(RuntimeError::io(path))?;
-            }
+            Step::RemoveVolume { volume } => return volumes::remove(&dir, volume),
             Step::Start { container, .. } => {
                 self.ask(&dir, Request::Start { name: container.clone() }).await?;
             }
@@ -339,36 +331,6 @@ impl ProcessRuntime {
     }
 }
 
-/// Folders of the host that are volumes by their options: an engine mounts only one that is there.
-fn check_bound_folders(
-    dir: &ProjectDir,
-    spec: &ProjectSpec,
-    starting: &[&ServiceSpec],
-    found: &mut Preflight,
-) {
-    let is_used = |name: &str| starting.iter().any(|service| service.mounts_volume(name));
-    for volume in spec.volumes.iter().filter(|volume| is_used(&volume.name)) {
-        let Some(folder) = volume.compose.bound_folder() else { continue };
-        let (key, shown) = (&volume.key, folder.display());
-        let place = volume.compose.key.span.position().map(|at| format!("{at}: ")).unwrap_or_default();
-        let made = dir.volumes().join(&volume.name);
-        if !folder.is_absolute() || !folder.is_dir() {
-            found.errors.push(format!(
-                "{place}the volume {key} is the folder {shown}, which is not there: `mkdir -p {shown}` makes it"
-            ));
-        } else if let Err(error) = writable(&folder) {
-            found
-                .errors
-                .push(format!("{place}the volume {key} is {shown}, which cannot be written: {error}"));
-        } else if made.exists() && fs::read_link(&made).ok().as_ref() != Some(&folder) {
-            found.warnings.push(format!(
-                "{place}the volume {key} was made before the file said {shown}: its data stays in {} until `down -v`",
-                made.display()
-            ));
-        }
-    }
-}
-
 fn absent(error: io::Error) -> io::Result<()> {
     if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) }
 }
@@ -389,7 +351,7 @@ fn refusal(socket: SocketAddr, is_named: bool) -> Option<String> {
     Some(why)
 }
 
-fn writable(folder: &Path) -> io::Result<()> {
+pub(super) fn writable(folder: &Path) -> io::Result<()> {
     let mut existing = folder;
     while !existing.exists() {
         existing = existing.parent().ok_or(io::ErrorKind::NotFound)?;
@@ -469,14 +431,11 @@ impl Runtime for ProcessRuntime {
     fn observe<'a>(
         &'a self,
         project: &'a str,
-        _: Option<&'a ProjectSpec>,
+        spec: Option<&'a ProjectSpec>,
     ) -> BoxFuture<'a, Result<Observed>> {
         Box::pin(async move {
             let dir = self.dir(project);
-            let volumes = fs::read_dir(dir.volumes()).into_iter().flatten().flatten();
-            let mut volumes: Vec<String> =
-                volumes.filter_map(|entry| entry.file_name().into_string().ok()).collect();
-            volumes.sort();
+            let volumes = volumes::of_project(&dir, spec);
             let instances = self.instances(&dir).await;
             Ok(Observed { instances, networks: Vec::new(), volumes, images: Vec::new() })
         })
@@ -507,7 +466,7 @@ impl Runtime for ProcessRuntime {
             let mut found = Preflight::default();
             found.warnings.extend(starting.iter().filter_map(|service| unheard_command(service)));
             found.warnings.extend(starting.iter().filter_map(|service| unheard_scripts(service)));
-            check_bound_folders(&dir, spec, starting, &mut found);
+            volumes::check(&dir, spec, starting, &mut found);
             for release in starting.iter().filter_map(|service| service.reference.as_ref()) {
                 Release::java()?;
                 release.libs()?;
@@ -661,7 +620,7 @@ configs: {text: {content: hello}}
         let dir = runtime.dir(&spec.name);
         let services: Vec<&ServiceSpec> = spec.services.iter().collect();
         let mut found = Preflight::default();
-        check_bound_folders(&dir, &spec, &services, &mut found);
+        volumes::check(&dir, &spec, &services, &mut found);
         assert!(found.errors[0].contains("the volume bound is the folder"), "{found:?}");
 
         let data = folder.path().join("data");
@@ -677,7 +636,7 @@ configs: {text: {content: hello}}
         assert_eq!(fs::read_to_string(root.join("text")).unwrap(), "hello");
         assert!(dir.volumes().join("seed_plain/a/b/file").exists());
         let mut found = Preflight::default();
-        check_bound_folders(&dir, &spec, &services, &mut found);
+        volumes::check(&dir, &spec, &services, &mut found);
         assert!(found.errors.is_empty() && found.warnings.is_empty(), "{found:?}");
 
         let step = Step::RemoveVolume { volume: "seed_bound".into() };
@@ -687,7 +646,7 @@ configs: {text: {content: hello}}
 
         fs::create_dir(dir.volumes().join("seed_bound")).unwrap();
         let mut found = Preflight::default();
-        check_bound_folders(&dir, &spec, &services, &mut found);
+        volumes::check(&dir, &spec, &services, &mut found);
         assert!(found.warnings[0].contains("was made before the file said"), "{found:?}");
         assert!(spec.services[0].mounts.iter().any(|m| matches!(m.source, MountSource::Text { .. })));
     }

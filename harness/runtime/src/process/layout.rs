@@ -3,6 +3,7 @@
 use super::address::{AddressBook, is_on_host};
 use super::instance::data_dir;
 use super::paths::ProjectDir;
+use super::volumes;
 use crate::model::{MountSource, PortSpec, ProjectSpec, ServiceSpec};
 use crate::runtime::{Result, RuntimeError};
 use crate::volume::{META_PROPERTIES, cluster_id_in};
@@ -28,7 +29,7 @@ pub fn on_host(dir: &ProjectDir, service: &ServiceSpec, path: &str) -> PathBuf {
         Some((mount, rest)) => match &mount.source {
             MountSource::Volume(name) => {
                 let part = mount.options.subpath.as_deref().unwrap_or_default().trim_start_matches('/');
-                dir.volumes().join(name).join(part).join(rest)
+                volumes::folder(dir, name).join(part).join(rest)
             }
             MountSource::Bind(source) => source.join(rest),
             MountSource::Anonymous

@@ -18,3 +18,4 @@ pub mod protocol;
 pub mod reference;
 pub mod restart;
 pub mod supervisor;
+pub mod volumes;

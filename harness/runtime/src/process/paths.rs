@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 /// `$HOME/.local/state/jackdaw` (XDG Base Directory specification).
 pub fn home() -> Option<PathBuf> {
     let set = |name: &str| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    // The supervisor and the nodes have working folders of their own.
     set("JACKDAW_HOME")
+        .map(|path| std::path::absolute(&path).unwrap_or(path))
         .or_else(|| set("XDG_STATE_HOME").filter(|path| path.is_absolute()).map(|path| path.join("jackdaw")))
         .or_else(|| set("HOME").map(|home| home.join(".local/state/jackdaw")))
 }
@@ -28,6 +30,26 @@ impl ProjectDir {
     /// A project's folder by its own path.
     pub fn at(root: PathBuf) -> Self {
         ProjectDir { root }
+    }
+
+    /// The project's name.
+    pub fn name(&self) -> String {
+        self.root.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+    }
+
+    /// The other projects that keep anything here, by name.
+    pub fn others(&self) -> Vec<ProjectDir> {
+        let entries = self.root.parent().and_then(|home| std::fs::read_dir(home).ok());
+        let mut roots: Vec<PathBuf> =
+            entries.into_iter().flatten().flatten().map(|entry| entry.path()).collect();
+        // No project's name begins with a dot.
+        let is_other = |root: &PathBuf| {
+            *root != self.root
+                && root.file_name().is_some_and(|name| !name.to_string_lossy().starts_with('.'))
+        };
+        roots.retain(is_other);
+        roots.sort();
+        roots.into_iter().map(ProjectDir::at).collect()
     }
 
     /// The folder itself.
@@ -70,9 +92,19 @@ impl ProjectDir {
         self.root.join("instances").join(instance)
     }
 
-    /// The volumes of the project.
+    /// The volumes that are named after the project.
     pub fn volumes(&self) -> PathBuf {
         self.root.join("volumes")
+    }
+
+    /// The volumes that the file gives another name: they are the same for every project.
+    pub fn shared_volumes(&self) -> PathBuf {
+        self.root.with_file_name(".volumes")
+    }
+
+    /// Which project made each of them.
+    pub fn makers(&self) -> PathBuf {
+        self.shared_volumes().join(".made-by")
     }
 }
 

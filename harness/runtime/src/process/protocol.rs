@@ -37,6 +37,9 @@ pub struct InstanceSpec {
     /// Whether it starts processes of its own, which are to end with it.
     #[serde(default)]
     pub starts_others: bool,
+    /// Names of the volumes that it mounts.
+    #[serde(default)]
+    pub volumes: Vec<String>,
     /// Restart policy.
     pub restart: Restart,
     /// Signal that asks the program to stop, as a number.
