@@ -68,7 +68,7 @@ codes! {
     20 InvalidInterpolation Error "malformed variable"
         "A `$` starts a variable: `$NAME`, `${NAME}`, `${NAME:-default}`, `${NAME-default}`, \
          `${NAME:?message}`, `${NAME?message}`, `${NAME:+replacement}` or `${NAME+replacement}`. A dollar \
-         sign that is meant as such is written `$$`."
+         sign before anything that is no name stays as it is; before a name it is written `$$`."
     21 RequiredVariable Error "required variable is not set"
         "`${NAME:?message}` demands that NAME is set and not empty, `${NAME?message}` that it is set. Set \
          it in the environment, in `.env`, or in a file given with `--env-file`."

@@ -123,7 +123,8 @@ impl Reader<'_> {
             let span = self.span(start, line.len());
             return Ok(Spanned::new(line, span));
         }
-        let value = if line.starts_with('#') { "" } else { line.split(" #").next().unwrap_or("").trim_end() };
+        // As in compose-go, where the blanks before a value are gone by now: a remark needs one before it.
+        let value = line.split(" #").next().unwrap_or("").trim_end();
         let span = self.span(start, value.len());
         Ok(Spanned::new(self.filled(value, &span)?, span))
     }
@@ -179,6 +180,17 @@ fn unescape(text: &str) -> String {
             Some('n') => out.push('\n'),
             Some('r') => out.push('\r'),
             Some('t') => out.push('\t'),
+            Some('a') => out.push('\u{7}'),
+            Some('b') => out.push('\u{8}'),
+            Some('f') => out.push('\u{c}'),
+            Some('v') => out.push('\u{b}'),
+            Some('0') => match octal(chars.as_str()) {
+                Some(c) => {
+                    out.push(c);
+                    chars.nth(2);
+                }
+                None => out.push_str("\\0"),
+            },
             Some('$') => out.push_str("$$"),
             Some(c @ ('"' | '\\')) => out.push(c),
             Some(c) => out.extend(['\\', c]),
@@ -188,6 +200,12 @@ fn unescape(text: &str) -> String {
     out
 }
 
+/// The character of the three octal digits that follow.
+fn octal(text: &str) -> Option<char> {
+    let digits = text.get(..3).filter(|digits| digits.chars().all(|c| c.is_digit(8)))?;
+    char::from_u32(u32::from_str_radix(digits, 8).ok()?)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -195,7 +213,8 @@ mod tests {
     #[test]
     fn an_env_file_is_read_as_compose_reads_it() {
         let text = "# comment\nA=1\nexport B = two words # tail\nC=\"x\\n${A}\"\nD='${A} #'\nE=\nF: yaml\nHOST\n\
-                    G=${MISSING:-d}\nA=last\nI=a#b\nJ=\"\\$x\"\n";
+                    G=${MISSING:-d}\nA=last\nI=a#b\nJ=\"\\$x\"\nK=#s3cret\nL=   # remark\n\
+                    M=pa$5word$\nN=\"\\0101\\a\\09\"\nO=v\t# tail\n";
         let source = Source::new(".env", text);
         let mut diagnostics = Vec::new();
         let lookup = |name: &str| (name == "HOST").then(|| String::from("h"));
@@ -213,6 +232,11 @@ mod tests {
             ("A", "last"),
             ("I", "a#b"),
             ("J", "$x"),
+            ("K", "#s3cret"),
+            ("L", "# remark"),
+            ("M", "pa$5word$"),
+            ("N", "A\u{7}\\09"),
+            ("O", "v\t# tail"),
         ];
         assert_eq!(read, expected);
         assert!(diagnostics.is_empty(), "{diagnostics:?}");

@@ -31,7 +31,7 @@ impl<'a> Template<'a> {
         &self.unset
     }
 
-    /// Fills in every variable of `text`.
+    /// Fills in every variable of `text`. A dollar sign that begins none stays as it is.
     pub(crate) fn fill(&mut self, text: &str) -> Result<String, Fault> {
         let mut out = String::with_capacity(text.len());
         let mut rest = text;
@@ -44,19 +44,19 @@ impl<'a> Template<'a> {
                     rest = &after[1..];
                 }
                 Some('{') => {
-                    let end =
-                        closing_brace(&after[1..]).ok_or_else(|| Fault::Malformed(rest[at..].to_owned()))?;
-                    let inner = &after[1..1 + end];
-                    let whole = &rest[at..at + 1 + 1 + end + 1];
-                    out.push_str(&self.braced(inner, whole)?);
-                    rest = &after[end + 2..];
+                    let inner = braced(&after[1..]).ok_or_else(|| Fault::Malformed(shown(&rest[at..])))?;
+                    out.push_str(&self.braced(inner)?);
+                    rest = &after[1 + inner.len() + 1..];
                 }
                 Some(c) if is_name_start(c) => {
                     let end = after.find(|c| !is_name_char(c)).unwrap_or(after.len());
                     out.push_str(&self.value(&after[..end]));
                     rest = &after[end..];
                 }
-                _ => return Err(Fault::Malformed(rest[at..].chars().take(2).collect())),
+                _ => {
+                    out.push('$');
+                    rest = after;
+                }
             }
         }
         out.push_str(rest);
@@ -70,12 +70,8 @@ impl<'a> Template<'a> {
         })
     }
 
-    fn braced(&mut self, inner: &str, whole: &str) -> Result<String, Fault> {
-        let end = inner.find(|c| !is_name_char(c)).unwrap_or(inner.len());
-        let (name, operation) = inner.split_at(end);
-        if !name.chars().next().is_some_and(is_name_start) {
-            return Err(Fault::Malformed(whole.to_owned()));
-        }
+    fn braced(&mut self, inner: &str) -> Result<String, Fault> {
+        let (name, operation) = inner.split_at(name_len(inner));
         if operation.is_empty() {
             return Ok(self.value(name));
         }
@@ -83,18 +79,61 @@ impl<'a> Template<'a> {
             Some(operation) => (true, operation),
             None => (false, operation),
         };
-        let Some(operator) = operation.chars().next().filter(|c| "-?+".contains(*c)) else {
-            return Err(Fault::Malformed(whole.to_owned()));
-        };
-        let argument = &operation[1..];
+        let (operator, argument) = operation.split_at(1);
         let set = (self.lookup)(name).filter(|value| !(ignore_empty && value.is_empty()));
+        let is_used = matches!((operator, &set), ("-" | "?", None) | ("+", Some(_)));
+        // Compose fills it in whether it is used or not: what is wrong with it is wrong in any case.
+        let argument = if is_used { self.fill(argument)? } else { Self::new(self.lookup).fill(argument)? };
         match (operator, set) {
-            ('-', Some(value)) | ('?', Some(value)) => Ok(value),
-            ('-', None) | ('+', Some(_)) => self.fill(argument),
-            ('+', None) => Ok(String::new()),
-            _ => Err(Fault::Required(name.to_owned(), self.fill(argument)?)),
+            ("?", None) => Err(Fault::Required(name.to_owned(), argument)),
+            _ if is_used => Ok(argument),
+            (_, set) => Ok(set.filter(|_| operator != "+").unwrap_or_default()),
         }
     }
+}
+
+/// What stands between the brace that was opened and the one that closes it; none where that is no variable. As in
+/// compose-go, a default reaches to the brace that balances its own, or else to the last one of the line.
+fn braced(text: &str) -> Option<&str> {
+    let line = text.lines().next().unwrap_or_default();
+    let name = name_len(line);
+    let operation = line.get(name..).filter(|_| name > 0)?;
+    if operation.starts_with('}') {
+        return Some(&line[..name]);
+    }
+    let operator = operation.strip_prefix(':').unwrap_or(operation).chars().next()?;
+    let last = line.rfind('}').filter(|_| "-?+".contains(operator))?;
+    let (mut open, mut at) = (1usize, 1);
+    let bytes = line.as_bytes();
+    while at <= last {
+        match bytes[at] {
+            b'}' => {
+                open -= 1;
+                if open == 0 {
+                    return Some(&line[..at]);
+                }
+            }
+            b'{' => {
+                open += 1;
+                at += 1;
+            }
+            _ => {}
+        }
+        at += 1;
+    }
+    Some(&line[..last])
+}
+
+/// The length of the name at the beginning.
+fn name_len(text: &str) -> usize {
+    let end = text.find(|c| !is_name_char(c)).unwrap_or(text.len());
+    if text.starts_with(is_name_start) { end } else { 0 }
+}
+
+/// The beginning of what is no variable, as far as it is worth showing.
+fn shown(text: &str) -> String {
+    let line = text.lines().next().unwrap_or_default();
+    line.find('}').map_or(line, |at| &line[..=at]).to_owned()
 }
 
 fn is_name_start(c: char) -> bool {
@@ -103,24 +142,6 @@ fn is_name_start(c: char) -> bool {
 
 fn is_name_char(c: char) -> bool {
     c.is_ascii_alphanumeric() || c == '_'
-}
-
-/// Offset of the brace that closes an already opened one, over nested `${…}`.
-fn closing_brace(text: &str) -> Option<usize> {
-    let mut depth = 0usize;
-    let mut chars = text.char_indices().peekable();
-    while let Some((at, c)) = chars.next() {
-        match c {
-            '$' if chars.peek().is_some_and(|(_, next)| *next == '{') => {
-                chars.next();
-                depth += 1;
-            }
-            '}' if depth == 0 => return Some(at),
-            '}' => depth -= 1,
-            _ => {}
-        }
-    }
-    None
 }
 
 /// Variables that were missed in a whole document, each said once.
@@ -225,6 +246,19 @@ mod tests {
             ("${NONE:-${NADA:-deep}} end", "deep end"),
             ("${SET:+a${SET}b}", "avalueb"),
             ("${NONE:-http://h:1/}", "http://h:1/"),
+            (
+                "^/(sys|proc)($|/) $(hostname) {print $1} $? end$ a $ b",
+                "^/(sys|proc)($|/) $(hostname) {print $1} $? end$ a $ b",
+            ),
+            ("$é $-", "$é $-"),
+            (r#"${SET:-{"a":1}} x"#, "value x"),
+            (r#"${NONE:-{"a":1}} x"#, r#"{"a":1} x"#),
+            ("${NONE:-{}}", "{}"),
+            ("${NONE:-a}${SET}}", "avalue}"),
+            ("${SET:+{x}}", "{x}"),
+            ("${NONE-b:-c}", "b:-c"),
+            ("${NONE:-$$}", "$"),
+            ("${none:-$SET$}", "value$"),
         ];
         for (text, expected) in table {
             assert_eq!(fill(text).as_deref(), Ok(expected), "{text}");
@@ -233,11 +267,22 @@ mod tests {
 
     #[test]
     fn what_is_no_variable_is_refused_and_what_is_required_is_demanded() {
-        for text in ["$", "${", "${SET", "${}", "${1x}", "${SET!x}", "a $ b", "${SET:x}"] {
+        for text in [
+            "${",
+            "${SET",
+            "${}",
+            "${1x}",
+            "${SET!x}",
+            "${SET:x}",
+            "${SET:}",
+            "${NONE:-a\nb}",
+            "${NONE:-{}} ${SET}",
+        ] {
             assert!(matches!(fill(text), Err(Fault::Malformed(_))), "{text}");
         }
         let required = |message: &str| Err(Fault::Required(String::from("NONE"), message.to_owned()));
         assert_eq!(fill("${NONE:?say why}"), required("say why"));
         assert_eq!(fill("${NONE?${SET}}"), required("value"));
+        assert_eq!(fill("${SET:-${NONE:?why}}"), required("why"), "also where the default is not used");
     }
 }

@@ -179,8 +179,10 @@ impl Node {
 /// says why.
 pub fn parse(source: &Arc<Source>, diagnostics: &mut Vec<Diagnostic>) -> Option<Vec<Node>> {
     let mut padded_lines: Vec<usize> = Vec::new();
+    let mut spaced = source.text().to_owned();
+    let mut spaced_lines = 0;
     loop {
-        let text = Padded::new(source.text(), &padded_lines);
+        let text = Padded::new(&spaced, &padded_lines);
         match parse_padded(source, &text, diagnostics) {
             Ok(documents) => return documents,
             Err(error) => {
@@ -192,6 +194,14 @@ pub fn parse(source: &Arc<Source>, diagnostics: &mut Vec<Diagnostic>) -> Option<
                     continue;
                 }
                 let offset = text.byte(error.marker().index());
+                if error.info().contains("valid YAML whitespace")
+                    && spaced_lines < MAX_PADDED_LINES
+                    && let Some(tabs) = tabs_after_colon(&spaced, offset)
+                {
+                    spaced.replace_range(tabs.clone(), &" ".repeat(tabs.len()));
+                    spaced_lines += 1;
+                    continue;
+                }
                 let len = source
                     .text()
                     .get(offset..)
@@ -264,6 +274,16 @@ impl Padded {
         }
         self.byte_of_char.get(char_index).copied().unwrap_or(self.original_len)
     }
+}
+
+/// The blanks between a colon and what follows at `offset`, if there is a tab among them: it is as good as a space there,
+/// which our reader does not know.
+fn tabs_after_colon(text: &str, offset: usize) -> Option<std::ops::Range<usize>> {
+    let blank = |c: char| c == ' ' || c == '\t';
+    let before = text.get(..offset)?;
+    let start = before.trim_end_matches(blank).len();
+    let end = offset + text[offset..].find(|c| !blank(c)).unwrap_or(text.len() - offset);
+    (before[..start].ends_with(':') && text[start..end].contains('\t')).then_some(start..end)
 }
 
 fn tab_help(source: &Source, offset: usize) -> Option<String> {
