@@ -50,6 +50,18 @@ pub struct Global {
     /// Print without colours (so does NO_COLOR)
     #[arg(long, global = true)]
     pub no_color: bool,
+    /// Colours: never, always or auto
+    #[arg(long, global = true, value_name = "WHEN", hide = true)]
+    pub ansi: Option<String>,
+    /// How progress is shown; there is one way
+    #[arg(long, global = true, value_name = "KIND", hide = true)]
+    pub progress: Option<String>,
+    /// For scripts of Docker Compose; without effect
+    #[arg(long, global = true, hide = true)]
+    pub compatibility: bool,
+    /// For scripts of Docker Compose; without effect
+    #[arg(long, global = true, value_name = "NUMBER", hide = true)]
+    pub parallel: Option<i64>,
 }
 
 /// See [`Global::runtime`].
@@ -93,6 +105,22 @@ pub enum Command {
     Exec(Exec),
     /// Print the file as it is understood
     Config(Config),
+    /// Create the services' containers, and start none
+    Create(Up),
+    /// Print where a port of a service is published
+    Port(Port),
+    /// Remove stopped containers
+    Rm(Rm),
+    /// Wait until services end, and print their exit codes
+    Wait(Named),
+    /// Say what would be pulled: nothing, for Kafka's images
+    Pull(Pull),
+    /// Print the version
+    Version {
+        /// Only the number
+        #[arg(long)]
+        short: bool,
+    },
     /// Hold the running cluster to its file, one obligation a line
     Check(Check),
     /// Run one broker on a server.properties
@@ -196,6 +224,27 @@ pub struct Up {
     /// Print log lines without the service's name
     #[arg(long)]
     pub no_log_prefix: bool,
+    /// Stop everything when one container ends (attached)
+    #[arg(long, conflicts_with = "detach")]
+    pub abort_on_container_exit: bool,
+    /// End with the exit code of that service, and stop everything when one container ends (attached)
+    #[arg(long, value_name = "SERVICE", conflicts_with = "detach")]
+    pub exit_code_from: Option<String>,
+    /// How many containers of a service: 1, or 0 for none
+    #[arg(long, value_name = "SERVICE=NUMBER")]
+    pub scale: Vec<String>,
+    /// For scripts of Docker Compose: no image is built here
+    #[arg(long, hide = true)]
+    pub build: bool,
+    /// For scripts of Docker Compose: no image is built here
+    #[arg(long, hide = true, conflicts_with = "build")]
+    pub no_build: bool,
+    /// For scripts of Docker Compose: the file's `pull_policy` decides
+    #[arg(long, hide = true, value_name = "POLICY")]
+    pub pull: Option<String>,
+    /// For scripts of Docker Compose
+    #[arg(long, hide = true)]
+    pub quiet_pull: bool,
     /// Services, with what they depend on; all without
     pub services: Vec<String>,
 }
@@ -212,6 +261,9 @@ pub struct Down {
     /// Remove containers of services that the file does not have
     #[arg(long)]
     pub remove_orphans: bool,
+    /// For scripts of Docker Compose: images stay
+    #[arg(long, hide = true, value_name = "WHICH")]
+    pub rmi: Option<String>,
 }
 
 /// `ps`
@@ -226,6 +278,18 @@ pub struct Ps {
     /// Ids only
     #[arg(short, long)]
     pub quiet: bool,
+    /// Names of the services only
+    #[arg(long = "services")]
+    pub only_services: bool,
+    /// Only those in that state
+    #[arg(long, value_name = "STATE")]
+    pub status: Vec<String>,
+    /// Only those of which that is so: status=STATE
+    #[arg(long, value_name = "FILTER")]
+    pub filter: Vec<String>,
+    /// For scripts of Docker Compose; without effect
+    #[arg(long, hide = true)]
+    pub no_trunc: bool,
     /// Only these services
     pub services: Vec<String>,
 }
@@ -242,9 +306,12 @@ pub struct Logs {
     /// With times
     #[arg(short, long)]
     pub timestamps: bool,
-    /// Only from this time on (RFC 3339)
-    #[arg(long)]
+    /// Only from this time on: 2024-08-30T12:00:00, or a duration ago such as 10m
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     pub since: Option<String>,
+    /// Only up to this time
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    pub until: Option<String>,
     /// Without the service's name
     #[arg(long)]
     pub no_log_prefix: bool,
@@ -252,9 +319,53 @@ pub struct Logs {
     pub services: Vec<String>,
 }
 
+/// `port`
+#[derive(Debug, Args)]
+pub struct Port {
+    /// tcp or udp
+    #[arg(long, default_value = "tcp")]
+    pub protocol: String,
+    /// The service
+    pub service: String,
+    /// The port in its container
+    pub port: u16,
+}
+
+/// `rm`
+#[derive(Debug, Args)]
+pub struct Rm {
+    /// Without a question (none is asked; `-f` after `rm` means this)
+    #[arg(long)]
+    pub force: bool,
+    /// Stop them first
+    #[arg(short, long)]
+    pub stop: bool,
+    /// With their unnamed volumes
+    #[arg(short, long)]
+    pub volumes: bool,
+    /// Only these services
+    pub services: Vec<String>,
+}
+
+/// `pull`
+#[derive(Debug, Args)]
+pub struct Pull {
+    /// Say nothing
+    #[arg(short, long)]
+    pub quiet: bool,
+    /// For scripts of Docker Compose
+    #[arg(long, hide = true)]
+    pub ignore_pull_failures: bool,
+    /// Only these services
+    pub services: Vec<String>,
+}
+
 /// Commands with a time to stop.
 #[derive(Debug, Args)]
 pub struct Timed {
+    /// For scripts of Docker Compose: what the file restarts with a service is restarted
+    #[arg(long, hide = true)]
+    pub no_deps: bool,
     /// Seconds that services have to stop
     #[arg(short, long, value_name = "SECONDS")]
     pub timeout: Option<u64>,
@@ -265,6 +376,9 @@ pub struct Timed {
 /// Commands with nothing but services.
 #[derive(Debug, Args)]
 pub struct Named {
+    /// For scripts of Docker Compose; without effect
+    #[arg(long, hide = true)]
+    pub wait: bool,
     /// Only these services
     pub services: Vec<String>,
 }
@@ -325,6 +439,21 @@ pub struct Config {
     /// Images only
     #[arg(long, group = "what")]
     pub images: bool,
+    /// Names of the networks only
+    #[arg(long, group = "what")]
+    pub networks: bool,
+    /// Names of the profiles only
+    #[arg(long = "profiles", group = "what")]
+    pub list_profiles: bool,
+    /// A digest for each of these services (`*` for all), another one where the service changed
+    #[arg(long, group = "what", value_name = "SERVICES")]
+    pub hash: Option<String>,
+    /// The variables that the file is filled in with
+    #[arg(long, group = "what")]
+    pub environment: bool,
+    /// Write it to this file
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
     /// Say only whether it is valid
     #[arg(short, long, group = "what")]
     pub quiet: bool,
@@ -541,10 +670,13 @@ fn meant(unknown: &str) -> Option<String> {
     })
 }
 
-/// The command line of this process, with the one short flag that means two things told apart: `-f` is
-/// `--file`, but after `logs` it is `--follow`, as with Docker Compose.
+/// The command line of this process, with the one short flag that means several things told apart: `-f` is
+/// `--file`, but after `logs` it is `--follow` and after `rm` `--force`, as with Docker Compose.
 pub fn arguments(given: impl IntoIterator<Item = String>) -> Vec<String> {
-    const WITH_VALUE: [&str; 8] = [
+    const WITH_VALUE: [&str; 11] = [
+        "--ansi",
+        "--progress",
+        "--parallel",
         "-f",
         "--file",
         "-p",
@@ -562,6 +694,15 @@ pub fn arguments(given: impl IntoIterator<Item = String>) -> Vec<String> {
         match (&command, short) {
             (Some(name), Some(flags)) if name == "logs" && flags.chars().all(|flag| "ft".contains(flag)) => {
                 let long = |flag| if flag == 'f' { "--follow" } else { "--timestamps" };
+                words.extend(flags.chars().map(|flag| long(flag).to_owned()));
+                continue;
+            }
+            (Some(name), Some(flags)) if name == "rm" && flags.chars().all(|flag| "fsv".contains(flag)) => {
+                let long = |flag| match flag {
+                    'f' => "--force",
+                    's' => "--stop",
+                    _ => "--volumes",
+                };
                 words.extend(flags.chars().map(|flag| long(flag).to_owned()));
                 continue;
             }

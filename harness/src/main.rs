@@ -5,6 +5,7 @@ mod commands;
 mod exit;
 mod inside;
 mod project;
+mod settings;
 mod terminal;
 
 use exit::Stop;
@@ -34,7 +35,8 @@ fn main() -> ExitCode {
         return code;
     }
     let cli = cli::parse(&words);
-    let terminal = Terminal::detect(cli.global.no_color);
+    let is_plain = cli.global.no_color || cli.global.ansi.as_deref() == Some("never");
+    let terminal = Terminal::detect(is_plain);
     end(commands::run(&cli.global, cli.command, terminal), terminal)
 }
 

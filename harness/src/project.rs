@@ -55,6 +55,9 @@ pub fn loaded(global: &Global, terminal: &Terminal) -> Result<Loaded> {
         excuse_others(project, &mut diagnostics);
     }
     diagnostics.extend(cluster.iter().flat_map(|cluster| cluster.diagnostics.clone()));
+    if let (Some(project), Some(cluster)) = (&read.project, &cluster) {
+        diagnostics.extend(crate::settings::refused(project, cluster));
+    }
     sort(&mut diagnostics);
     tell(&diagnostics, terminal);
     match (read.project, cluster) {
@@ -63,6 +66,40 @@ pub fn loaded(global: &Global, terminal: &Terminal) -> Result<Loaded> {
         }
         _ => Err(Stop { exit: Exit::BadInput, message: String::new() }),
     }
+}
+
+/// Loads what `config` prints: the file is understood, whatever becomes of Kafka in it. With `judged`, what is to be said
+/// of that is said.
+///
+/// # Errors
+/// With exit code 2 where the file itself is not understood.
+pub fn loaded_text(global: &Global, terminal: &Terminal, judged: bool) -> Result<Loaded> {
+    let read = load(&options(global)?);
+    let is_understood = !has_errors(&read.diagnostics) || {
+        let mut excused = read.diagnostics.clone();
+        read.project.iter().for_each(|project| excuse_others(project, &mut excused));
+        !has_errors(&excused)
+    };
+    let mut diagnostics = read.diagnostics;
+    let cluster = read.project.as_ref().map(Cluster::of);
+    if let (Some(project), Some(cluster)) = (&read.project, &cluster) {
+        excuse_others(project, &mut diagnostics);
+        if judged {
+            diagnostics.extend(cluster.diagnostics.clone());
+            diagnostics.extend(crate::settings::refused(project, cluster));
+        }
+    }
+    sort(&mut diagnostics);
+    tell(&diagnostics, terminal);
+    match (read.project, cluster) {
+        (Some(project), Some(cluster)) if is_understood => Ok(Loaded { project, cluster, said: diagnostics }),
+        _ => Err(Stop { exit: Exit::BadInput, message: String::new() }),
+    }
+}
+
+/// The variables of this process.
+pub fn variables(global: &Global) -> Result<std::collections::BTreeMap<String, String>> {
+    Ok(options(global)?.env)
 }
 
 /// Loads quietly for commands that work on what is there: only errors are said, and without a file the

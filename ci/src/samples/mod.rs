@@ -196,7 +196,8 @@ impl<'a> Sample<'a> {
         let deadline = Instant::now() + SETTLED;
         loop {
             let shown = self.run(&["ps", "-a", "--format", "json"])?;
-            let seen: Value = serde_json::from_slice(&shown.stdout).unwrap_or_default();
+            let lines = serde_json::Deserializer::from_slice(&shown.stdout).into_iter::<Value>();
+            let seen = Value::Array(lines.map_while(Result::ok).collect());
             let starting = seen.as_array().into_iter().flatten().any(|one| one["Health"] == "starting");
             if !is_up || !starting || Instant::now() > deadline {
                 return Ok(seen);

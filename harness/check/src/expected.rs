@@ -60,14 +60,18 @@ pub struct Expected {
 }
 
 impl Expected {
-    /// Reads the promises off the file's node plans.
-    pub fn of(project: &Project, cluster: &Cluster) -> Self {
+    /// Reads the promises off the file's node plans, for each cluster of the file.
+    pub fn each(project: &Project, cluster: &Cluster) -> Vec<Self> {
         let inside = inside_names(project);
-        let brokers = cluster.nodes.iter().filter(|node| node.roles.broker);
-        Self {
-            brokers: brokers.map(|node| broker(project, node, &inside)).collect(),
-            voters: cluster.nodes.iter().flat_map(|node| &node.voters).map(|voter| voter.id).collect(),
-        }
+        let of = |quorum: &Vec<usize>| {
+            let nodes = || quorum.iter().map(|at| &cluster.nodes[*at]);
+            let brokers = nodes().filter(|node| node.roles.broker);
+            Self {
+                brokers: brokers.map(|node| broker(project, node, &inside)).collect(),
+                voters: nodes().flat_map(|node| &node.voters).map(|voter| voter.id).collect(),
+            }
+        };
+        cluster.quorums.iter().map(of).collect()
     }
 
     /// `bootstrap.servers` for a client at that vantage, if any listener is meant for it.

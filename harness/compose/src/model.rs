@@ -162,6 +162,12 @@ impl Service {
         self.environment.iter().find(|var| var.name.value == name).and_then(|var| var.value.as_ref())
     }
 
+    /// Whether that is its name, its container's or its host's.
+    pub fn is_called(&self, name: &str) -> bool {
+        let others = [&self.container_name, &self.hostname];
+        self.name.value == name || others.into_iter().flatten().any(|other| other.value == name)
+    }
+
     /// Every name by which other containers on the network with that key reach this service.
     pub fn names_on(&self, network_key: &str) -> Vec<&str> {
         let Some(attachment) = self.networks.iter().find(|n| n.key.value == network_key) else {
@@ -170,6 +176,8 @@ impl Service {
         let mut names = vec![self.name.value.as_str()];
         names.extend(attachment.aliases.iter().map(|alias| alias.value.as_str()));
         names.extend(self.container_name.as_ref().map(|name| name.value.as_str()));
+        // Since Docker 20.10 (`buildEndpointDNSNames` in the daemon).
+        names.extend(self.hostname.as_ref().map(|name| name.value.as_str()));
         names.extend(attachment.ipv4_address.as_deref());
         names.extend(attachment.ipv6_address.as_deref());
         names

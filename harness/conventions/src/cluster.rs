@@ -69,11 +69,21 @@ impl Cluster {
         }
         let quorums = quorums(project, &nodes);
         for quorum in &quorums {
-            diagnostics.extend(settle_cluster_id(project, &mut nodes, quorum));
+            let twins = quorums
+                .iter()
+                .filter(|other| nodes[other[0]].voters_text() == nodes[quorum[0]].voters_text());
+            let is_only = twins.count() == 1;
+            diagnostics.extend(settle_cluster_id(project, &mut nodes, quorum, is_only));
         }
         lint::lint(project, &nodes, &quorums, &mut diagnostics);
         let diagnostics = gathered_once(diagnostics);
         Self { nodes, quorums, diagnostics }
+    }
+
+    /// The quorum of a service's node, as an index into `quorums`.
+    pub fn quorum_of(&self, service: &str) -> Option<usize> {
+        let at = self.nodes.iter().position(|node| node.service == service)?;
+        self.quorums.iter().position(|quorum| quorum.contains(&at))
     }
 
     /// The node that a service runs.
@@ -174,14 +184,13 @@ pub fn starts_node(service: &Service, provider: Provider) -> bool {
     scripts.iter().any(|script| text.contains(script)) || bitnami_run || text.contains("kafka-server-start")
 }
 
-/// Nodes that name a common voter form one quorum. A voter on localhost is nobody else's, unless both nodes
-/// share the host's network.
+/// Nodes that name a common voter form one quorum, whatever they call it: two services that each call themselves
+/// `kafka`, or localhost, are two voters, and one service under two names is one.
 fn quorums(project: &Project, nodes: &[NodePlan]) -> Vec<Vec<usize>> {
     let key = |node: &NodePlan| -> Vec<String> {
-        let on_host = project.service(&node.service).is_some_and(on_host_network);
-        let local = |host: &str| lint::is_loopback(host) && !on_host;
-        let own = |host: &str| if local(host) { format!("{}!{host}", node.service) } else { host.to_owned() };
-        node.voters.iter().map(|v| format!("{}@{}:{}", v.id, own(&v.host), v.port)).collect()
+        let service = project.service(&node.service);
+        let place = |host: &str| service.map_or_else(|| host.to_owned(), |from| place(project, from, host));
+        node.voters.iter().map(|v| format!("{}@{}:{}", v.id, place(&v.host), v.port)).collect()
     };
     let mut groups: Vec<(Vec<String>, Vec<usize>)> = Vec::new();
     for (at, node) in nodes.iter().enumerate() {
@@ -202,20 +211,42 @@ fn quorums(project: &Project, nodes: &[NodePlan]) -> Vec<Vec<usize>> {
     quorums
 }
 
+/// Where a name leads from inside a service: to a service of the file, as `service!NAME`, or wherever it says.
+fn place(project: &Project, from: &Service, host: &str) -> String {
+    if on_host_network(from) {
+        return host.to_owned();
+    }
+    // Who shares another's network is where that one is.
+    let shared = from.network_mode.as_ref().and_then(|mode| mode.value.strip_prefix("service:"));
+    let at = shared.and_then(|name| project.service(name)).unwrap_or(from);
+    let is_own = at.hostname.as_ref().is_some_and(|name| name.value == host);
+    let reached = match lint::is_loopback(host) || is_own {
+        true => Some(at),
+        false => lint::reached(project, at, host),
+    };
+    reached.map_or_else(|| host.to_owned(), |service| format!("service!{}", service.name.value))
+}
+
 /// Whether a service has the host's network stack instead of networks.
 pub(crate) fn on_host_network(service: &Service) -> bool {
     service.network_mode.as_ref().is_some_and(|mode| mode.value == "host")
 }
 
 /// One id for the quorum: the one that is given, else the image's, else a derived one.
-fn settle_cluster_id(project: &Project, nodes: &mut [NodePlan], quorum: &[usize]) -> Option<Diagnostic> {
+/// Clusters whose voters are written alike (`1@localhost:9093`) are told apart by the service.
+fn settle_cluster_id(
+    project: &Project,
+    nodes: &mut [NodePlan],
+    quorum: &[usize],
+    is_only: bool,
+) -> Option<Diagnostic> {
     let lacking: Vec<usize> = quorum.iter().copied().filter(|at| nodes[*at].cluster_id.is_none()).collect();
     let first = *lacking.first()?;
     let given = quorum.iter().find_map(|at| nodes[*at].cluster_id.clone());
     let was_given = given.is_some();
     let id = given.unwrap_or_else(|| {
         let voters = &nodes[first].voters;
-        let value = if voters.is_empty() {
+        let value = if voters.is_empty() || !is_only {
             cluster_id::derived(Some(&format!("{}/{}", project.name.value, nodes[first].service)), voters)
         } else {
             cluster_id::derived(Some(&project.name), voters)

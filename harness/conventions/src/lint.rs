@@ -23,12 +23,9 @@ impl<'a> View<'a> {
         self.project.service(&node.service)
     }
 
-    /// Services that `host` names on some network that they share with `from`.
+    /// The service that `host` names on some network that it shares with `from`.
     pub(crate) fn reached(&self, from: &Service, host: &str) -> Option<&'a Service> {
-        self.project.services.iter().find(|service| {
-            let shared = service.networks.iter().filter(|n| from.networks.iter().any(|own| own.key == n.key));
-            shared.into_iter().any(|n| service.names_on(&n.key).contains(&host))
-        })
+        reached(self.project, from, host)
     }
 
     /// Whether a name may be resolved by something that the file does not show.
@@ -62,6 +59,16 @@ pub(crate) fn lint(project: &Project, nodes: &[NodePlan], quorums: &[Vec<usize>]
     addresses::duplicates(&view, out);
     addresses::clients(&view, out);
     storage::shared(&view, out);
+}
+
+/// The service that `host` names on some network that it shares with `from`: `from` itself, where it is one of several.
+pub(crate) fn reached<'a>(project: &'a Project, from: &Service, host: &str) -> Option<&'a Service> {
+    let is_reached = |service: &&Service| {
+        let shared = service.networks.iter().filter(|n| from.networks.iter().any(|own| own.key == n.key));
+        shared.into_iter().any(|n| service.names_on(&n.key).contains(&host))
+    };
+    let own = project.services.iter().filter(|service| service.name == from.name);
+    own.chain(&project.services).find(is_reached)
 }
 
 /// Whether a host is the machine that says it.

@@ -224,6 +224,11 @@ pub struct NodePlan {
 }
 
 impl NodePlan {
+    /// `controller.quorum.voters` as it was written.
+    pub(crate) fn voters_text(&self) -> Vec<(i32, &str, u16)> {
+        self.voters.iter().map(|voter| (voter.id, voter.host.as_str(), voter.port)).collect()
+    }
+
     /// The listener that the controllers use.
     pub fn controller_listener(&self) -> Option<&Listener> {
         let name = self.controller_listener_names.first()?;

@@ -42,6 +42,58 @@ pub fn parse_rfc3339(text: &str) -> Option<u64> {
     u64::try_from(ns).ok()
 }
 
+/// The time that a word of `logs --since` means, as Docker reads it (`GetTimestamp`): a duration before `now_ns`, seconds
+/// since the epoch, a date, or a time with as much after the hour as there is. Without a zone it is UTC.
+pub fn moment(text: &str, now_ns: u64) -> Option<u64> {
+    if let Some(ago) = duration_ns(text) {
+        return Some(u64::try_from((i128::from(now_ns) - ago).max(0)).unwrap_or(u64::MAX));
+    }
+    if !text.contains('-') {
+        let (seconds, fraction) = text.split_once('.').unwrap_or((text, ""));
+        let digits = |text: &str| text.chars().all(|c| c.is_ascii_digit());
+        if seconds.is_empty() || !digits(seconds) || !digits(fraction) {
+            return None;
+        }
+        let nanos: u64 = format!("{fraction:0<9}").get(..9)?.parse().ok()?;
+        return Some(seconds.parse::<u64>().ok()?.saturating_mul(1_000_000_000).saturating_add(nanos));
+    }
+    let bare = text.trim_end_matches(['Z', 'z']);
+    let is_number = |part: &str| !part.is_empty() && part.chars().all(|c| c.is_ascii_digit());
+    let date = bare.split(['T', 't', ' ']).next()?;
+    if date.split('-').count() != 3 || !date.split('-').all(is_number) {
+        return None;
+    }
+    match bare.len() - date.len() {
+        0 => parse_rfc3339(&format!("{date}T00:00:00")),
+        3 => parse_rfc3339(&format!("{bare}:00:00")),
+        _ => parse_rfc3339(text),
+    }
+}
+
+/// Go's durations: `10m`, `1h30m`, `1.5s`, `-300ms`. A bare 0 is a time.
+fn duration_ns(text: &str) -> Option<i128> {
+    let (sign, mut rest) = text.strip_prefix('-').map_or((1, text), |rest| (-1, rest));
+    let mut total = 0.0;
+    while !rest.is_empty() {
+        let unit_at = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
+        let number: f64 = rest[..unit_at].parse().ok()?;
+        let unit = &rest[unit_at..];
+        let end = unit.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(unit.len());
+        let factor = match &unit[..end] {
+            "ns" => 1.0,
+            "us" | "µs" => 1e3,
+            "ms" => 1e6,
+            "s" => 1e9,
+            "m" => 60e9,
+            "h" => 3600e9,
+            _ => return None,
+        };
+        total += number * factor;
+        rest = &unit[end..];
+    }
+    (!text.is_empty() && total.is_finite()).then_some(sign * total as i128)
+}
+
 fn offset_seconds(zone: &str) -> Option<i64> {
     if zone.eq_ignore_ascii_case("z") {
         return Some(0);
@@ -106,6 +158,29 @@ mod tests {
         }
         assert_eq!(parse_rfc3339("2024-08-30T14:34:56.5+02:00"), Some(1_725_021_296_500_000_000));
         assert_eq!(parse_rfc3339("0001-01-01T00:00:00Z"), None, "Docker's zero time is no time");
+    }
+
+    #[test]
+    fn a_moment_is_a_duration_ago_a_time_or_nothing() {
+        let now = 1_725_021_296_000_000_000;
+        let at = |text: &str| moment(text, now).map(rfc3339).unwrap_or_else(|| "refused".into());
+        for (text, expected) in [
+            ("10m", "2024-08-30T12:24:56.000000000Z"),
+            ("1h30m", "2024-08-30T11:04:56.000000000Z"),
+            ("1.5s", "2024-08-30T12:34:54.500000000Z"),
+            ("2024-08-30", "2024-08-30T00:00:00.000000000Z"),
+            ("2024-08-30T12", "2024-08-30T12:00:00.000000000Z"),
+            ("2024-08-30T12:30", "2024-08-30T12:30:00.000000000Z"),
+            ("2024-08-30T14:34:56.5+02:00", "2024-08-30T12:34:56.500000000Z"),
+            ("42", "1970-01-01T00:00:42.000000000Z"),
+            ("1725021296.5", "2024-08-30T12:34:56.500000000Z"),
+            ("yesterday", "refused"),
+            ("10x", "refused"),
+            ("", "refused"),
+            ("2024-08", "refused"),
+        ] {
+            assert_eq!(at(text), expected, "{text}");
+        }
     }
 
     #[test]

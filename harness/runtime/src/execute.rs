@@ -86,6 +86,7 @@ async fn one(
             progress.done(step, began.elapsed());
             warnings.iter().for_each(|warning| progress.warn(warning));
         }
+        Outcome::Kept(why) => progress.warn(&why),
         Outcome::LeftOut(services, reason) => skip(services, &reason),
     }
     Ok(())
@@ -169,7 +170,7 @@ async fn is_healthy(
         return if none { Err(why()) } else { Ok(false) };
     }
     let mut looks = crate::ready::looks(spec, &[service]);
-    crate::ready::keep_to_this_machine(&mut looks).await;
+    crate::ready::doubtful(spec, &mut looks).await;
     // Whoever is looked from may be gone again: then it is not healthy yet.
     let found = runtime.look_from(spec, service, looks, LOOK_MS).await;
     Ok(found.is_ok_and(|found| found.iter().all(std::result::Result::is_ok)))

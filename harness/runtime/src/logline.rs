@@ -48,4 +48,6 @@ pub struct LogOptions {
     pub tail: Option<usize>,
     /// Only from this RFC 3339 time (UTC) on.
     pub since: Option<String>,
+    /// Only up to this one.
+    pub until: Option<String>,
 }

@@ -30,7 +30,10 @@ pub fn lower(project: &Project, cluster: &Cluster, build: &str) -> (ProjectSpec,
         let node = cluster.node(&service.name);
         match why_left_out(project, service) {
             Some(reason) => left_out.push(LeftOut { service: service.name.value.clone(), reason }),
-            None => services.push(lower_service(project, service, node, build)),
+            None => services.push(ServiceSpec {
+                quorum: cluster.quorum_of(&service.name),
+                ..lower_service(project, service, node, build)
+            }),
         }
     }
     let networks = project.networks.iter().map(|network| NetworkSpec {
@@ -97,6 +100,7 @@ fn lower_service(project: &Project, service: &Service, node: Option<&NodePlan>, 
     ServiceSpec {
         image: image_of(service),
         node: node.cloned(),
+        quorum: None,
         stands_in: provide(service),
         reference: None,
         ports: service.ports.iter().map(lower_port).collect(),

@@ -49,6 +49,8 @@ pub struct ServiceSpec {
     pub node: Option<NodePlan>,
     /// Whose image it is, where Jackdaw stands in for that: a node's, or one that is used for its tools.
     pub stands_in: Option<Provider>,
+    /// Which of the file's clusters the node belongs to.
+    pub quorum: Option<usize>,
     /// Present where Apache Kafka itself runs the node.
     pub reference: Option<Release>,
     /// Published ports, host addresses parsed.

@@ -2,7 +2,7 @@
 //! advertises, seen from where that address is meant to be used.
 
 use crate::kafka::{Broker, Node};
-use crate::model::{ProjectSpec, ServiceSpec};
+use crate::model::{PortSpec, ProjectSpec, ServiceSpec};
 use jackdaw_conventions::{Listener, NodePlan};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -72,14 +72,13 @@ pub type Findings = Vec<std::result::Result<(), String>>;
 
 /// All looks that the given services ask for.
 pub fn looks(spec: &ProjectSpec, services: &[&ServiceSpec]) -> Vec<Look> {
-    let brokers: Vec<&NodePlan> = services
-        .iter()
-        .filter_map(|service| service.node.as_ref())
-        .filter(|node| node.roles.broker)
-        .collect();
     let mut looks = Vec::new();
     for service in services {
         let Some(node) = &service.node else { continue };
+        // A file may have several clusters: a broker shows those of its own.
+        let same = services.iter().filter(|other| other.quorum == service.quorum);
+        let nodes = same.filter_map(|other| other.node.as_ref());
+        let brokers: Vec<&NodePlan> = nodes.filter(|node| node.roles.broker).collect();
         if node.roles.broker {
             looks.extend(
                 node.advertised
@@ -116,7 +115,7 @@ fn broker_look(
         Some((broker.node_id, endpoint.host.clone(), endpoint.port))
     });
     let listener = node.listeners.iter().find(|listener| listener.name == advertised.name);
-    let look = Look {
+    Look {
         service: service.name.clone(),
         listener: advertised.name.clone(),
         host: advertised.host.clone(),
@@ -125,12 +124,6 @@ fn broker_look(
         vantage: vantage(spec, service, node, advertised),
         brokers: shown.collect(),
         accepts_only: !is_plaintext(node, &advertised.name),
-    };
-    // What is advertised there leads nobody here, which was said of the file; whether the node serves is to be seen.
-    if look.vantage == Vantage::Itself && look.listens_on != look.port {
-        look.at_the_listener()
-    } else {
-        look
     }
 }
 
@@ -148,20 +141,20 @@ fn is_plaintext(node: &NodePlan, listener: &str) -> bool {
     named.map_or(listener, |(_, protocol)| protocol).eq_ignore_ascii_case("PLAINTEXT")
 }
 
-/// Where an advertised address is meant to be used: a name of the network inside it; a loopback address
-/// that nothing publishes inside the container; anything else on the host.
+/// Where an advertised address is meant to be used: a name of the network inside it; a loopback address on which the
+/// container itself listens, and that nothing publishes, inside the container; anything else on the host.
 fn vantage(spec: &ProjectSpec, service: &ServiceSpec, node: &NodePlan, advertised: &Listener) -> Vantage {
     if is_inside(spec, service, &advertised.host) {
         return Vantage::Network;
     }
-    let is_local = matches!(advertised.host.as_str(), "localhost" | "127.0.0.1" | "::1");
-    let on_host = on_host(service);
     let target = node.listeners.iter().find(|listener| listener.name == advertised.name).map(|l| l.port);
-    let published = service
-        .ports
-        .iter()
-        .any(|port| port.published == Some(advertised.port) && Some(port.target) == target);
-    if is_local && !on_host && !published { Vantage::Itself } else { Vantage::Host }
+    let is_published = service.ports.iter().any(|port| Some(port.target) == target);
+    let is_for_itself = target == Some(advertised.port) && !is_published && !on_host(service);
+    if is_loopback(&advertised.host) && is_for_itself { Vantage::Itself } else { Vantage::Host }
+}
+
+fn is_loopback(host: &str) -> bool {
+    matches!(host, "localhost" | "127.0.0.1" | "::1")
 }
 
 /// Whether a host is a name or an address of the service's own networks.
@@ -177,28 +170,74 @@ pub(crate) fn is_inside(spec: &ProjectSpec, service: &ServiceSpec, host: &str) -
     on_a_network || service.compose.hostname.as_ref().is_some_and(|name| name.value == host)
 }
 
-/// Looks at advertised addresses of another machine, or of none, are turned to the listener itself: what a client that
-/// is sent there finds cannot be seen from here. One warning each.
-pub async fn keep_to_this_machine(looks: &mut [Look]) -> Vec<String> {
-    let mut foreign: BTreeMap<String, bool> = BTreeMap::new();
-    let mut told = Vec::new();
+/// Addresses of the host to which nothing in the file leads: another port than the published one, another machine. Each
+/// is looked at, once its node is known to serve where it listens.
+#[derive(Debug, Default)]
+pub struct Doubtful {
+    /// To look at.
+    pub looks: Vec<Look>,
+    /// What nobody on the host is sent to, with the reason why that cannot be seen from here.
+    pub unseen: Vec<(Look, String)>,
+}
+
+/// Takes what is doubtful out of the looks, and leaves one at the listener itself in its place.
+pub async fn doubtful(spec: &ProjectSpec, looks: &mut [Look]) -> Doubtful {
+    let mut known: BTreeMap<String, bool> = BTreeMap::new();
+    let mut out = Doubtful::default();
     for look in looks.iter_mut().filter(|look| look.vantage == Vantage::Host) {
-        let is_foreign = match foreign.get(&look.host) {
-            Some(known) => *known,
-            None => !is_this_machine(&look.host).await,
+        let is_here = match known.get(&look.host) {
+            Some(is_here) => *is_here,
+            None => is_this_machine(&look.host).await,
         };
-        foreign.insert(look.host.clone(), is_foreign);
-        if is_foreign {
-            let (address, port) = (look.address(), look.listens_on);
-            told.push(format!(
-                "{}: {} is advertised at {address}, which is no address of this machine: clients are sent there all \
-                 the same; ready means that the node answers on its port {port}",
-                look.service, look.listener
-            ));
-            *look = look.clone().at_the_listener();
+        known.insert(look.host.clone(), is_here);
+        if is_here && is_published(spec, look) {
+            continue;
         }
+        match for_containers(spec, &look.host) {
+            true => out.unseen.push((
+                look.clone(),
+                format!(
+                    "{}: {} is advertised at {}, a name that only containers have: it cannot be looked at from here",
+                    look.service,
+                    look.listener,
+                    look.address()
+                ),
+            )),
+            false => out.looks.push(look.clone()),
+        }
+        *look = look.clone().at_the_listener();
     }
-    told
+    out
+}
+
+/// Whether the file leads from an address of this machine to the listener behind it.
+fn is_published(spec: &ProjectSpec, look: &Look) -> bool {
+    let Some(service) = spec.service(&look.service) else { return false };
+    let leads = |port: &PortSpec| port.published == Some(look.port) && port.target == look.listens_on;
+    on_host(service) || service.ports.iter().any(leads)
+}
+
+/// Whether a host is a name of Docker's own for this machine, or one that the file gives to containers.
+fn for_containers(spec: &ProjectSpec, host: &str) -> bool {
+    let given = spec.services.iter().flat_map(|service| &service.compose.extra_hosts);
+    host.ends_with(".docker.internal") || given.into_iter().any(|entry| entry.value.0 == host)
+}
+
+/// Why a node is not ready whose advertised address nobody answers at.
+pub fn nobody_answers(spec: &ProjectSpec, look: &Look, why: &str) -> String {
+    let service = spec.service(&look.service);
+    let ports = service.into_iter().flat_map(|service| &service.ports);
+    let published =
+        ports.into_iter().find(|port| port.target == look.listens_on).and_then(|port| port.published);
+    let (name, at, inside) = (&look.listener, look.address(), look.listens_on);
+    let remedy = match published {
+        Some(port) => format!(
+            "advertise {name}://localhost:{port}, where it is published, or publish \"{}:{inside}\"",
+            look.port
+        ),
+        None => format!("publish \"{}:{inside}\", or advertise it at an address that leads to it", look.port),
+    };
+    format!("{name} is advertised at {at}, and clients that are sent there find nobody ({why}): {remedy}")
 }
 
 async fn is_this_machine(host: &str) -> bool {
@@ -324,20 +363,22 @@ mod tests {
         insta::assert_snapshot!(lines.join("\n"));
     }
 
-    /// Advertised, published, and where it is looked at.
-    const ADVERTISED: [(&str, &str, &str); 7] = [
-        ("localhost:19092", "19092:9094", "localhost:19092 Host"),
-        ("localhost:19092", "29092:9094", "localhost:9094 Itself"),
-        ("localhost:9094", "29092:9092", "localhost:9094 Itself"),
-        ("one:9094", "19092:9094", "one:9094 Network"),
-        ("127.0.0.1:19092", "19092:9094", "127.0.0.1:19092 Host"),
-        ("192.0.2.7:19092", "19092:9094", "localhost:9094 Itself"),
-        ("nobody.invalid:19092", "19092:9094", "localhost:9094 Itself"),
+    /// Advertised, published, where the node is looked at, and where clients are sent that nothing leads to.
+    const ADVERTISED: [(&str, &str, &str, &str); 9] = [
+        ("localhost:19092", "19092:9094", "localhost:19092 Host", ""),
+        ("localhost:19092", "29092:9094", "localhost:9094 Itself", "localhost:19092"),
+        ("localhost:9094", "29092:9092", "localhost:9094 Itself", ""),
+        ("localhost:9094", "29092:9094", "localhost:9094 Itself", "localhost:9094"),
+        ("one:9094", "19092:9094", "one:9094 Network", ""),
+        ("127.0.0.1:19092", "19092:9094", "127.0.0.1:19092 Host", ""),
+        ("192.0.2.7:19092", "19092:9094", "localhost:9094 Itself", "192.0.2.7:19092"),
+        ("nobody.invalid:19092", "19092:9094", "localhost:9094 Itself", "nobody.invalid:19092"),
+        ("host.docker.internal:19092", "19092:9094", "localhost:9094 Itself", "unseen"),
     ];
 
     #[tokio::test]
-    async fn an_address_that_leads_nobody_here_is_looked_at_where_it_listens() {
-        for (advertised, published, expected) in ADVERTISED {
+    async fn an_address_that_nothing_leads_to_is_looked_at_beside_its_listener() {
+        for (advertised, published, expected, doubted) in ADVERTISED {
             let text = format!(
                 "services:
   one:
@@ -356,12 +397,61 @@ mod tests {
             let spec = crate::testing::spec_of(&text);
             let services: Vec<_> = spec.services.iter().collect();
             let mut looks = looks(&spec, &services);
-            let told = keep_to_this_machine(&mut looks).await;
+            let doubt = doubtful(&spec, &mut looks).await;
             let out = looks.iter().find(|look| look.listener == "OUT").unwrap();
             assert_eq!(format!("{} {:?}", out.address(), out.vantage), expected, "{advertised} {published}");
-            let is_foreign = advertised.starts_with("192.") || advertised.starts_with("nobody");
-            assert_eq!(told.len(), usize::from(is_foreign), "{told:?}");
+            let seen = doubt.looks.iter().map(Look::address);
+            let told: Vec<String> = seen.chain(doubt.unseen.iter().map(|_| "unseen".to_owned())).collect();
+            assert_eq!(told.join(" "), doubted, "{advertised} {published}");
         }
+    }
+
+    #[test]
+    fn a_port_that_leads_elsewhere_is_told_with_the_one_that_leads_there() {
+        let node = "image: 'bitnami/kafka:3.7.0', ports: ['21230:9094']";
+        let spec = crate::testing::spec_of(&format!("services: {{kafka: {{{node}}}}}"));
+        let look = Look {
+            service: "kafka".into(),
+            listener: "OUT".into(),
+            host: "localhost".into(),
+            port: 29999,
+            listens_on: 9094,
+            vantage: Vantage::Host,
+            brokers: Vec::new(),
+            accepts_only: false,
+        };
+        let told = nobody_answers(&spec, &look, "refused");
+        assert!(
+            told.contains("OUT is advertised at localhost:29999") && told.contains("localhost:21230"),
+            "{told}"
+        );
+    }
+
+    /// Two brokers that share nothing but the file.
+    #[test]
+    fn a_broker_shows_those_of_its_own_cluster() {
+        let node = |name: &str, port: u16| {
+            format!(
+                "  {name}:
+    image: apache/kafka:3.7.0
+    ports: ['{port}:{port}']
+    environment:
+      KAFKA_NODE_ID: 1
+      KAFKA_PROCESS_ROLES: broker,controller
+      KAFKA_CONTROLLER_QUORUM_VOTERS: 1@localhost:9093
+      KAFKA_CONTROLLER_LISTENER_NAMES: C
+      KAFKA_LISTENERS: PLAINTEXT://:{port},C://:9093
+      KAFKA_ADVERTISED_LISTENERS: PLAINTEXT://localhost:{port}
+      KAFKA_LISTENER_SECURITY_PROTOCOL_MAP: PLAINTEXT:PLAINTEXT,C:PLAINTEXT
+"
+            )
+        };
+        let text = format!("services:\n{}{}", node("orders", 21231), node("billing", 21232));
+        let spec = crate::testing::spec_of(&text);
+        let services: Vec<_> = spec.services.iter().collect();
+        let looks = looks(&spec, &services);
+        let shown = looks.iter().map(|look| format!("{:?}", look.brokers)).collect::<Vec<_>>();
+        assert_eq!(shown, [r#"[(1, "localhost", 21231)]"#, r#"[(1, "localhost", 21232)]"#]);
     }
 
     #[test]

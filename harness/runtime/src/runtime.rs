@@ -51,6 +51,8 @@ pub enum Outcome {
     Done,
     /// Done, and this is worth knowing.
     Warned(Vec<String>),
+    /// Not done, for this reason, and nothing is wrong with that.
+    Kept(String),
     /// Services that are left out, and why.
     LeftOut(Vec<String>, String),
 }

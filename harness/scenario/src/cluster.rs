@@ -303,7 +303,8 @@ impl Project {
 
     fn seen(&self) -> Done<Vec<Json>> {
         let text = self.run(&["ps", "-a", "--format", "json"])?;
-        serde_json::from_str(&text).map_err(|error| Trouble(format!("jackdaw ps: {error}")))
+        let lines = serde_json::Deserializer::from_str(&text).into_iter::<Json>();
+        lines.collect::<Result<_, _>>().map_err(|error| Trouble(format!("jackdaw ps: {error}")))
     }
 
     fn seen_node(&self, node: i32) -> Done<Json> {

@@ -6,7 +6,7 @@ use crate::exit::{Exit, Result, Stop};
 use crate::terminal::{Terminal, result};
 use futures_util::future::BoxFuture;
 use jackdaw_check::look::{Look, Seen, look};
-use jackdaw_check::{Access, Expected, Options, Vantage, check};
+use jackdaw_check::{Access, Expected, Options, Report, Vantage, check};
 use jackdaw_runtime::model::{Instance, State};
 use jackdaw_runtime::plan::{Kind, Plan, Step};
 use std::collections::BTreeMap;
@@ -21,7 +21,7 @@ pub async fn run(global: &Global, wanted: Check, terminal: Terminal) -> Result {
     let Some(loaded) = &it.loaded else {
         return Err(Stop::bad_input("check holds a cluster to its file: there is none"));
     };
-    let expected = Expected::of(&loaded.project, &as_made(&it, &loaded.project));
+    let clusters = Expected::each(&loaded.project, &as_made(&it, &loaded.project));
     if !it.observed.instances.iter().any(|instance| instance.state == State::Running) {
         return Err(Stop::failed(format!("project {} is not running", it.name)));
     }
@@ -32,7 +32,15 @@ pub async fn run(global: &Global, wanted: Check, terminal: Terminal) -> Result {
             result(&line.to_string());
         }
     };
-    let report = check(&cluster, &expected, Options { disruptive: wanted.disruptive }, &mut told).await;
+    let mut report = Report::default();
+    for expected in &clusters {
+        if clusters.len() > 1 && is_table {
+            let names: Vec<&str> = expected.brokers.iter().map(|broker| broker.service.as_str()).collect();
+            result(&format!("cluster of {}:", names.join(", ")));
+        }
+        let options = Options { disruptive: wanted.disruptive };
+        report.lines.extend(check(&cluster, expected, options, &mut told).await.lines);
+    }
     if is_table {
         let text = report.to_string();
         result(text.trim_end().lines().last().unwrap_or_default());
@@ -76,7 +84,13 @@ impl Cluster {
             let service = self.it.spec.as_ref().and_then(|spec| spec.service(&instance.service));
             instance.state == State::Running && service.is_some_and(|service| service.node.is_some())
         };
-        let running: Vec<&Instance> = observed.instances.iter().filter(is_node).collect();
+        let quorum = |instance: &Instance| self.it.spec.as_ref()?.service(&instance.service)?.quorum;
+        let asked =
+            observed.instances.iter().find(|instance| instance.service == host || instance.name == host);
+        let is_near = |instance: &&Instance| {
+            asked.is_none_or(|asked| quorum(asked).is_none() || quorum(asked) == quorum(instance))
+        };
+        let running: Vec<&Instance> = observed.instances.iter().filter(is_node).filter(is_near).collect();
         let other = running.iter().find(|instance| instance.service != host && instance.name != host);
         other
             .or(running.first())

@@ -14,6 +14,7 @@ mod logs;
 mod ps;
 pub mod tools;
 mod up;
+mod words;
 
 use crate::cli::{Command, Global};
 use crate::exit::Result;
@@ -35,6 +36,20 @@ pub fn run(global: &Global, command: Command, terminal: Terminal) -> Result {
         Command::Kill(kill) => crate::block_on(act::kill(global, kill, terminal)),
         Command::Exec(exec) => crate::block_on(exec::run(global, exec, terminal)),
         Command::Config(wanted) => crate::block_on(async { config::run(global, &wanted, &terminal).await }),
+        Command::Create(up) => {
+            let up = crate::cli::Up { no_start: true, detach: true, ..up };
+            crate::block_on(up::run(global, up, terminal))
+        }
+        Command::Port(port) => crate::block_on(words::port(global, port, terminal)),
+        Command::Rm(rm) => crate::block_on(words::rm(global, rm, terminal)),
+        Command::Wait(named) => crate::block_on(words::wait(global, named, terminal)),
+        Command::Pull(pull) => words::pull(global, &pull, &terminal),
+        Command::Version { short } => {
+            let version = env!("CARGO_PKG_VERSION");
+            let text = if short { version.to_owned() } else { format!("jackdaw {version}") };
+            crate::terminal::result(&text);
+            Ok(crate::exit::Exit::Done)
+        }
         Command::Check(check) => crate::block_on(check::run(global, check, terminal)),
         Command::Broker(broker) => broker::run(broker),
         Command::Image(image) => crate::block_on(image::run(image)),

@@ -12,12 +12,12 @@ use jackdaw_runtime::execute::{execute, with_last_lines};
 use jackdaw_runtime::interrupt::Interrupts;
 use jackdaw_runtime::logline::LogOptions;
 use jackdaw_runtime::lower::{provide_by, select};
-use jackdaw_runtime::model::{Instance, Observed, ProjectSpec, ServiceSpec, State};
+use jackdaw_runtime::model::{Instance, LeftOut, Observed, ProjectSpec, ServiceSpec, State};
 use jackdaw_runtime::plan::{self, Act, Plan, Step, UpOptions};
 use jackdaw_runtime::process::protocol::Happening;
-use jackdaw_runtime::ready::{Look, Vantage, keep_to_this_machine, looks, until_ready};
+use jackdaw_runtime::ready::{Look, Vantage, doubtful, looks, nobody_answers, until_ready};
 use jackdaw_runtime::runtime::Runtime;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 /// How often the instances are looked at while they are waited for.
@@ -28,8 +28,35 @@ const MOST_UNANSWERED: u32 = 50;
 const TOOL_PATIENCE: Duration = Duration::from_secs(3);
 /// What services that were stopped said to their end is there within this time: some looks at their logs.
 const LAST_WORDS: Duration = Duration::from_millis(200);
+/// An address that nothing in the file leads to may be led to by somebody who starts meanwhile: a proxy, say.
+const DOUBT_PATIENCE: Duration = Duration::from_secs(3);
 /// A node that came back so often will not become ready.
 const TOO_MANY_RESTARTS: u32 = 3;
+
+/// What came of waiting.
+#[derive(Debug, Default)]
+pub struct Waited {
+    /// Nodes that are not ready.
+    pub not_ready: BTreeSet<String>,
+    /// Advertised addresses at which nobody answers, or that cannot be seen from here.
+    pub silent: BTreeSet<String>,
+    /// Why what is not ready is not.
+    lost: Vec<String>,
+    /// No node is ready.
+    is_all_lost: bool,
+}
+
+impl Waited {
+    fn take(&mut self, other: Waited) {
+        self.not_ready.extend(other.not_ready);
+        self.silent.extend(other.silent);
+        self.lost.extend(other.lost);
+    }
+}
+
+/// A launcher of Kafka that starts none has not done what was asked.
+const NO_NODE: &str = "no Kafka node was started: the file has none. Known are the images of bitnami, apache and \
+                       confluent, and services of other images with the environment of a KRaft node";
 
 struct Session<'a> {
     runtime: Box<dyn Runtime>,
@@ -45,6 +72,11 @@ pub async fn run(global: &Global, up: Up, terminal: Terminal) -> Result {
     let runtime = runtime_for(global, &file.project.name, &up.provider, &terminal).await?;
     let (mut spec, mut left_out) = file.spec(&*runtime)?;
     provide_by(&mut spec, &up.provider).map_err(Stop::bad_input)?;
+    scale(&mut spec, &mut left_out, &up.scale)?;
+    if up.build {
+        terminal
+            .warn("--build: no image is built here; Kafka's are stood in for, others are taken as they are");
+    }
     let observed = runtime.observe(&spec.name, Some(&spec)).await?;
     runtime.settle_ports(&mut spec, &observed).await?;
     let known = |name: &String| left_out.iter().any(|out| out.service == *name);
@@ -56,12 +88,6 @@ pub async fn run(global: &Global, up: Up, terminal: Terminal) -> Result {
         false => select(&spec, &names, up.no_deps)
             .map_err(|name| Stop::bad_input(format!("no such service: {name}")))?,
     };
-    if spec.nodes().next().is_none() {
-        terminal.warn(
-            "the file has no Kafka node: known are the images of bitnami, apache and confluent, and services with \
-             the environment of a KRaft node whose image is to be built",
-        );
-    }
     let means = runtime.means()?;
     let running: Vec<&ServiceSpec> = selected.iter().copied().filter(|service| means.runs(service)).collect();
     file.tell_unheeded(means.kind, &running, &terminal);
@@ -82,7 +108,38 @@ pub async fn run(global: &Global, up: Up, terminal: Terminal) -> Result {
         warn_of_orphans(&spec, &observed, &terminal);
     }
     let session = Session { runtime, spec: &spec, selected, terminal, up: &up };
-    session.work(&plan).await
+    let done = session.work(&plan).await?;
+    match spec.nodes().next() {
+        None if up.services.is_empty() && done == Exit::Done => Err(Stop::failed(NO_NODE)),
+        _ => Ok(done),
+    }
+}
+
+/// Takes the words of `--scale` into the spec: a service has one container, or none.
+fn scale(spec: &mut ProjectSpec, left_out: &mut Vec<LeftOut>, words: &[String]) -> Result<()> {
+    for word in words {
+        let number =
+            word.split_once('=').and_then(|(name, number)| Some((name, number.parse::<u32>().ok()?)));
+        let (name, number) =
+            number.ok_or_else(|| Stop::bad_input(format!("--scale takes SERVICE=NUMBER, not `{word}`")))?;
+        if spec.service(name).is_none() && !left_out.iter().any(|out| out.service == name) {
+            return Err(Stop::bad_input(format!("no such service: {name}")));
+        }
+        match number {
+            0 => {
+                spec.services.retain(|service| service.name != name);
+                left_out.retain(|out| out.service != name);
+                left_out.push(LeftOut { service: name.to_owned(), reason: "its scale is 0".into() });
+            }
+            1 => {}
+            _ => {
+                return Err(Stop::bad_input(format!(
+                    "--scale {word}: each service has one container here; write a service for each node"
+                )));
+            }
+        }
+    }
+    Ok(())
 }
 
 async fn preflight(
@@ -140,15 +197,16 @@ impl Session<'_> {
     /// Waits until ready and prints the table.
     async fn report(&self, began: Instant) -> Result<()> {
         let ready = !self.up.no_wait;
-        if ready {
-            self.until_ready(began).await?;
+        let waited = if ready { self.until_ready(began).await? } else { Waited::default() };
+        if waited.is_all_lost && waited.silent.is_empty() {
+            return Err(Stop::failed(waited.lost.join("\n")));
         }
         let observed = match ready {
             true => self.tools_ended().await?,
             false => self.runtime.observe(&self.spec.name, Some(self.spec)).await?,
         };
-        result(&summary(self.spec, &observed, ready));
-        Ok(())
+        result(&summary(self.spec, &observed, ready, &waited));
+        if waited.lost.is_empty() { Ok(()) } else { Err(Stop::failed(waited.lost.join("\n"))) }
     }
 
     /// Gives services that make topics and end the moment that they need once the brokers serve. One that failed is
@@ -177,33 +235,53 @@ impl Session<'_> {
         }
     }
 
-    async fn until_ready(&self, began: Instant) -> Result<()> {
+    /// Waits for each cluster of the file, however the others fare.
+    async fn until_ready(&self, began: Instant) -> Result<Waited> {
         let timeout = Duration::from_secs(self.up.wait_timeout);
         let observed = self.runtime.observe(&self.spec.name, Some(self.spec)).await?;
-        let nodes: Vec<&ServiceSpec> = self
-            .selected
-            .iter()
-            .copied()
-            .filter(|service| service.node.is_some() && observed.of(&service.name).is_some())
-            .collect();
-        if nodes.is_empty() {
-            return Ok(());
+        let there = |service: &&&ServiceSpec| service.node.is_some() && observed.of(&service.name).is_some();
+        let mut clusters: Vec<Vec<&ServiceSpec>> = Vec::new();
+        for node in self.selected.iter().filter(there).copied() {
+            match clusters.iter_mut().find(|cluster| cluster[0].quorum == node.quorum) {
+                Some(cluster) => cluster.push(node),
+                None => clusters.push(vec![node]),
+            }
         }
-        let works = self.looks(&nodes, timeout);
-        tokio::select! {
-            outcome = works => outcome?,
-            stop = self.watch_instances(&nodes) => return Err(stop),
+        let are_several = clusters.len() > 1;
+        let all = clusters.iter().map(|nodes| async move {
+            let found = tokio::select! {
+                found = self.looks(nodes, timeout) => found,
+                stop = self.watch_instances(nodes) => Err(stop),
+            };
+            let took = began.elapsed().as_secs_f32();
+            let title =
+                if are_several { format!("Cluster {} ready", names(nodes)) } else { "Cluster ready".into() };
+            if found.as_ref().is_ok_and(|found| found.lost.is_empty()) {
+                self.terminal.say(&format!(" {} {title:<54}{took:>6.1}s", self.terminal.narrated("32", "✔")));
+            }
+            (nodes, found)
+        });
+        let mut waited = Waited::default();
+        for (nodes, found) in futures_util::future::join_all(all).await {
+            match found {
+                Ok(found) => waited.take(found),
+                Err(stop) => {
+                    waited.not_ready.extend(nodes.iter().map(|node| node.name.clone()));
+                    waited.lost.push(stop.message);
+                }
+            }
         }
-        let took = began.elapsed().as_secs_f32();
-        self.terminal.say(&format!(" {} Cluster ready {:>46.1}s", self.terminal.narrated("32", "✔"), took));
-        Ok(())
+        waited.is_all_lost = !clusters.is_empty()
+            && clusters.iter().flatten().all(|node| waited.not_ready.contains(&node.name));
+        Ok(waited)
     }
 
-    /// Looks at every advertised address from its vantage; says which are ready as they become so.
-    async fn looks(&self, nodes: &[&ServiceSpec], timeout: Duration) -> Result<()> {
+    /// Looks at every advertised address from its vantage; says which are ready as they become so. Then at those to which
+    /// nothing in the file leads.
+    async fn looks(&self, nodes: &[&ServiceSpec], timeout: Duration) -> Result<Waited> {
+        let began = Instant::now();
         let mut all = looks(self.spec, nodes);
-        let told = keep_to_this_machine(&mut all).await;
-        told.iter().for_each(|warning| self.terminal.warn(warning));
+        let doubt = doubtful(self.spec, &mut all).await;
         let total = all.len();
         let mut pending: FuturesUnordered<_> =
             batches(&all, nodes).into_iter().map(|(from, batch)| self.look(from, batch, timeout)).collect();
@@ -219,7 +297,20 @@ impl Session<'_> {
                     .status(&format!(" {ready} of {total} addresses answer, {} last", look.address()));
             }
         }
-        Ok(())
+        let mut waited = Waited::default();
+        for (look, why) in doubt.unseen {
+            self.terminal.warn(&why);
+            waited.silent.insert(look.address());
+        }
+        let left = timeout.saturating_sub(began.elapsed()).min(DOUBT_PATIENCE);
+        for (look, outcome) in self.look(None, doubt.looks, left).await? {
+            let Err(why) = outcome else { continue };
+            waited.silent.insert(look.address());
+            waited.not_ready.insert(look.service.clone());
+            let why = nobody_answers(self.spec, &look, &why);
+            waited.lost.push(format!("{} is not ready: {why}", look.service));
+        }
+        Ok(waited)
     }
 
     async fn look(
@@ -293,13 +384,14 @@ impl Session<'_> {
         let instances: Vec<&Instance> = observed.instances.iter().filter(mine).collect();
         let earliest = jackdaw_runtime::clock::now_ns() - began.elapsed().as_nanos() as u64;
         let since = Some(jackdaw_runtime::clock::rfc3339(earliest));
-        let options = LogOptions { follow: true, tail: None, since };
+        let options = LogOptions { follow: true, since, ..LogOptions::default() };
         let style = Style { terminal: self.terminal, prefix: !self.up.no_log_prefix, timestamps: false };
         let mut lines = merged(&*self.runtime, name, &instances, &options, style);
         let mut events = events.map(Some).chain(stream::iter([None]));
         let report = self.report(began);
         tokio::pin!(report);
         let mut reported = false;
+        let aborts = self.up.abort_on_container_exit || self.up.exit_code_from.is_some();
         loop {
             tokio::select! {
                 done = &mut report, if !reported => {
@@ -314,6 +406,10 @@ impl Session<'_> {
                     Some((name, Happening::Exited { code, restarting })) => {
                         let again = if restarting { " (restarting)" } else { "" };
                         self.terminal.say(&format!("{name} exited with code {code}{again}"));
+                        if aborts && !restarting {
+                            self.stop_all_showing(lines, interrupts).await?;
+                            return self.exit_code(&name, code).await;
+                        }
                         if reported && self.all_ended().await? { return Ok(Exit::Done) }
                     }
                     Some(_) => {}
@@ -322,6 +418,17 @@ impl Session<'_> {
                 () = interrupts.next() => return self.stop_all_showing(lines, interrupts).await,
             }
         }
+    }
+
+    /// The code of the service that was asked for, else of the container that ended first.
+    async fn exit_code(&self, first: &str, code: i64) -> Result {
+        let observed = self.runtime.observe(&self.spec.name, Some(self.spec)).await?;
+        let asked = self.up.exit_code_from.as_ref().and_then(|service| observed.of(service));
+        let code = match asked.filter(|instance| instance.name != first) {
+            Some(instance) => instance.exit_code.unwrap_or(0),
+            None => code,
+        };
+        Ok(Exit::Command(u8::try_from(code).unwrap_or(255)))
     }
 
     /// Stops, and shows what the services say to their end.
@@ -371,6 +478,10 @@ impl Session<'_> {
         }
         Ok(Exit::Interrupted)
     }
+}
+
+fn names(nodes: &[&ServiceSpec]) -> String {
+    nodes.iter().map(|node| node.name.as_str()).collect::<Vec<_>>().join(", ")
 }
 
 /// Why an instance cannot become ready any more; `before` is how often it had been brought back already.

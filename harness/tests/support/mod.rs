@@ -138,9 +138,9 @@ impl Project {
 
     /// `ps -a` of one service.
     pub fn instance(&self, service: &str) -> Value {
-        let all: Value = serde_json::from_str(&self.ok("ps -a --format json")).unwrap();
-        let found = all.as_array().unwrap().iter().find(|instance| instance["Service"] == service);
-        found.cloned().unwrap_or(Value::Null)
+        let all = self.ok("ps -a --format json");
+        let mut all = all.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        all.find(|instance| instance["Service"] == service).unwrap_or(Value::Null)
     }
 
     /// Follows a service's log until it has a line with `text`.

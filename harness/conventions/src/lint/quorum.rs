@@ -114,18 +114,9 @@ fn resolves(view: &View<'_>, node: &NodePlan, service: &Service, voter: &Voter, 
         return;
     }
     let known: Vec<&str> = view.project.services.iter().map(|s| s.name.value.as_str()).collect();
-    let by_hostname = view
-        .project
-        .services
-        .iter()
-        .find(|s| s.hostname.as_ref().is_some_and(|name| name.value == voter.host));
-    let elsewhere = known.contains(&voter.host.as_str());
-    let help = match (by_hostname, jackdaw_compose::nearest(&voter.host, known.iter().copied())) {
-        (Some(other), _) => format!(
-            "a `hostname` is known only inside its own container: write the service's name, {}",
-            other.name.value
-        ),
-        (None, _) if elsewhere => format!("put `{}` and `{}` on one network", node.service, voter.host),
+    let elsewhere = view.project.services.iter().find(|other| other.is_called(&voter.host));
+    let help = match (elsewhere, jackdaw_compose::nearest(&voter.host, known.iter().copied())) {
+        (Some(other), _) => format!("put `{}` and `{}` on one network", node.service, other.name.value),
         (None, Some(near)) => format!("did you mean {near}?"),
         (None, None) => String::from("write the name of the voter's service"),
     };

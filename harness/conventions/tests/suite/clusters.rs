@@ -205,3 +205,65 @@ fn an_env_file_that_others_lack_keeps_no_node_from_starting() {
         assert_eq!(found, [(Code::EnvFileNotFound, severity)]);
     }
 }
+
+/// A node of its own name whose voters, host name and networks are what is tried.
+fn node(name: &str, id: i32, voters: &str, more: &str) -> String {
+    format!(
+        "  {name}:
+    image: bitnami/kafka:3.7.0
+    {more}
+    environment:
+      KAFKA_CFG_NODE_ID: {id}
+      KAFKA_CFG_PROCESS_ROLES: controller,broker
+      KAFKA_CFG_LISTENERS: PLAINTEXT://:9092,CONTROLLER://:9093
+      KAFKA_CFG_LISTENER_SECURITY_PROTOCOL_MAP: CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT
+      KAFKA_CFG_CONTROLLER_QUORUM_VOTERS: {voters}
+      KAFKA_CFG_CONTROLLER_LISTENER_NAMES: CONTROLLER
+"
+    )
+}
+
+#[test]
+fn whom_the_voters_name_decides_who_is_one_cluster_and_not_their_text() {
+    let pair = |one: (&str, &str), two: (&str, &str), second: i32| {
+        let nodes = [node("one", 1, one.0, one.1), node("two", second, two.0, two.1)].concat();
+        cluster(&format!("services:\n{nodes}networks: {{a: {{}}, b: {{}}}}\n"))
+    };
+    let localhost = ("1@localhost:9093", "stdin_open: false");
+    let apart = |network: &str| format!("networks: {{{network}: {{aliases: [kafka]}}}}");
+    let (a, b) = (apart("a"), apart("b"));
+    for (one, two, second, quorums, why) in [
+        (localhost, localhost, 1, 2, "each is alone with itself"),
+        (("1@kafka:9093", a.as_str()), ("1@kafka:9093", b.as_str()), 1, 2, "one name on two networks"),
+        (
+            ("1@kafka:9093", "hostname: kafka"),
+            ("1@kafka:9093", "hostname: kafka"),
+            1,
+            2,
+            "each calls itself so",
+        ),
+        (
+            ("1@h1:9093,2@h2:9093", "hostname: h1"),
+            ("1@h1:9093,2@h2:9093", "hostname: h2"),
+            2,
+            1,
+            "host names",
+        ),
+        (
+            ("1@one:9093,2@two:9093", "hostname: h1"),
+            ("1@h1:9093,2@two:9093", ""),
+            2,
+            1,
+            "two names of one voter",
+        ),
+    ] {
+        let two = (two.0, if two.1.is_empty() { "stdin_open: false" } else { two.1 });
+        let cluster = pair(one, two, second);
+        assert_eq!(cluster.quorums.len(), quorums, "{why}: {}", said(&cluster, Severity::Warning));
+        let ids: Vec<&str> =
+            cluster.nodes.iter().filter_map(|n| Some(n.cluster_id.as_ref()?.value.as_str())).collect();
+        assert_eq!(ids[0] == ids[1], quorums == 1, "{why}: {ids:?}");
+        let errors = said(&cluster, Severity::Error);
+        assert!(errors.is_empty() || why == "two names of one voter", "{why}: {errors}");
+    }
+}

@@ -218,7 +218,11 @@ impl DockerRuntime {
                 unless(self.docker.remove_network(network).await, &[NOT_FOUND])?
             }
             Step::RemoveVolume { volume } => {
-                unless(self.docker.remove_volume(volume, None::<RemoveVolumeOptions>).await, &[NOT_FOUND])?;
+                let removed = self.docker.remove_volume(volume, None::<RemoveVolumeOptions>).await;
+                if removed.as_ref().is_err_and(|error| status(error) == CONFLICT) {
+                    return Ok(Outcome::Kept(format!("the volume {volume} stays: a container has it")));
+                }
+                unless(removed, &[NOT_FOUND])?;
             }
             Step::LeaveOut(_) | Step::Wait { .. } => {}
         }

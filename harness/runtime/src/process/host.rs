@@ -181,7 +181,7 @@ impl ProcessRuntime {
             }
         };
         command.extend(["--hosts".into(), hosts.display().to_string()]);
-        if let Some(id) = self.cluster_id(dir, spec, node) {
+        if let Some(id) = self.cluster_id(dir, spec, service, node) {
             command.extend(["--cluster-id".into(), id]);
         }
         command.push(properties.display().to_string());
@@ -207,12 +207,18 @@ impl ProcessRuntime {
 
     /// The id that a fresh folder is formatted with: what the file says; where it says none, what another
     /// volume of the same quorum has; else the derived one.
-    fn cluster_id(&self, dir: &ProjectDir, spec: &ProjectSpec, node: &NodePlan) -> Option<String> {
+    fn cluster_id(
+        &self,
+        dir: &ProjectDir,
+        spec: &ProjectSpec,
+        own: &ServiceSpec,
+        node: &NodePlan,
+    ) -> Option<String> {
         let id = node.cluster_id.as_ref()?;
         if id.origin != ClusterIdOrigin::Derived {
             return Some(id.value.clone());
         }
-        let same_quorum = spec.nodes().filter(|(_, other)| other.voters == node.voters);
+        let same_quorum = spec.nodes().filter(|(other, _)| other.quorum == own.quorum);
         let mut folders = same_quorum.flat_map(|(service, other)| layout::data_dirs(dir, service, other));
         folders.find_map(|folder| layout::cluster_id_on(&folder)).or_else(|| Some(id.value.clone()))
     }

@@ -93,7 +93,7 @@ pub fn create(dir: &ProjectDir, volume: &str, wanted: Option<&VolumeSpec>) -> Re
 pub fn remove(dir: &ProjectDir, volume: &str) -> Result<Outcome> {
     named(volume)?;
     if let Some(holder) = holder(dir, volume) {
-        return Ok(Outcome::Warned(vec![format!("the volume {volume} stays: {holder} has it")]));
+        return Ok(Outcome::Kept(format!("the volume {volume} stays: {holder} has it")));
     }
     let path = folder(dir, volume);
     let gone = match fs::symlink_metadata(&path) {
