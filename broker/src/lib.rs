@@ -6,6 +6,7 @@
 
 pub mod apis;
 pub mod budget;
+mod clock;
 pub mod config;
 pub mod controller;
 pub mod coordinators;

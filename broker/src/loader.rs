@@ -15,8 +15,8 @@ use jackdaw_wire::MetadataRecord;
 use jackdaw_wire::types::OffsetAndEpoch;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
-use tokio::time::Instant;
 
+use crate::clock;
 use crate::controller::LogEvent;
 use crate::raft::{RaftEvent, RaftHandle};
 use crate::replicas::{Loss, LostLeaders};
@@ -99,7 +99,7 @@ pub async fn decided(
 ) -> Arc<MetadataImage> {
     let mut images = images.clone();
     loop {
-        let (image, now) = (Arc::clone(&images.borrow_and_update()), Instant::now());
+        let (image, now) = (Arc::clone(&images.borrow_and_update()), clock::timer());
         let in_doubt_until = |(id, loss): (&i32, &Loss)| {
             let (until, broker) = (loss.at + SETTLING, image.broker(*id)?);
             let stands = !broker.fenced && broker.epoch == loss.broker_epoch;
@@ -364,6 +364,7 @@ mod tests {
         PartitionRecord, TopicRecord,
     };
     use jackdaw_wire::types::random_uuid;
+    use tokio::time::Instant;
 
     use super::*;
 

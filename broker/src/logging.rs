@@ -39,7 +39,7 @@ impl Subscriber for Log4j {
         let mut line = Line::default();
         event.record(&mut line);
         let metadata = event.metadata();
-        let text = format_line(SystemTime::now(), *metadata.level(), &line, &logger(metadata));
+        let text = format_line(crate::clock::wall_time(), *metadata.level(), &line, &logger(metadata));
         // One write per line, so that lines of several threads do not mix. A closed stdout must not stop a broker.
         let _ = std::io::stdout().lock().write_all(text.as_bytes());
     }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
@@ -13,6 +13,7 @@ use jackdaw_wire::{ErrorCode, api};
 use tokio::sync::watch;
 
 use crate::apis::{ControllerLink, LinkError};
+use crate::clock;
 use crate::net::NodeClient;
 use crate::raft::LeaderAndEpoch;
 
@@ -47,11 +48,11 @@ impl ControllerChannel {
     ) -> Result<Bytes, LinkError> {
         let row = api::find(api_key).ok_or_else(|| LinkError::Codec(format!("unknown API {api_key}")))?;
         let headers = (row.request_header_version(api_version), row.response_header_version(api_version));
-        let deadline = Instant::now() + timeout;
+        let deadline = clock::now() + timeout;
         let mut leader = self.leader.clone();
         let mut pause = RETRY_PAUSE;
         loop {
-            let left = deadline.saturating_duration_since(Instant::now());
+            let left = deadline.saturating_duration_since(clock::now());
             if left.is_zero() {
                 return Err(LinkError::Timeout);
             }
@@ -76,7 +77,7 @@ impl ControllerChannel {
                     ),
                 }
             }
-            let left = deadline.saturating_duration_since(Instant::now());
+            let left = deadline.saturating_duration_since(clock::now());
             match tokio::time::timeout(pause.min(left), leader.changed()).await {
                 Ok(Ok(())) => pause = RETRY_PAUSE,
                 Ok(Err(_)) => return Err(LinkError::Stopped),

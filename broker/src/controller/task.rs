@@ -9,6 +9,7 @@ use jackdaw_wire::{ErrorCode, MetadataRecord};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{Call, ControllerOptions, Gone, LogEvent};
+use crate::clock::{self, SteadyMs};
 use crate::raft::{AppendError, LeaderAndEpoch, RaftHandle};
 
 const LOGGER: &str = "org.apache.kafka.controller.QuorumController";
@@ -31,7 +32,6 @@ pub(super) struct Task {
     gone: HashSet<Gone>,
     appends: mpsc::Sender<Batch>,
     failures: mpsc::Receiver<Failure>,
-    started: Instant,
 }
 
 struct Active {
@@ -61,6 +61,8 @@ struct Batch {
 struct Failure {
     epoch: i32,
     reason: String,
+    /// Another leads by now, as it must when a quorum elects: no error (Kafka's `NotLeaderException` is no fault either).
+    is_deposed: bool,
 }
 
 impl Task {
@@ -77,7 +79,6 @@ impl Task {
             gone: HashSet::new(),
             appends,
             failures,
-            started: Instant::now(),
         }
     }
 
@@ -107,16 +108,12 @@ impl Task {
         }
     }
 
-    fn now_ms(&self) -> i64 {
-        i64::try_from(self.started.elapsed().as_millis()).unwrap_or(i64::MAX)
-    }
-
     fn next_deadline(&self) -> Instant {
         const NEVER: Duration = Duration::from_secs(3_600);
         let due_ms = self.active.as_ref().and_then(|active| active.controller.next_deadline_ms());
         match due_ms {
-            Some(due_ms) => self.started + Duration::from_millis(u64::try_from(due_ms).unwrap_or(0)),
-            None => Instant::now() + NEVER,
+            Some(due_ms) => SteadyMs(due_ms).instant(),
+            None => clock::now() + NEVER,
         }
     }
 
@@ -154,7 +151,7 @@ impl Task {
             log.next_offset
         );
         let schema = std::sync::Arc::new(self.options.schema.clone());
-        match Controller::activate(self.options.settings.clone(), schema, log, self.now_ms()) {
+        match Controller::activate(self.options.settings.clone(), schema, log, clock::steady().0) {
             Ok((controller, records)) => {
                 self.active = Some(Active { epoch, controller, committed_offset });
                 self.append(records).await;
@@ -167,7 +164,7 @@ impl Task {
             }
             Err(error) => {
                 let reason = error.to_string();
-                self.failed(Failure { epoch, reason }).await;
+                self.failed(Failure { epoch, reason, is_deposed: false }).await;
             }
         }
     }
@@ -199,20 +196,19 @@ impl Task {
         if failure.epoch != current {
             return;
         }
-        tracing::error!(
-            target: LOGGER,
-            "[QuorumController id={}] Giving up epoch {}: {}",
-            self.options.raft.node_id(),
-            failure.epoch,
-            failure.reason
-        );
+        let (id, Failure { epoch, reason, .. }) = (self.options.raft.node_id(), &failure);
+        if failure.is_deposed {
+            tracing::info!(target: LOGGER, "[QuorumController id={id}] Giving up epoch {epoch}: {reason}");
+        } else {
+            tracing::error!(target: LOGGER, "[QuorumController id={id}] Giving up epoch {epoch}: {reason}");
+        }
         self.stand_down(&ApiError::new(ErrorCode::NotController, "No controller appears to be active."));
         self.refuse_held();
         self.options.raft.resign(failure.epoch).await;
     }
 
     async fn call(&mut self, call: Call) {
-        let now_ms = self.now_ms();
+        let now_ms = clock::steady().0;
         let Some(active) = &mut self.active else {
             let elected = self.options.raft.leader().borrow().is_leader(self.options.raft.node_id());
             if elected && self.held.len() < MAX_HELD {
@@ -239,7 +235,7 @@ impl Task {
     }
 
     async fn broker_gone(&mut self, gone: Gone) {
-        let now_ms = self.now_ms();
+        let now_ms = clock::steady().0;
         match &mut self.active {
             None => drop(self.gone.insert(gone)),
             Some(active) => match active.controller.broker_gone(gone.broker, gone.epoch, now_ms) {
@@ -251,7 +247,7 @@ impl Task {
     }
 
     async fn tick(&mut self) {
-        let now_ms = self.now_ms();
+        let now_ms = clock::steady().0;
         let Some(active) = &mut self.active else { return };
         match active.controller.tick(now_ms) {
             Ok(Some(tick)) => self.acted(tick.reason, tick.records).await,
@@ -283,8 +279,8 @@ impl Task {
 
     async fn contradicted(&mut self, error: &ApplyError) {
         let epoch = self.active.as_ref().map_or(self.leader.epoch, |active| active.epoch);
-        self.failed(Failure { epoch, reason: format!("a record of its own contradicts the image: {error}") })
-            .await;
+        let reason = format!("a record of its own contradicts the image: {error}");
+        self.failed(Failure { epoch, reason, is_deposed: false }).await;
     }
 
     async fn append(&mut self, records: Vec<MetadataRecord>) {
@@ -338,14 +334,16 @@ async fn append_all(raft: RaftHandle, mut queue: mpsc::Receiver<Batch>, failed: 
         if void_epoch == Some(epoch) {
             continue;
         }
-        let reason = match raft.append(epoch, batch.metadata_version, batch.records).await {
+        let (reason, is_deposed) = match raft.append(epoch, batch.metadata_version, batch.records).await {
             Ok(offset) if offset == batch.last_offset => continue,
-            Ok(offset) => format!("the log gave offset {offset} to a record meant for {}", batch.last_offset),
+            Ok(offset) => {
+                (format!("the log gave offset {offset} to a record meant for {}", batch.last_offset), false)
+            }
             Err(AppendError::Stopped) => return,
-            Err(error) => error.to_string(),
+            Err(error) => (error.to_string(), matches!(error, AppendError::NotLeader { .. })),
         };
         void_epoch = Some(epoch);
-        if failed.send(Failure { epoch, reason }).await.is_err() {
+        if failed.send(Failure { epoch, reason, is_deposed }).await.is_err() {
             return;
         }
     }

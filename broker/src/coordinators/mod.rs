@@ -24,7 +24,7 @@ pub mod transactions;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
 use jackdaw_log::VerificationGuard;
@@ -36,6 +36,7 @@ use tokio::task::JoinHandle;
 pub use jackdaw_wire::types::Now;
 pub use place::partition_for;
 
+use crate::clock::{self, SteadyMs};
 use crate::replicas::ReplicaManager;
 use task::{Message, Task};
 
@@ -198,24 +199,22 @@ pub struct Coordinators<M: Machine> {
 
 struct Shared<M: Machine> {
     options: CoordinatorOptions<M>,
-    started: Instant,
 }
 
 impl<M: Machine> Shared<M> {
     fn now(&self) -> Now {
-        let steady_ms = i64::try_from(self.started.elapsed().as_millis()).unwrap_or(i64::MAX);
-        Now { wall_ms: crate::replicas::now_ms(), steady_ms }
+        clock::both()
     }
 
     fn instant_of(&self, steady_ms: i64) -> Instant {
-        self.started + Duration::from_millis(u64::try_from(steady_ms).unwrap_or(0))
+        SteadyMs(steady_ms).instant()
     }
 }
 
 impl<M: Machine> Coordinators<M> {
     pub fn new(options: CoordinatorOptions<M>) -> Self {
         let (partitions, has_stopped) = (options.default_partitions.into(), AtomicBool::new(false));
-        let shared = Arc::new(Shared { options, started: Instant::now() });
+        let shared = Arc::new(Shared { options });
         Self { shared, hosted: Mutex::default(), partitions, has_stopped }
     }
 

@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
@@ -18,6 +18,7 @@ use jackdaw_wire::records::RecordRef;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{Append, Effect, LoadError, LoadedMarker, Machine, Phase, Place, Shared};
+use crate::clock;
 use crate::replicas::OwnAppend;
 
 /// A batch that unpacks to more than this is not a coordinator's: none is larger than a segment of its topic.
@@ -97,7 +98,7 @@ impl<M: Machine> Task<M> {
                 "Elected as the coordinator of {topic}-{partition} in epoch {epoch}"
             );
         }
-        let begun = Instant::now();
+        let begun = clock::now();
         self.tell_epoch();
         let progress = self.load().await;
         if self.epoch().is_some() {
@@ -143,9 +144,9 @@ impl<M: Machine> Task<M> {
             ),
             _ => tracing::error!(
                 target: "kafka.coordinator",
-                "The log of {topic}-{partition} cannot be read at offset {}: {code}. Its coordinator goes on loading \
+                "The log of {topic}-{partition} cannot be read at {}: {code}. Its coordinator goes on loading \
                  as soon as it can",
-                next.map_or_else(|| "-1".to_owned(), |offset| offset.to_string())
+                next.map_or_else(|| "its start".to_owned(), |offset| format!("offset {offset}"))
             ),
         }
     }
@@ -290,7 +291,7 @@ impl<M: Machine> Task<M> {
     async fn serve(&mut self) {
         while self.epoch().is_some() {
             let deadline = self.machine.next_deadline().map(|ms| self.shared.instant_of(ms));
-            let deadline = deadline.unwrap_or_else(|| Instant::now() + IDLE);
+            let deadline = deadline.unwrap_or_else(|| clock::now() + IDLE);
             tokio::select! {
                 biased;
                 changed = self.epochs.changed() => match changed {

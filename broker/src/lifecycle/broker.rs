@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use jackdaw_metadata::MetadataImage;
 use jackdaw_wire::messages::broker_registration_request::{Feature, Listener as RegisteredListener};
@@ -17,6 +17,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::{BrokerState, Command, LifecycleError, LifecycleOptions, security_protocol_id};
 use crate::apis::LinkError;
 use crate::apis::forward::ask;
+use crate::clock;
 
 const LOGGER: &str = "kafka.server.BrokerLifecycleManager";
 const REGISTRATION_VERSION: i16 = 3;
@@ -99,6 +100,13 @@ impl Life {
                     }
                     Err(LinkError::Stopped) => return Err(LifecycleError::Stopped),
                     Err(_) if self.shutdown.is_some() => return self.without_controller(),
+                    Err(error @ LinkError::Timeout) => {
+                        self.failures += 1;
+                        let id = self.options.node_id;
+                        tracing::info!(
+                            target: LOGGER, "[BrokerLifecycleManager id={id}] Unable to send a heartbeat: {error}"
+                        );
+                    }
                     Err(error) => self.refused(&error.to_string()),
                 }
             }
@@ -121,11 +129,11 @@ impl Life {
     async fn register(&mut self, commands: &mut mpsc::Receiver<Command>) -> Result<(), LifecycleError> {
         let id = self.options.node_id;
         let timeout_ms = self.options.registration_timeout_ms;
-        let deadline = Instant::now() + Duration::from_millis(timeout_ms);
+        let deadline = clock::now() + Duration::from_millis(timeout_ms);
         let request = self.registration();
         let channel = self.options.channel.clone();
         loop {
-            let left = deadline.saturating_duration_since(Instant::now());
+            let left = deadline.saturating_duration_since(clock::now());
             if left.is_zero() {
                 tracing::error!(
                     target: LOGGER,
@@ -162,6 +170,11 @@ impl Life {
                     ErrorCode::name_of(reply.error_code)
                 ),
                 Err(LinkError::Stopped) => return Err(LifecycleError::Stopped),
+                // Nobody leads yet: so it is whenever a cluster starts.
+                Err(error @ LinkError::Timeout) => tracing::info!(
+                    target: LOGGER,
+                    "[BrokerLifecycleManager id={id}] Unable to register broker {id}: {error}"
+                ),
                 Err(error) => tracing::warn!(
                     target: LOGGER,
                     "[BrokerLifecycleManager id={id}] Unable to register broker {id}: {error}"

@@ -16,6 +16,7 @@ use tokio::sync::watch;
 use super::connection::{self, Ended, Origin};
 use super::quotas::{Door, Place, Refused};
 use super::server::{Bound, Handler, Limits};
+use crate::clock;
 
 /// Pause after an accept that failed for want of something that others have to give back first.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -35,7 +36,7 @@ impl Seldom {
             *untold += 1;
             return None;
         }
-        *last = Some(Instant::now());
+        *last = Some(clock::now());
         match std::mem::take(untold) {
             0 => Some(String::new()),
             more => Some(format!(" ({more} more since the last such line)")),

@@ -19,6 +19,7 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::resolve::{HostPort, Resolver};
+use crate::clock;
 
 /// First pause after a failed connect; doubles up to [`BACKOFF_MAX`].
 const BACKOFF_MIN: Duration = Duration::from_millis(10);
@@ -249,7 +250,7 @@ impl Shared {
             }
             Err(error) => {
                 slot.backoff = (slot.backoff * 2).clamp(BACKOFF_MIN, BACKOFF_MAX);
-                slot.not_before = Some(Instant::now() + slot.backoff);
+                slot.not_before = Some(clock::now() + slot.backoff);
                 Err(error)
             }
         }

@@ -24,7 +24,6 @@ use tokio::io::{AsyncWriteExt, Interest};
 use tokio::net::TcpStream;
 use tokio::net::tcp::WriteHalf;
 use tokio::sync::watch;
-use tokio::time::Instant;
 
 use super::frames::{Frame, Frames};
 use super::memory::{FREE_BYTES, FREE_WORK_BYTES, Traffic};
@@ -33,6 +32,7 @@ use super::quotas::Place;
 use super::server::{Handler, Limits};
 use super::work;
 use crate::budget::Charge;
+use crate::clock;
 use crate::dispatch::{self, RequestContext, Response};
 
 /// Produce requests of one connection that may be under way at once.
@@ -176,7 +176,7 @@ pub async fn run(
     let mut fetches = 0;
     let mut last_client_id = StrBytes::default();
     let idle = Duration::from_millis(u64::try_from(limits.idle_ms).unwrap_or(u64::MAX >> 20));
-    let mut last_used = Instant::now();
+    let mut last_used = clock::timer();
     loop {
         let under_way = answers.len();
         let is_next = |r: &Request| may_begin(r.context.api_key, under_way, fetches);
@@ -194,7 +194,7 @@ pub async fn run(
             Some(answer) = answers.next(), if under_way > 0 => {
                 fetches -= usize::from(is_fetch(answer.context.api_key));
                 send(&mut write, answer, &limits.patience).await?;
-                last_used = Instant::now();
+                last_used = clock::timer();
                 place.touch();
             }
             () = async move { match admitted { Some(admitted) => admitted.await, None => pending().await } } => {}
@@ -202,7 +202,7 @@ pub async fn run(
                 let Some(frame) = frame? else { return Ok(()) };
                 let request = parse(&origin, handler.extras(), frame, &mut last_client_id)?;
                 next = Some(Request { is_alone: under_way == 0, ..request });
-                last_used = Instant::now();
+                last_used = clock::timer();
                 place.touch();
             }
             () = stopped(&mut stop), if under_way == 0 => return Ok(()),

@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use crate::clock;
 use tokio::time::Instant;
 
 /// Bytes that are asked of a peer in each tick, after a while in which nothing is asked.
@@ -82,7 +83,7 @@ pub struct Pace {
 impl Pace {
     pub fn new(patience: &Patience) -> Self {
         Self {
-            next_tick: Instant::now() + patience.tick,
+            next_tick: clock::timer() + patience.tick,
             moved_at_tick: 0,
             whole: Span::default(),
             pressed: None,
@@ -91,7 +92,7 @@ impl Pace {
 
     /// The peer is waited for again, after something else was.
     pub fn resume(&mut self, patience: &Patience) {
-        self.next_tick = Instant::now() + patience.tick;
+        self.next_tick = clock::timer() + patience.tick;
     }
 
     /// When to ask next whether the peer is too slow.
@@ -107,7 +108,7 @@ impl Pace {
         is_pressed: bool,
         patience: &Patience,
     ) -> Result<(), TooSlow> {
-        let now = Instant::now();
+        let now = clock::timer();
         if now < self.next_tick {
             return Ok(());
         }

@@ -18,6 +18,7 @@ use tokio::sync::Notify;
 
 use super::memory::Traffic;
 use super::rate::{Rate, Window};
+use crate::clock;
 use crate::config::NetworkConfig;
 
 /// Connections of other nodes find room beside as many as clients may have.
@@ -201,7 +202,7 @@ impl Quotas {
             state: Mutex::new(state),
             changed: Notify::new(),
             ceiling: descriptors,
-            began: Instant::now(),
+            began: clock::now(),
         })
     }
 
@@ -218,7 +219,7 @@ impl Quotas {
 
     /// Waits for a place for a connection that was accepted.
     pub async fn enter(self: &Arc<Self>, door: &Door, ip: IpAddr) -> Result<Place, Refused> {
-        let throttle = self.state().throttle(door, Instant::now());
+        let throttle = self.state().throttle(door, clock::now());
         if !throttle.is_zero() {
             tokio::time::sleep(throttle).await;
         }

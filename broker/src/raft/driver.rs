@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 use std::sync::mpsc as std_mpsc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use jackdaw_log::{FlushPlan, FlushTicket, StorageError};
@@ -26,6 +26,7 @@ use super::handle::{AppendError, Command, LeaderAndEpoch, RaftEvent, RaftRespons
 use super::peers::Peers;
 use super::snapshots::{MAX_BATCH_BYTES, snapshot_batches};
 use super::storage::Storage;
+use crate::clock;
 
 /// `KafkaRaftManager` gives the quorum that long to hand over.
 const SHUTDOWN_TIMEOUT_MS: i64 = 5_000;
@@ -60,7 +61,8 @@ struct PendingAppend {
     reply: oneshot::Sender<Result<i64, AppendError>>,
 }
 
-/// Wall-clock milliseconds that never go back.
+/// Wall-clock milliseconds as they were when this node started, and steady from there on: timers are counted in them.
+/// They are written into batches and snapshots too, where nothing hangs on a clock that was set since.
 struct Clock {
     base_ms: i64,
     start: Instant,
@@ -74,12 +76,6 @@ impl Clock {
     fn instant(&self, at_ms: i64) -> Instant {
         self.start + Duration::from_millis(u64::try_from(at_ms - self.base_ms).unwrap_or(0))
     }
-}
-
-/// Milliseconds since the Unix epoch.
-pub(super) fn wall_clock_ms() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
 pub(super) struct Driver {
@@ -128,7 +124,7 @@ impl Driver {
             node_id: parts.node_id,
             quorum: parts.quorum,
             storage: parts.storage,
-            clock: Clock { base_ms: parts.now_ms, start: Instant::now() },
+            clock: Clock { base_ms: parts.now_ms, start: clock::now() },
             commands: parts.commands,
             events,
             event_sender,

@@ -12,6 +12,7 @@ use super::error::RaftError;
 use super::handle::{LeaderAndEpoch, RaftEvent};
 use super::snapshots::{MAX_BATCH_BYTES, SnapshotFolder};
 use super::storage::read_batches;
+use crate::clock;
 
 /// How much of the log is read at once.
 const CHUNK_BYTES: usize = 1 << 20;
@@ -82,7 +83,7 @@ impl Feeder {
             told_mark: 0,
             told_leader: None,
             bytes_since_snapshot: 0,
-            last_snapshot: tokio::time::Instant::now(),
+            last_snapshot: clock::timer(),
             in_transaction: false,
         }
     }
@@ -196,7 +197,7 @@ impl Feeder {
             return Ok(());
         }
         self.bytes_since_snapshot = 0;
-        self.last_snapshot = tokio::time::Instant::now();
+        self.last_snapshot = clock::timer();
         let id = OffsetAndEpoch::new(self.next_offset, epoch);
         self.tell(RaftEvent::SnapshotWanted { id, last_contained_log_time_ms }).await
     }

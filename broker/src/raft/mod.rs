@@ -30,7 +30,7 @@ pub use handle::{
 pub use options::{RaftOptions, VoterAddress};
 
 use crate::net::Resolver;
-use driver::{Driver, Parts, wall_clock_ms};
+use driver::{Driver, Parts};
 use feeder::SnapshotTrigger;
 use peers::Peers;
 use storage::{Found, Storage};
@@ -49,7 +49,7 @@ pub async fn start(
     disk: Arc<dyn Disk>,
     resolver: Arc<Resolver>,
 ) -> Result<RaftHandle, RaftError> {
-    let now_ms = wall_clock_ms();
+    let now_ms = crate::clock::wall().0;
     let (storage, found, options) = tokio::task::spawn_blocking(move || {
         Storage::open(disk, &options, now_ms).map(|(storage, found)| (storage, found, options))
     })

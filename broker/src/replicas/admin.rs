@@ -24,6 +24,7 @@ use super::dirs::Dir;
 use super::interest::Change;
 use super::partition::{Partition, Writer};
 use super::shared::{Shared, TopicRef};
+use crate::clock;
 use crate::config::ProducersConfig;
 use crate::config::dynamic::Current;
 
@@ -86,8 +87,7 @@ impl Shared {
 
     /// Moves log starts forward, and waits until every live replica has followed (`DelayedDeleteRecords`).
     pub async fn delete_records(self: &Arc<Self>, request: DeleteRecordsRequest) -> DeleteRecordsResponse {
-        let deadline = tokio::time::Instant::now()
-            + Duration::from_millis(u64::try_from(request.timeout_ms).unwrap_or(0));
+        let deadline = clock::timer() + Duration::from_millis(u64::try_from(request.timeout_ms).unwrap_or(0));
         let image = self.image();
         let mut waiting = Vec::new();
         for topic in &request.topics {

@@ -13,6 +13,7 @@ use jackdaw_wire::{ErrorCode, TopicPartition};
 use super::interest::Change;
 use super::partition::{After, Partition, Writer, owes_flush};
 use super::pending::{AppendResult, Pending};
+use crate::clock::{self, WallMs};
 use crate::errors;
 
 /// Records for one partition, and who wants to know.
@@ -53,7 +54,6 @@ impl Partition {
 
     fn append_leader(self: &Arc<Self>, writer: &mut Writer, submission: &Submission) {
         let Submission { acks, pending, slot, required_epoch, .. } = submission;
-        let now_ms = super::now_ms();
         let checked = self.state().replica.check_append(*acks == -1);
         let epoch = match checked {
             _ if !self.dir.is_online() => {
@@ -69,7 +69,7 @@ impl Partition {
                 return pending.answer(*slot, result);
             }
         };
-        match self.write_records(writer, submission, epoch, now_ms) {
+        match self.write_records(writer, submission, epoch, clock::wall()) {
             Err(result) => pending.answer(*slot, result),
             Ok((info, log_append_time_ms)) => {
                 let result = AppendResult {
@@ -84,7 +84,7 @@ impl Partition {
                     ..AppendResult::default()
                 };
                 pending.appended(*slot, result);
-                self.appended(writer, &info, submission, now_ms);
+                self.appended(writer, &info, submission);
             }
         }
     }
@@ -95,7 +95,7 @@ impl Partition {
         writer: &mut Writer,
         submission: &Submission,
         epoch: i32,
-        now_ms: i64,
+        now: WallMs,
     ) -> Result<(AppendInfo, Option<i64>), AppendResult> {
         let Submission { records, origin, guard, .. } = submission;
         let log_start_offset = writer.log.log_start_offset();
@@ -105,7 +105,7 @@ impl Partition {
         let config = Arc::clone(writer.log.config());
         let options = validate_options(&config, &self.tp, *origin);
         let offset = writer.log.log_end_offset();
-        let validated = validate::validate_for_append(records.clone(), &options, offset, epoch, now_ms);
+        let validated = validate::validate_for_append(records.clone(), &options, offset, epoch, now.0);
         let ValidatedBatches { batches, log_append_time_ms } = validated.map_err(|error| {
             let code = errors::of_validation(&error);
             let is_known = matches!(code, ErrorCode::MessageTooLarge | ErrorCode::CorruptMessage);
@@ -119,7 +119,7 @@ impl Partition {
         if batches.is_empty() {
             return Err(AppendResult { log_start_offset, ..AppendResult::nothing() });
         }
-        let info = writer.log.append_leader(&batches, *origin, *guard, now_ms).map_err(|error| {
+        let info = writer.log.append_leader(&batches, *origin, *guard, now.0).map_err(|error| {
             if let AppendError::Storage(error) = &error {
                 self.storage_failed(error);
             }
@@ -141,13 +141,7 @@ impl Partition {
     }
 
     /// Advances the state after a leader's append, and settles its acknowledgement.
-    fn appended(
-        self: &Arc<Self>,
-        writer: &mut Writer,
-        info: &AppendInfo,
-        submission: &Submission,
-        now_ms: i64,
-    ) {
+    fn appended(self: &Arc<Self>, writer: &mut Writer, info: &AppendInfo, submission: &Submission) {
         let Submission { acks, pending, slot, .. } = submission;
         let log_end = writer.log.log_end_offset();
         let flush_due = owes_flush(&writer.log);
@@ -169,7 +163,7 @@ impl Partition {
                 answered = false;
             }
             let leader = state.replica.as_leader_mut();
-            let effects = leader.map(|l| l.appended(log_end, durable_end, now_ms, &brokers));
+            let effects = leader.map(|l| l.appended(log_end, durable_end, clock::steady().0, &brokers));
             state.settle(self, effects.unwrap_or_default(), &mut after);
             if info.is_duplicate {
                 state.release_committed(&mut after);
@@ -257,7 +251,7 @@ impl Partition {
         writer: &mut Writer,
         records: &Bytes,
     ) -> Result<AppendInfo, AppendError> {
-        let now_ms = super::now_ms();
+        let now_ms = clock::wall().0;
         match writer.log.append_follower(records, now_ms) {
             Err(AppendError::UnexpectedOffset { first_offset, last_offset, log_end_offset, .. })
                 if log_end_offset == writer.log.log_start_offset()
@@ -307,7 +301,7 @@ impl Partition {
         tracing::info!(
             target: "kafka.server.ReplicaFetcherThread", "Truncating partition {} to offset {offset}", self.tp
         );
-        let truncated = writer.log.truncate_to(offset, super::now_ms());
+        let truncated = writer.log.truncate_to(offset, clock::wall().0);
         self.after_cut(writer, truncated.map(drop), |follower, log_end, latest| {
             follower.truncated(log_end, latest);
         })
@@ -335,7 +329,7 @@ impl Partition {
                      start offsets.",
                     self.tp, writer.log.log_end_offset()
                 );
-                let cut = writer.log.truncate_fully_and_start_at(offset, super::now_ms());
+                let cut = writer.log.truncate_fully_and_start_at(offset, clock::wall().0);
                 self.after_cut(writer, cut, |follower, log_end, _| follower.restarted(log_end))
             }
         }

@@ -11,6 +11,7 @@ use tokio::sync::watch;
 
 use super::partition::Partition;
 use super::shared::Shared;
+use crate::clock;
 use crate::config::CleanerConfig;
 
 /// A thread that waits because of `log.cleaner.io.max.bytes.per.second` looks up this often.
@@ -119,7 +120,7 @@ impl Shared {
 
     /// The log of which the largest part is dirty, if it is time for any. It counts as busy from here on.
     fn grab_filthiest(&self) -> Option<(Arc<Partition>, Cleanable)> {
-        let now_ms = super::now_ms();
+        let now_ms = clock::wall().0;
         let mut busy = self.cleaning.busy();
         let mut filthiest: Option<(Arc<Partition>, Cleanable)> = None;
         for partition in self.online() {
@@ -154,7 +155,7 @@ impl Shared {
 
     fn clean(&self, partition: &Arc<Partition>, cleanable: &Cleanable, thread: i32, orders: &Orders) {
         let key = (partition.topic_id, partition.tp.partition);
-        let begun = Instant::now();
+        let begun = clock::now();
         match self.clean_log(partition, cleanable, orders) {
             Ok(Some((end, stats))) => {
                 partition.dir.set_cleaned(&partition.tp, end);
@@ -215,7 +216,7 @@ impl Shared {
         while let Some(group) = cleaning.next_group(&mut leave)? {
             let swapped = partition.write_for(move |writer, _| match writer.closed {
                 true => group.discard().map(|()| false),
-                false => writer.log.swap_in(group, super::now_ms()),
+                false => writer.log.swap_in(group, clock::wall().0),
             });
             let Ok(swapped) = swapped.blocking_recv() else { return Ok(None) };
             if !swapped? {
@@ -235,7 +236,7 @@ fn clean_options(config: &CleanerConfig) -> CleanOptions {
         budget: MapBudget { bytes: usize::try_from(bytes).unwrap_or(0), load_factor: config.load_factor },
         write_buffer_bytes: usize::try_from(io_bytes).unwrap_or(0),
         seeds: rand::random(),
-        now_ms: super::now_ms(),
+        now_ms: clock::wall().0,
     }
 }
 
@@ -249,7 +250,7 @@ struct Throttle {
 impl Throttle {
     fn new(config: &CleanerConfig) -> Self {
         let bytes_per_second = (config.max_bytes_per_second / f64::from(config.threads.max(1))).max(1.0);
-        Self { bytes_per_second, begun: Instant::now(), bytes: 0.0 }
+        Self { bytes_per_second, begun: clock::now(), bytes: 0.0 }
     }
 
     fn wait_for(&mut self, bytes: usize, is_off: impl Fn() -> bool) -> Result<(), CleanError> {

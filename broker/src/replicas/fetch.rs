@@ -23,6 +23,7 @@ use super::nearest::Reader;
 use super::read::{Limit, PartitionRead, Who};
 use super::session::{Ask, FINAL_EPOCH, FetchSet, INITIAL_EPOCH, Key, NO_SESSION, SharedSet, Slot, locked};
 use super::shared::{Shared, TopicRef, leader_hint};
+use crate::clock;
 use crate::dispatch::{RequestContext, Response};
 
 const MAX_BYTES_FROM: i16 = 3;
@@ -124,13 +125,13 @@ impl Shared {
         } else {
             let forgotten = forgotten(version, request.forgotten_topics_data);
             let uses_ids = version >= TOPIC_IDS_FROM;
-            let now_ms = super::now_ms();
+            let now_ms = clock::steady().0;
             let turn = self.sessions.turn(session_id, epoch, uses_ids, asks, &forgotten, now_ms)?;
             let keep = if turn.ended { Keep::Nothing } else { Keep::Session(turn.session_id) };
             (turn.set, keep)
         };
         let interest = Arc::clone(&locked(&set).interest);
-        interest.last_fetch_ms.store(super::now_ms(), Ordering::Relaxed);
+        interest.last_fetch_ms.store(clock::steady().0, Ordering::Relaxed);
         Ok(Fetching {
             shared: Arc::clone(self),
             context: context.clone(),
@@ -138,7 +139,7 @@ impl Shared {
             rack: request.rack_id,
             max_bytes: max_bytes.into(),
             min_bytes,
-            deadline: Instant::now() + Duration::from_millis(max_wait_ms),
+            deadline: clock::timer() + Duration::from_millis(max_wait_ms),
             keep,
             set,
             turn: interest.begin_turn(),
@@ -231,7 +232,7 @@ impl Fetching {
     }
 
     fn is_enough(&self, visit: Visit) -> bool {
-        visit.is_urgent || visit.bytes >= self.min_bytes || Instant::now() >= self.deadline
+        visit.is_urgent || visit.bytes >= self.min_bytes || clock::timer() >= self.deadline
     }
 
     /// Reads every partition that may have something new (`ReplicaManager.readFromLog`).
@@ -366,7 +367,7 @@ impl Fetching {
             Keep::New => {
                 let is_privileged = self.who.follower >= 0;
                 let uses_ids = self.context.api_version >= TOPIC_IDS_FROM;
-                let now_ms = super::now_ms();
+                let now_ms = clock::steady().0;
                 let sessions = &self.shared.sessions;
                 let id = sessions.create(&self.set, is_privileged, uses_ids, now_ms, rand::random);
                 if id != NO_SESSION {

@@ -27,6 +27,7 @@ use super::append::Followed;
 use super::partition::Partition;
 use super::session::{INITIAL_EPOCH, NO_SESSION, next_epoch};
 use super::shared::Shared;
+use crate::clock;
 use crate::net::{ClientError, HostPort, NodeClient};
 
 /// The first pause after a partition's error; doubles up to `replica.fetch.backoff.ms`. Right after an election the
@@ -263,7 +264,7 @@ impl Fetcher {
         if self.paused.is_empty() {
             return;
         }
-        let now = Instant::now();
+        let now = clock::timer();
         let (following, changed) = (&mut self.following, &mut self.changed);
         self.paused.retain(|key| {
             let Some(following) = following.get_mut(key) else { return false };
@@ -295,7 +296,7 @@ impl Fetcher {
         if stops {
             self.following.remove(&key);
         } else {
-            following.not_before = Some(Instant::now() + following.pause);
+            following.not_before = Some(clock::timer() + following.pause);
             following.pause = (following.pause * 2).min(longest);
             self.paused.insert(key);
         }
@@ -304,7 +305,7 @@ impl Fetcher {
     /// Sends a request, if there is something to ask and nothing against it.
     fn send(&mut self, shared: &Arc<Shared>) {
         let is_new = self.session_epoch == INITIAL_EPOCH;
-        let waits = self.not_before.is_some_and(|not_before| Instant::now() < not_before);
+        let waits = self.not_before.is_some_and(|not_before| clock::timer() < not_before);
         if waits || self.in_flight.len() >= PIPELINED || (is_new && !self.in_flight.is_empty()) {
             return;
         }
@@ -471,7 +472,7 @@ impl Fetcher {
     fn lose(&mut self, shared: &Arc<Shared>) {
         let image = shared.image();
         if let Some(broker) = image.broker(self.leader).filter(|broker| !broker.fenced) {
-            let loss = Loss { broker_epoch: broker.epoch, at: Instant::now() };
+            let loss = Loss { broker_epoch: broker.epoch, at: clock::timer() };
             shared.fetchers.lost.send_modify(|lost| {
                 lost.insert(self.leader, loss);
             });
@@ -578,7 +579,7 @@ impl Fetcher {
         self.session_id = NO_SESSION;
         let longest =
             Duration::from_millis(u64::try_from(shared.options.replication.fetch_backoff_ms).unwrap_or(0));
-        self.not_before = Some(Instant::now() + self.pause);
+        self.not_before = Some(clock::timer() + self.pause);
         self.pause = (self.pause * 2).min(longest);
     }
 }

@@ -7,22 +7,23 @@ use jackdaw_log::FlushTicket;
 use tokio::sync::oneshot;
 
 use super::partition::{Partition, owes_flush};
+use crate::clock::{self, SteadyMs};
 
 /// Whether a flush runs, and who waits for the next.
 #[derive(Debug)]
 pub(super) struct FlushGate {
     inner: Mutex<Gate>,
-    /// When it was flushed last, or made.
+    /// When it was flushed last, or made, as [`SteadyMs`].
     last_ms: AtomicI64,
 }
 
 impl FlushGate {
-    pub fn new(now_ms: i64) -> Self {
-        Self { inner: Mutex::default(), last_ms: AtomicI64::new(now_ms) }
+    pub fn new(now: SteadyMs) -> Self {
+        Self { inner: Mutex::default(), last_ms: AtomicI64::new(now.0) }
     }
 
-    pub fn last_ms(&self) -> i64 {
-        self.last_ms.load(Ordering::Relaxed)
+    pub fn last(&self) -> SteadyMs {
+        SteadyMs(self.last_ms.load(Ordering::Relaxed))
     }
 }
 
@@ -115,7 +116,7 @@ impl Partition {
             let counts = writer.log.flushed(&ticket);
             partition.flushed(writer.log.flushed_offset());
             if counts {
-                partition.flush.last_ms.store(super::now_ms(), Ordering::Relaxed);
+                partition.flush.last_ms.store(clock::steady().0, Ordering::Relaxed);
                 partition.dir.recovery_points_moved();
             }
             counts

@@ -13,7 +13,7 @@ use tokio::sync::Notify;
 pub(super) struct Interest {
     marks: Mutex<Marks>,
     alarm: Notify,
-    /// When the follower behind it fetched last, in ms; its partitions without a mark have been caught up then.
+    /// When the follower behind it fetched last, on the steady clock; its partitions without a mark have been caught up then.
     pub last_fetch_ms: AtomicI64,
     /// Counts the fetches of the session: an older one that still waits is done when a newer comes.
     turn: AtomicU64,

@@ -19,6 +19,7 @@ use super::append::Submission;
 use super::partition::Partition;
 use super::pending::Pending;
 use super::shared::{Shared, TopicRef};
+use crate::clock;
 
 /// The sequence of a control batch.
 const NO_SEQUENCE: i32 = -1;
@@ -65,7 +66,7 @@ impl Shared {
             .collect();
         let mut errors = vec![None; tps.len()];
         let pending = Arc::new(Pending::new(tps.len()));
-        let records = marker_batch(marker, super::now_ms());
+        let records = marker_batch(marker, clock::wall().0);
         for (slot, tp) in tps.iter().enumerate() {
             let located = self.locate(&image, TopicRef::Name(&tp.topic), tp.partition);
             match (located, &records) {

@@ -32,7 +32,7 @@ mod verify;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicI64};
 use std::sync::{Arc, RwLock};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use jackdaw_log::{LogDir, LogDirError, TopicConfigs};
 use jackdaw_metadata::{MetadataDelta, MetadataImage};
@@ -100,12 +100,6 @@ pub struct ReplicaManager {
     shared: Arc<Shared>,
     previous_broker_epoch: i64,
     directories_changed: watch::Receiver<u64>,
-}
-
-/// The wall clock, in ms since the epoch.
-pub(crate) fn now_ms() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
 impl ReplicaManager {

@@ -15,6 +15,7 @@ use jackdaw_wire::{ErrorCode, TopicPartition};
 
 use super::partition::Partition;
 use super::shared::{Shared, TopicRef};
+use crate::clock;
 use crate::dispatch::RequestContext;
 use crate::errors;
 
@@ -185,7 +186,7 @@ impl Partition {
         // Java fails to make a list of less than nothing.
         let most = usize::try_from(ask.max_num_offsets).map_err(|_| ErrorCode::UnknownServerError)?;
         self.fetchable(asker, NO_EPOCH)?;
-        let mut offsets = self.reader.boundaries(query(ask.timestamp), most, super::now_ms());
+        let mut offsets = self.reader.boundaries(query(ask.timestamp), most, clock::wall().0);
         let high_watermark = self.state().replica.high_watermark();
         let hidden = offsets.iter().take_while(|offset| **offset > high_watermark).count();
         if asker.replica == CONSUMER && hidden > 0 {

@@ -22,6 +22,7 @@ use super::flush::FlushGate;
 use super::interest::{Change, Interest, Subscriber};
 use super::pending::Pending;
 use super::sink::{AlterPartitionSink, IsrChange};
+use crate::clock::{self, SteadyMs};
 
 /// So many jobs of others a submitter runs before it passes the writer on.
 const FAIR_JOBS: usize = 32;
@@ -159,7 +160,7 @@ impl Partition {
             dir,
             reader,
             context,
-            flush: FlushGate::new(super::now_ms()),
+            flush: FlushGate::new(clock::steady()),
             config,
             state: Mutex::new(state),
             cell: Mutex::new(cell),
@@ -280,7 +281,7 @@ impl Partition {
         {
             let mut state = self.state();
             let Some(leader) = state.replica.as_leader_mut() else { return };
-            let (outcome, effects) = leader.altered(id, answer, super::now_ms(), &brokers);
+            let (outcome, effects) = leader.altered(id, answer, clock::steady().0, &brokers);
             match outcome {
                 AlterOutcome::Committed => {
                     let (isr, epoch) = (leader.isr().to_vec(), leader.partition_epoch());
@@ -317,13 +318,13 @@ impl Partition {
     }
 
     /// Looks for members of the ISR that lag, as `isr-expiration` does.
-    pub fn check_isr(self: &Arc<Self>, now_ms: i64) {
+    pub fn check_isr(self: &Arc<Self>, now: SteadyMs) {
         let mut after = After::default();
         {
             let mut state = self.state();
             state.refresh_followers();
             let Some(leader) = state.replica.as_leader_mut() else { return };
-            let effects = leader.check_isr(now_ms);
+            let effects = leader.check_isr(now.0);
             if let Some(proposal) = &effects.alter_partition {
                 tracing::info!(
                     target: "kafka.cluster.Partition",
@@ -361,7 +362,8 @@ impl Partition {
             let mut state = self.state();
             state.durable_end = state.durable_end.max(up_to);
             state.release_local(&mut after);
-            let effects = state.replica.as_leader_mut().map(|l| l.flushed(up_to, super::now_ms(), &brokers));
+            let effects =
+                state.replica.as_leader_mut().map(|l| l.flushed(up_to, clock::steady().0, &brokers));
             state.settle(self, effects.unwrap_or_default(), &mut after);
         }
         self.finish(after);

@@ -11,6 +11,7 @@ use jackdaw_wire::{ErrorCode, OffsetAndEpoch};
 
 use super::partition::{After, Partition};
 use super::session::Ask;
+use crate::clock;
 use crate::errors;
 
 /// Who reads.
@@ -181,7 +182,7 @@ impl Partition {
                     offset: ask.offset,
                     log_start: ask.log_start,
                     leader_end: log_end,
-                    now_ms: super::now_ms(),
+                    now_ms: clock::steady().0,
                 };
                 let brokers = self.context.brokers();
                 let leader = state.replica.as_leader_mut().ok_or(ErrorCode::NotLeaderOrFollower)?;

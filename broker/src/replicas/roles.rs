@@ -20,6 +20,7 @@ use super::interest::Change;
 use super::partition::{After, Partition, Writer, held_end, ids, owes_flush};
 use super::shared::{Hosted, Shared};
 use super::upkeep::Doomed;
+use crate::clock;
 
 /// So many partitions are opened side by side: opening waits for the disk.
 const PARALLEL: usize = 8;
@@ -143,7 +144,7 @@ impl Shared {
 
     fn doomed(&self, dir: &Arc<Dir>, folder: std::path::PathBuf) -> Doomed {
         let delay_ms = self.defaults().log.file_delete_delay_ms;
-        Doomed { dir: Arc::clone(dir), folder, due_ms: super::now_ms().saturating_add(delay_ms) }
+        Doomed { dir: Arc::clone(dir), folder, due: clock::steady().plus(delay_ms) }
     }
 
     /// Whether the image knows the folder as ours. One without a topic id was made just before a crash, and belongs
@@ -231,7 +232,7 @@ impl Shared {
         let folder = dir.log_dir.folder_of(&wanted.tp);
         let disk = Arc::clone(dir.log_dir.disk());
         let tp = wanted.tp.clone();
-        let opened = Log::open(disk, &folder, tp, Arc::clone(&config), state, super::now_ms());
+        let opened = Log::open(disk, &folder, tp, Arc::clone(&config), state, clock::wall().0);
         let opened = opened.and_then(|mut log| {
             log.assign_topic_id(wanted.topic_id)?;
             Ok(log)
@@ -397,11 +398,11 @@ impl Shared {
                     partition.tp, folder.display()
                 );
                 let dir = Arc::clone(&partition.dir);
-                let due_ms = super::now_ms().saturating_add(delay_ms);
+                let due = clock::steady().plus(delay_ms);
                 partition.dir.high_watermarks_moved();
                 partition.dir.recovery_points_moved();
                 partition.dir.cleaned_no_further(&partition.tp, None);
-                self.upkeep.doom(Doomed { dir, folder, due_ms });
+                self.upkeep.doom(Doomed { dir, folder, due });
             }
             Ok(Err(error)) => partition.storage_failed(&error),
             Err(_) => {}
@@ -456,7 +457,7 @@ impl Partition {
         if writer.closed {
             return false;
         }
-        let now_ms = super::now_ms();
+        let now_ms = clock::steady().0;
         let brokers = self.context.brokers();
         let (log_end, held_end) = (writer.log.log_end_offset(), held_end(&writer.log));
         let mut after = After::default();
@@ -539,7 +540,7 @@ impl Partition {
         let mut after = After::default();
         {
             let mut state = self.state();
-            let effects = state.replica.set_min_insync(min_insync, super::now_ms(), &brokers);
+            let effects = state.replica.set_min_insync(min_insync, clock::steady().0, &brokers);
             state.settle(self, effects, &mut after);
         }
         self.finish(after);

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use super::dirs::Dir;
 use super::partition::Partition;
 use super::shared::Shared;
+use crate::clock::{self, SteadyMs, WallMs};
 
 /// `log.retention.check.interval.ms` begins that long after the start (`LogManager.InitialTaskDelayMs`).
 const INITIAL_DELAY: Duration = Duration::from_secs(30);
@@ -22,7 +23,7 @@ const DELETION_CHECK: Duration = Duration::from_secs(10);
 pub(super) struct Doomed {
     pub dir: Arc<Dir>,
     pub folder: PathBuf,
-    pub due_ms: i64,
+    pub due: SteadyMs,
 }
 
 /// What waits for its time.
@@ -36,9 +37,9 @@ impl Upkeep {
         self.doomed.lock().unwrap_or_else(PoisonError::into_inner).push(doomed);
     }
 
-    fn take_due(&self, now_ms: i64) -> Vec<Doomed> {
+    fn take_due(&self, now: SteadyMs) -> Vec<Doomed> {
         let mut doomed = self.doomed.lock().unwrap_or_else(PoisonError::into_inner);
-        let (due, rest) = std::mem::take(&mut *doomed).into_iter().partition(|d| d.due_ms <= now_ms);
+        let (due, rest) = std::mem::take(&mut *doomed).into_iter().partition(|d| d.due <= now);
         *doomed = rest;
         due
     }
@@ -69,7 +70,7 @@ fn millis(ms: i64) -> Duration {
 
 fn timers(shared: &Shared) -> Vec<Timer> {
     let (replication, storage) = (&shared.options.replication, &shared.options.storage);
-    let now = Instant::now();
+    let now = clock::timer();
     let recovery_points = millis(i64::from(storage.flush_offset_checkpoint_interval_ms));
     let log_starts = millis(i64::from(storage.flush_start_offset_checkpoint_interval_ms));
     let high_watermarks = millis(replication.high_watermark_checkpoint_interval_ms);
@@ -100,7 +101,7 @@ pub(super) async fn run(shared: std::sync::Weak<Shared>) {
         let Some(next) = timers.iter().map(|timer| timer.next).min() else { return };
         tokio::time::sleep_until(next).await;
         let Some(shared) = shared.upgrade() else { return };
-        let now = Instant::now();
+        let now = clock::timer();
         let mut due = Vec::new();
         for timer in timers.iter_mut().filter(|timer| timer.next <= now) {
             due.push(timer.task);
@@ -125,31 +126,31 @@ impl Shared {
     }
 
     fn do_task(self: &Arc<Self>, task: Task) {
-        let now_ms = super::now_ms();
+        let (now, wall) = (clock::steady(), clock::wall());
         match task {
-            Task::CheckIsr => self.online().iter().for_each(|partition| partition.check_isr(now_ms)),
+            Task::CheckIsr => self.online().iter().for_each(|partition| partition.check_isr(now)),
             Task::HighWatermarks => self.checkpoint(Checkpoint::Replication, false),
             Task::RecoveryPoints => self.checkpoint(Checkpoint::RecoveryPoint, false),
             Task::LogStarts => {
                 self.checkpoint(Checkpoint::LogStart, false);
                 self.checkpoint(Checkpoint::Cleaner, false);
             }
-            Task::Retention => self.online().iter().for_each(|partition| partition.retain(now_ms)),
-            Task::TimedFlush => self.timed_flush(now_ms),
+            Task::Retention => self.online().iter().for_each(|partition| partition.retain(wall)),
+            Task::TimedFlush => self.timed_flush(now),
             Task::ExpireProducers => {
                 for partition in self.online() {
-                    partition.write(move |writer, _| writer.log.remove_expired_producers(now_ms));
+                    partition.write(move |writer, _| writer.log.remove_expired_producers(wall.0));
                 }
             }
-            Task::Deletions => self.delete_due(now_ms),
+            Task::Deletions => self.delete_due(now),
         }
     }
 
     /// Flushes logs that were not flushed for `flush.ms` (`LogManager.flushDirtyLogs`).
-    fn timed_flush(self: &Arc<Self>, now_ms: i64) {
+    fn timed_flush(self: &Arc<Self>, now: SteadyMs) {
         for partition in self.online() {
             partition.write(move |writer, partition| {
-                let is_due = now_ms - partition.flush.last_ms() >= writer.log.config().flush_ms;
+                let is_due = now.since(partition.flush.last()) >= writer.log.config().flush_ms;
                 if is_due && writer.log.unflushed_records() > 0 {
                     partition.request_flush();
                 }
@@ -157,8 +158,8 @@ impl Shared {
         }
     }
 
-    fn delete_due(&self, now_ms: i64) {
-        for Doomed { dir, folder, .. } in self.upkeep.take_due(now_ms) {
+    fn delete_due(&self, now: SteadyMs) {
+        for Doomed { dir, folder, .. } in self.upkeep.take_due(now) {
             let removed = dir.log_dir.disk().remove_dir_all(&folder);
             match removed {
                 Ok(()) => tracing::info!(
@@ -258,14 +259,14 @@ impl Partition {
         }
     }
 
-    fn retain(self: &Arc<Self>, now_ms: i64) {
+    fn retain(self: &Arc<Self>, now: WallMs) {
         self.write(move |writer, partition| {
             if writer.closed {
                 return;
             }
             let high_watermark = partition.state().replica.high_watermark();
             let before = writer.log.log_start_offset();
-            match writer.log.enforce_retention(now_ms, high_watermark) {
+            match writer.log.enforce_retention(now.0, high_watermark) {
                 Ok(_) if writer.log.log_start_offset() != before => {
                     partition.dir.log_starts_moved();
                     partition.state().tell(super::interest::Change::LogStart);

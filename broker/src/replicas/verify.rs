@@ -23,6 +23,7 @@ use super::partition::Partition;
 use super::pending::AppendResult;
 use super::produce::{Append, Part};
 use super::shared::{Shared, TopicRef};
+use crate::clock;
 use crate::coordinators::partition_for;
 use crate::net::ClientError;
 
@@ -91,7 +92,7 @@ impl Partition {
             if writer.closed || partition.state().replica.as_leader().is_none() {
                 return Err(ErrorCode::NotLeaderOrFollower);
             }
-            Ok(writer.log.start_verification(id, sequence, epoch, super::now_ms()))
+            Ok(writer.log.start_verification(id, sequence, epoch, clock::wall().0))
         })
     }
 }

@@ -130,6 +130,7 @@ impl Coordinator {
     pub fn loaded(&mut self, now: Now) {
         self.next_abort_ms = now.steady_ms + self.settings.abort_interval_ms;
         self.next_expiry_ms = now.steady_ms + self.settings.expire_interval_ms;
+        self.transactions.values_mut().for_each(|transaction| transaction.resume(now));
         let decided =
             |(id, transaction): (&String, &Transaction)| transaction.state.is_prepared().then(|| id.clone());
         let decided: Vec<String> = self.transactions.iter().filter_map(decided).collect();
@@ -254,7 +255,7 @@ impl Coordinator {
         if transaction.state == State::Ongoing && partitions.is_subset(&transaction.partitions) {
             return self.reply(token, Reply::Done);
         }
-        let transit = transaction.add_partitions(partitions, now.wall_ms);
+        let transit = transaction.add_partitions(partitions, now);
         self.append(id, transit, InFlight::Partitions { token });
     }
 

@@ -88,6 +88,7 @@ pub(crate) fn read(
         state,
         partitions,
         start_ms: value.transaction_start_timestamp_ms,
+        begun_steady_ms: 0,
         updated_ms: value.transaction_last_update_timestamp_ms,
         pending: None,
         has_failed_fence: false,

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use jackdaw_wire::{ErrorCode, TopicPartition};
 
+use crate::coordinator::Now;
 use crate::state::State;
 
 pub(crate) const NO_PRODUCER_ID: i64 = -1;
@@ -26,6 +27,7 @@ pub(crate) struct Transit {
     pub timeout_ms: i32,
     pub partitions: BTreeSet<TopicPartition>,
     pub start_ms: i64,
+    pub begun_steady_ms: i64,
     pub updated_ms: i64,
 }
 
@@ -41,6 +43,8 @@ pub(crate) struct Transaction {
     /// While prepared: those whose marker is not written yet.
     pub partitions: BTreeSet<TopicPartition>,
     pub start_ms: i64,
+    /// When it began, on the clock that no one sets; not in the log. While ongoing.
+    pub begun_steady_ms: i64,
     pub updated_ms: i64,
     /// The state it is on its way to. One transition at a time.
     pub pending: Option<State>,
@@ -60,6 +64,7 @@ impl Transaction {
             state: State::Empty,
             partitions: BTreeSet::new(),
             start_ms: NO_TIMESTAMP,
+            begun_steady_ms: 0,
             updated_ms: now_ms,
             pending: None,
             has_failed_fence: false,
@@ -79,6 +84,7 @@ impl Transaction {
             timeout_ms: self.timeout_ms,
             partitions: self.partitions.clone(),
             start_ms: self.start_ms,
+            begun_steady_ms: self.begun_steady_ms,
             updated_ms,
         }
     }
@@ -124,11 +130,12 @@ impl Transaction {
         transit
     }
 
-    pub fn add_partitions(&mut self, added: BTreeSet<TopicPartition>, now_ms: i64) -> Transit {
+    pub fn add_partitions(&mut self, added: BTreeSet<TopicPartition>, now: Now) -> Transit {
         let begins = self.state != State::Ongoing;
-        let mut transit = self.transit(State::Ongoing, now_ms);
+        let mut transit = self.transit(State::Ongoing, now.wall_ms);
         if begins {
-            transit.start_ms = now_ms;
+            transit.start_ms = now.wall_ms;
+            transit.begun_steady_ms = now.steady_ms;
         }
         transit.partitions.extend(added);
         transit
@@ -164,6 +171,7 @@ impl Transaction {
         self.state = transit.state;
         self.updated_ms = transit.updated_ms;
         self.start_ms = transit.start_ms;
+        self.begun_steady_ms = transit.begun_steady_ms;
         match transit.state {
             State::Empty => {
                 self.producer_id = transit.producer_id;
@@ -180,6 +188,18 @@ impl Transaction {
                 debug_assert!(false, "{:?} is never appended", transit.state);
             }
         }
+    }
+
+    /// Loaded from the log, which has the wall's time: how long it has been open is taken from there once.
+    pub fn resume(&mut self, now: Now) {
+        let open_ms = now.wall_ms.saturating_sub(self.start_ms).max(0);
+        self.begun_steady_ms = now.steady_ms.saturating_sub(open_ms);
+    }
+
+    /// Whether it has been open for longer than it may.
+    pub fn is_late(&self, steady_ms: i64) -> bool {
+        self.state == State::Ongoing
+            && self.begun_steady_ms.saturating_add(i64::from(self.timeout_ms)) < steady_ms
     }
 
     /// Whether a producer that says who it is may go on as this one.

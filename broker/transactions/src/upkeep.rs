@@ -29,13 +29,10 @@ impl Coordinator {
     }
 
     fn abort_timed_out(&mut self, now: Now) {
-        let is_late = |transaction: &crate::transaction::Transaction| {
-            transaction.pending.is_none()
-                && transaction.state == State::Ongoing
-                && transaction.start_ms.saturating_add(i64::from(transaction.timeout_ms)) < now.wall_ms
+        let is_late = |(_, transaction): &(&String, &crate::transaction::Transaction)| {
+            transaction.pending.is_none() && transaction.is_late(now.steady_ms)
         };
-        let late: Vec<String> =
-            self.transactions.iter().filter(|(_, t)| is_late(t)).map(|(id, _)| id.clone()).collect();
+        let late: Vec<String> = self.transactions.iter().filter(is_late).map(|(id, _)| id.clone()).collect();
         for id in late {
             tracing::info!(
                 target: "kafka.coordinator.transaction.TransactionCoordinator",

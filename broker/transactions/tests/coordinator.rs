@@ -254,6 +254,38 @@ fn whoever_takes_an_id_shuts_the_other_out_first() {
     assert_eq!(b.end(first, true), refused(ErrorCode::ProducerFenced));
 }
 
+/// Somebody sets the clock, or NTP mends it: a transaction is as old as it has been open. After a failover there is only
+/// the log to tell, which has the wall's time, as in Kafka.
+#[test]
+fn a_transaction_is_late_by_how_long_it_is_open_wherever_the_wall_clock_went() {
+    let hour_ms = 3_600_000;
+    for jump_ms in [-hour_ms, 0, hour_ms] {
+        let mut b = Bench::new();
+        let producer = b.init();
+        b.add(producer, &[0]);
+        b.now.wall_ms += jump_ms;
+        for _ in 0..6 {
+            b.pass(10_000);
+            assert_eq!(b.state(), Some(State::Ongoing), "{jump_ms}");
+        }
+        b.pass(10_001);
+        assert_eq!(b.state(), Some(State::PrepareAbort), "{jump_ms}");
+    }
+    for (jump_ms, left_ms) in [(-hour_ms, 60_000), (0, 20_000), (hour_ms, 0)] {
+        let mut b = Bench::new();
+        let producer = b.init();
+        b.add(producer, &[0]);
+        b.pass(40_000);
+        b.now.wall_ms += jump_ms;
+        b.reload();
+        b.pass(left_ms.max(10_000));
+        let expected = if left_ms == 0 { State::PrepareAbort } else { State::Ongoing };
+        assert_eq!(b.state(), Some(expected), "{jump_ms}");
+        b.pass(10_001);
+        assert_eq!(b.state(), Some(State::PrepareAbort), "{jump_ms}");
+    }
+}
+
 #[test]
 fn a_producer_may_go_on_after_its_own_error() {
     let mut b = Bench::new();

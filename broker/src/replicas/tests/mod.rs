@@ -31,6 +31,10 @@ use crate::budget::Charge;
 use crate::config::{CleanerConfig, ProducersConfig, ReplicationConfig, StorageConfig};
 use crate::dispatch::Scope;
 
+fn now_ms() -> i64 {
+    crate::clock::wall().0
+}
+
 const TOPIC: &str = "orders";
 
 fn topic_id() -> Uuid {
