@@ -298,8 +298,8 @@ impl Log {
         }
         active.finish_time_index()?;
         active.trim_log()?;
-        if base_offset <= self.opened_at && !self.active_indexes_synced {
-            // The checkpoint this log was opened with would have recovery begin behind the segment that ends here.
+        if base_offset <= self.checkpointed && !self.active_indexes_synced {
+            // A checkpoint that may be on the disk would have recovery begin behind the segment that ends here.
             for (path, file) in active.files_to_sync(true)? {
                 file.sync().at("syncing", &path)?;
             }

@@ -34,8 +34,8 @@ impl Log {
     /// Cuts everything from `offset` on; whether anything went. Durable on return: what was cut cannot come back
     /// between later records after a crash.
     ///
-    /// The caller writes the directory's recovery point checkpoint before it appends again
-    /// (`LogManager.truncateTo`): one that is ahead of the cut would let recovery skip records that are not synced.
+    /// The directory's recovery point checkpoint may stay ahead of the cut: up to there segments are synced as they are
+    /// closed. Kafka writes the checkpoint first (`LogManager.truncateTo`).
     ///
     /// # Errors
     /// The log ends at `offset` nevertheless. What is left to do is done before the log is changed again.
@@ -60,6 +60,7 @@ impl Log {
 
     /// From here on the log ends at `offset`; [`Log::finish_cut`] brings the files there.
     pub(crate) fn begin_cut(&mut self, offset: i64, extent: Extent, now_ms: i64) {
+        self.note_checkpoint();
         self.truncations += 1;
         let kept = self.segments.partition_point(|segment| segment.base_offset <= offset);
         let mut removed = Arc::make_mut(&mut self.segments).split_off(kept);
@@ -74,6 +75,12 @@ impl Log {
             published.log_end_offset = published.log_end_offset.min(offset);
         });
         self.unfinished = Some(Cut { removed, extent, now_ms });
+    }
+
+    /// The directory's checkpoint may say what the recovery point is now for some time after the cut: what is appended
+    /// behind it is made safe from that as it is from the one that the log was opened with.
+    fn note_checkpoint(&mut self) {
+        self.checkpointed = self.checkpointed.max(self.recovery_point());
     }
 
     /// Does what a cut has left to do, if there is any. May be called again where it failed.
@@ -109,10 +116,11 @@ impl Log {
     }
 
     /// Throws all records away and goes on at `offset`, as a follower does whose log ends before the leader's
-    /// begins, or a voter that takes over a snapshot. As for [`Log::truncate_to`], the recovery point checkpoint is
-    /// written before the next append, and the log is at `offset` also where this fails.
+    /// begins, or a voter that takes over a snapshot. As with [`Log::truncate_to`], the log is at `offset` also where
+    /// this fails.
     pub fn truncate_fully_and_start_at(&mut self, offset: i64, now_ms: i64) -> Result<(), StorageError> {
         self.finish_cut()?;
+        self.note_checkpoint();
         self.truncations += 1;
         self.unsynced_closed.clear();
         self.log_start_offset = offset;

@@ -97,13 +97,20 @@ pub(crate) fn load(
         tail: Tail { created_ms: now_ms, ..tail },
         log_start_offset,
         log_end_offset: end,
-        recovery_point: if state.clean_shutdown { end } else { state.recovery_point.min(end) },
+        recovery_point: if state.clean_shutdown { end } else { surely_flushed(&segments, state).min(end) },
         epochs,
         producers,
         snapshots,
         doomed,
         segments,
     })
+}
+
+/// How far a log is flushed that was not stopped. The checkpoint may be from before a cut, and what lies in its segment
+/// written anew since; the segments before are synced in any case, when they are closed at the latest.
+fn surely_flushed(segments: &[Arc<Segment>], state: &OpenState) -> i64 {
+    let holding = segments.partition_point(|segment| segment.base_offset <= state.recovery_point);
+    holding.checked_sub(1).map_or(state.recovery_point, |last| segments[last].base_offset)
 }
 
 /// Adds the epochs of records before the first noted one. A crash may undo the removal of old segments, but not that

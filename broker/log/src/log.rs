@@ -102,8 +102,8 @@ pub struct Log {
     pub(crate) folder_synced: u64,
     /// So they are after a clean stop, until the next append.
     pub(crate) active_indexes_synced: bool,
-    /// The recovery point that is on the disk as far as this log knows; the directory may have a later one.
-    pub(crate) opened_at: i64,
+    /// A recovery point that may be on the disk: the one that this log was opened with, or one from before a cut.
+    pub(crate) checkpointed: i64,
     /// How often the end was cut: a flush begun before says nothing of what was written after.
     pub(crate) truncations: u64,
     /// A cut that the files have not followed yet. Whatever would change the log finishes it first.
@@ -170,7 +170,7 @@ impl Log {
             folder_changes: 1,
             folder_synced: 0,
             active_indexes_synced: state.clean_shutdown,
-            opened_at: state.recovery_point,
+            checkpointed: state.recovery_point,
             truncations: 0,
             unfinished: None,
             producer_expiration_ms: state.producer_expiration_ms,

@@ -226,3 +226,18 @@ fn an_index_that_is_no_more_than_damaged_costs_no_records() {
         assert_eq!(base_offsets(&log), offsets, "{what}");
     }
 }
+
+/// A directory writes its checkpoints now and then: one from before a cut is still there when the log is killed.
+#[test]
+fn a_recovery_point_from_before_a_cut_makes_nothing_durable_that_was_written_since() {
+    let mut log = log_of(LogConfig::default(), &[keyed(0, None, &[("a", Some("1")), ("b", Some("2"))])]);
+    log.log.flush().unwrap();
+    let noted = log.log.recovery_point();
+    assert!(noted > 0);
+    log.log.truncate_to(0, NOW_MS).unwrap();
+    log.append_verbatim(&[keyed(0, None, &[("c", Some("3")), ("d", Some("4"))])]);
+    log.reopen(unclean(noted));
+    assert_eq!((log.end(), log.log.flushed_offset()), (2, 0));
+    log.log.flush().unwrap();
+    assert_eq!(log.log.flushed_offset(), 2);
+}
