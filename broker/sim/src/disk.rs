@@ -60,6 +60,10 @@ enum Call {
     Other,
 }
 
+/// What is to fail, put aside.
+#[derive(Debug)]
+pub struct PausedFaults(Option<Armed>);
+
 #[derive(Debug)]
 struct Armed {
     fault: Fault,
@@ -236,6 +240,15 @@ impl SimDisk {
     /// Nothing fails any more.
     pub fn mend(&self) {
         self.state().armed = None;
+    }
+
+    /// Nothing fails while a test looks; what was to fail comes back with [`SimDisk::resume_faults`].
+    pub fn pause_faults(&self) -> PausedFaults {
+        PausedFaults(self.state().armed.take())
+    }
+
+    pub fn resume_faults(&self, paused: PausedFaults) {
+        self.state().armed = paused.0;
     }
 
     /// How many calls failed by a [`Fault`].
