@@ -237,7 +237,11 @@ impl Task {
     async fn broker_gone(&mut self, gone: Gone) {
         let now_ms = clock::steady().0;
         match &mut self.active {
-            None => drop(self.gone.insert(gone)),
+            None => {
+                // One entry a broker: what was heard of its earlier registrations is void.
+                self.gone.retain(|other| other.broker != gone.broker);
+                self.gone.insert(gone);
+            }
             Some(active) => match active.controller.broker_gone(gone.broker, gone.epoch, now_ms) {
                 Ok(Some(tick)) => self.acted(tick.reason, tick.records).await,
                 Ok(None) => {}
