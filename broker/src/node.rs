@@ -15,6 +15,7 @@ use std::sync::Arc;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::config::Config;
+use crate::descriptors;
 use crate::logging;
 use crate::net::Resolver;
 
@@ -63,6 +64,7 @@ impl From<Exit> for ExitCode {
 
 /// Runs a node on a runtime of its own until it ends.
 pub fn run_blocking(options: RunOptions) -> Exit {
+    descriptors::raise_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("jackdaw").build();
     match runtime {
         Ok(runtime) => {

@@ -163,7 +163,8 @@ impl Log {
                 None => self.updates_of(run)?,
             };
             info.rolled |= self.roll_for(run, now_ms)?;
-            self.active().open_files()?;
+            // Whether there is a descriptor is known before there is something to undo.
+            self.active().log_file()?;
             if info.size_bytes == 0 {
                 info.position = self.end_position(info.first_offset);
             }

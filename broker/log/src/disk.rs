@@ -14,6 +14,8 @@ use std::time::UNIX_EPOCH;
 
 use rustix::fs::FlockOperation;
 
+use crate::handles::OpenFiles;
+
 /// How a file is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OpenMode {
@@ -75,6 +77,11 @@ pub trait Disk: Debug + Send + Sync {
     /// A POSIX record lock over the whole file, as Java's `FileChannel.tryLock` takes one; `None` when another
     /// process holds it.
     fn try_lock(&self, path: &Path) -> io::Result<Option<Box<dyn DiskLock>>>;
+    /// Which files of the logs stay open. Descriptors are the process's: so is what counts them, on a real disk.
+    fn open_files(&self) -> &OpenFiles {
+        static WITHOUT_LIMIT: OpenFiles = OpenFiles::new();
+        &WITHOUT_LIMIT
+    }
     /// Bytes in use and free on the volume of `path`: (total, usable). `None` where it cannot be told.
     fn space(&self, path: &Path) -> io::Result<Option<(u64, u64)>>;
 }
@@ -95,7 +102,7 @@ pub(crate) fn read_file(disk: &dyn Disk, path: &Path) -> io::Result<Option<Vec<u
 
 /// Replaces a small file in one step: written to `<path>.tmp`, synced, renamed, and the folder synced. A crash
 /// leaves the old contents or the new, nothing between (`Utils.atomicMoveWithFallback`).
-pub(crate) fn replace_file(disk: &dyn Disk, path: &Path, contents: &[u8]) -> io::Result<()> {
+pub fn replace_file(disk: &dyn Disk, path: &Path, contents: &[u8]) -> io::Result<()> {
     let mut temporary = path.as_os_str().to_owned();
     temporary.push(".tmp");
     let temporary = PathBuf::from(temporary);
@@ -121,6 +128,22 @@ pub(crate) fn remove_if_exists(disk: &dyn Disk, path: &Path) -> io::Result<bool>
 /// The machine's disk.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct RealDisk;
+
+static OPEN_FILES: OpenFiles = OpenFiles::new();
+
+/// Whether a call failed because this process, or the machine, has no file descriptor left. That says nothing of a disk.
+pub fn is_out_of_descriptors(error: &io::Error) -> bool {
+    let errno = rustix::io::Errno::from_io_error(error);
+    errno.is_some_and(|errno| errno == rustix::io::Errno::MFILE || errno == rustix::io::Errno::NFILE)
+}
+
+/// Does what takes a descriptor; where there is none, once more after files were closed that nobody uses.
+fn with_room<T>(open: impl Fn() -> io::Result<T>) -> io::Result<T> {
+    match open() {
+        Err(error) if is_out_of_descriptors(&error) && OPEN_FILES.make_room() => open(),
+        other => other,
+    }
+}
 
 #[derive(Debug)]
 struct RealFile(Arc<File>);
@@ -205,7 +228,8 @@ impl Disk for RealDisk {
             OpenMode::Create => options.write(true).create(true),
             OpenMode::Truncate => options.write(true).create(true).truncate(true),
         };
-        Ok(Arc::new(RealFile(Arc::new(options.open(path)?))))
+        let file = with_room(|| options.open(path))?;
+        Ok(Arc::new(RealFile(Arc::new(file))))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -226,7 +250,7 @@ impl Disk for RealDisk {
 
     fn list(&self, path: &Path) -> io::Result<Vec<FileInfo>> {
         let mut entries = Vec::new();
-        for entry in fs::read_dir(path)? {
+        for entry in with_room(|| fs::read_dir(path))? {
             let entry = entry?;
             // A file may go between the listing and the look at it; then it is simply not there.
             let Ok(metadata) = fs::metadata(entry.path()) else { continue };
@@ -248,16 +272,22 @@ impl Disk for RealDisk {
     }
 
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
-        File::open(path)?.sync_all()
+        with_room(|| File::open(path))?.sync_all()
     }
 
     fn try_lock(&self, path: &Path) -> io::Result<Option<Box<dyn DiskLock>>> {
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false);
+        let file = with_room(|| options.open(path))?;
         match rustix::fs::fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Ok(Some(Box::new(RealLock { _file: file }))),
             Err(rustix::io::Errno::AGAIN | rustix::io::Errno::ACCESS) => Ok(None),
             Err(error) => Err(error.into()),
         }
+    }
+
+    fn open_files(&self) -> &OpenFiles {
+        &OPEN_FILES
     }
 
     fn space(&self, path: &Path) -> io::Result<Option<(u64, u64)>> {

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use jackdaw_wire::types::TopicPartition;
 
+use crate::disk::is_out_of_descriptors;
+
 /// The disk refused. Whoever gets one takes the whole log directory offline, as Kafka's `LogDirFailureChannel`
 /// does: after a failed write or sync nothing in that directory can be promised any more. One for want of descriptors
 /// ([`StorageError::is_out_of_descriptors`]) is the exception.
@@ -25,8 +27,7 @@ impl StorageError {
     /// The process, or the whole machine, has no file descriptor left (EMFILE, ENFILE). That is no fault of the disk, and
     /// nothing is lost: what failed is undone, now or with the next call, and the same call may be made again.
     pub fn is_out_of_descriptors(&self) -> bool {
-        let errno = rustix::io::Errno::from_io_error(&self.source);
-        matches!(errno, Some(rustix::io::Errno::MFILE | rustix::io::Errno::NFILE))
+        is_out_of_descriptors(&self.source)
     }
 
     pub(crate) fn invalid(operation: &'static str, path: impl Into<PathBuf>, why: impl Into<String>) -> Self {

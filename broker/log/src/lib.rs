@@ -15,6 +15,7 @@ mod disk;
 mod epochs;
 mod error;
 mod flush;
+mod handles;
 mod index;
 mod leftovers;
 mod load;
@@ -37,10 +38,11 @@ pub use config::{
     TopicConfigs, Unit, Value, ValueType, lookup,
 };
 pub use dir::{Checkpoint, LogDir, LogDirError, PartitionFolder};
-pub use disk::{Disk, DiskFile, DiskLock, FileInfo, OpenMode, RealDisk};
+pub use disk::{Disk, DiskFile, DiskLock, FileInfo, OpenMode, RealDisk, is_out_of_descriptors, replace_file};
 pub use epochs::EpochCache;
 pub use error::{AppendError, OpenError, ReadError, StorageError};
 pub use flush::{FlushPlan, FlushTicket};
+pub use handles::OpenFiles;
 pub use index::AbortedTxn;
 pub use log::{AppendInfo, DEFAULT_PRODUCER_EXPIRATION_MS, Log, OpenState};
 pub use meta::{CleanShutdown, MetaProperties, QuorumState, QuorumStateStore, read_topic_id, write_topic_id};

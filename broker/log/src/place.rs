@@ -8,6 +8,7 @@ use jackdaw_wire::types::TopicPartition;
 
 use crate::disk::{Disk, DiskFile, OpenMode};
 use crate::error::{AtPath, StorageError};
+use crate::handles::Handle;
 
 #[derive(Debug)]
 pub(crate) struct Place {
@@ -44,11 +45,11 @@ impl Place {
     }
 }
 
-/// A file that is opened when it is first needed and may be closed again while nobody uses it: an idle partition
-/// costs no descriptors.
+/// A file that is opened when it is first needed and closed again while nobody uses it and others need room
+/// ([`crate::OpenFiles`]): an idle partition costs no descriptors.
 #[derive(Debug, Default)]
 pub(crate) struct LazyFile {
-    handle: Mutex<Option<Arc<dyn DiskFile>>>,
+    handle: Mutex<Option<Arc<Handle>>>,
 }
 
 impl LazyFile {
@@ -63,16 +64,33 @@ impl LazyFile {
     }
 
     fn open_as(&self, place: &Place, name: &str, mode: OpenMode) -> Result<Arc<dyn DiskFile>, StorageError> {
-        if let Some(file) = &*locked(&self.handle) {
-            return Ok(Arc::clone(file));
+        if let Some(file) = self.opened() {
+            return Ok(file);
         }
         let path = place.path(name);
         let opened = place.disk.open(&path, mode).at("opening", &path)?;
-        Ok(Arc::clone(locked(&self.handle).get_or_insert(opened)))
+        let mut handle = locked(&self.handle);
+        if let Some(file) = handle.as_ref().and_then(|handle| handle.file()) {
+            return Ok(file);
+        }
+        let opened_handle = Handle::new(Arc::clone(&opened));
+        *handle = Some(Arc::clone(&opened_handle));
+        drop(handle);
+        place.disk.open_files().admit(&opened_handle);
+        Ok(opened)
+    }
+
+    fn opened(&self) -> Option<Arc<dyn DiskFile>> {
+        locked(&self.handle).as_ref()?.file()
+    }
+
+    /// Keeps the file open that is open now; whether it is.
+    pub fn pin(&self) -> bool {
+        locked(&self.handle).as_ref().and_then(|handle| handle.pin()).is_some()
     }
 
     pub fn is_open(&self) -> bool {
-        locked(&self.handle).is_some()
+        self.opened().is_some()
     }
 
     pub fn close(&self) {

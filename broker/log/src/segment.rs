@@ -160,14 +160,6 @@ impl Segment {
         }
     }
 
-    /// Opens what an append writes to: whether there are descriptors is known before anything is written.
-    pub fn open_files(&self) -> Result<(), StorageError> {
-        self.log_file()?;
-        self.offset_index_file()?;
-        self.time_index_file()?;
-        Ok(())
-    }
-
     fn name(&self, suffix: &str) -> String {
         names::segment_file(self.base_offset, suffix)
     }
@@ -312,11 +304,11 @@ impl Segment {
         let mut max = self.max_timestamp()?;
         let mut last_time = self.last_time_entry()?;
         let (offset_entries, time_entries) = (self.offset_entries()?, self.time_entries()?);
-        let mut position = self.size_bytes();
-        let path = self.path(names::LOG_SUFFIX);
-        self.log_file()?.write_at(position, parts).at("appending", &path)?;
+        let begins_at = self.size_bytes();
+        let mut position = begins_at;
+        let mut new_tail = *tail;
         if position == 0 {
-            tail.first_timestamp_ms = run.first().map(|meta| meta.max_timestamp_ms);
+            new_tail.first_timestamp_ms = run.first().map(|meta| meta.max_timestamp_ms);
         }
         let (mut new_offsets, mut new_times) = (Vec::new(), Vec::new());
         let mut recent = Vec::with_capacity(run.len());
@@ -324,7 +316,7 @@ impl Segment {
             if meta.max_timestamp_ms > max.timestamp_ms {
                 max = TimestampOffset { timestamp_ms: meta.max_timestamp_ms, offset: meta.last_offset };
             }
-            if tail.bytes_since_index_entry > index_interval_bytes {
+            if new_tail.bytes_since_index_entry > index_interval_bytes {
                 let entry = OffsetEntry {
                     relative_offset: self.relative(meta.last_offset),
                     position: position as u32,
@@ -334,24 +326,29 @@ impl Segment {
                     self.time_entry(max).encode(&mut new_times);
                     last_time = max;
                 }
-                tail.bytes_since_index_entry = 0;
+                new_tail.bytes_since_index_entry = 0;
             }
-            tail.bytes_since_index_entry += meta.size_bytes as u64;
+            new_tail.bytes_since_index_entry += meta.size_bytes as u64;
             recent.push((meta.last_offset, position));
             position += meta.size_bytes as u64;
         }
-        self.write_entries::<OffsetEntry>(
-            &self.offset_index_file()?,
-            names::OFFSET_INDEX_SUFFIX,
-            offset_entries,
-            &new_offsets,
-        )?;
-        self.write_entries::<TimeEntry>(
-            &self.time_index_file()?,
-            names::TIME_INDEX_SUFFIX,
-            time_entries,
-            &new_times,
-        )?;
+        // All of them are open before anything is written: there may be no descriptor.
+        let offset_index = (!new_offsets.is_empty()).then(|| self.offset_index_file()).transpose()?;
+        let time_index = (!new_times.is_empty()).then(|| self.time_index_file()).transpose()?;
+        let path = self.path(names::LOG_SUFFIX);
+        self.log_file()?.write_at(begins_at, parts).at("appending", &path)?;
+        if let Some(file) = offset_index {
+            self.write_entries::<OffsetEntry>(
+                &file,
+                names::OFFSET_INDEX_SUFFIX,
+                offset_entries,
+                &new_offsets,
+            )?;
+        }
+        if let Some(file) = time_index {
+            self.write_entries::<TimeEntry>(&file, names::TIME_INDEX_SUFFIX, time_entries, &new_times)?;
+        }
+        *tail = new_tail;
         let mut state = locked(&self.state);
         state.size_bytes = position;
         state.offset_entries = Some(offset_entries + (new_offsets.len() / OffsetEntry::BYTES) as u32);
@@ -700,7 +697,16 @@ impl Segment {
     /// Keeps everything that a reader may need of this segment: its files get new contents under the same names. The
     /// writer closes no files of a segment that is no longer part of the log.
     pub fn pin(&self) -> Result<(), StorageError> {
-        self.open_files()?;
+        // Between the two it may be closed for another file.
+        while !self.log.pin() {
+            self.log_file()?;
+        }
+        while !self.offset_index.pin() {
+            self.offset_index_file()?;
+        }
+        while !self.time_index.pin() {
+            self.time_index_file()?;
+        }
         let aborted = self.aborted()?;
         locked(&self.state).pinned_aborted = Some(aborted);
         Ok(())

@@ -5,45 +5,22 @@
 use std::fs::File;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::FutureExt;
-use rustix::process::{Resource, getrlimit};
+use jackdaw_log::is_out_of_descriptors;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 
 use super::connection::{self, Ended, Origin};
 use super::quotas::{Door, Place, Refused};
 use super::server::{Bound, Handler, Limits};
-use crate::clock;
+use crate::descriptors;
+use crate::seldom::Seldom;
 
 /// Pause after an accept that failed for want of something that others have to give back first.
 const PAUSE: Duration = Duration::from_millis(100);
-/// What is refused again and again is told again only so often.
-const TOLD_EVERY: Duration = Duration::from_secs(1);
-
-/// Keeps a line from being written for each of very many connections.
-#[derive(Debug, Default)]
-struct Seldom(Mutex<(Option<Instant>, usize)>);
-
-impl Seldom {
-    /// What to add to a line about one more, where one is due.
-    fn due(&self) -> Option<String> {
-        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let (last, untold) = &mut *told;
-        if last.is_some_and(|last| last.elapsed() < TOLD_EVERY) {
-            *untold += 1;
-            return None;
-        }
-        *last = Some(clock::now());
-        match std::mem::take(untold) {
-            0 => Some(String::new()),
-            more => Some(format!(" ({more} more since the last such line)")),
-        }
-    }
-}
-
 /// A descriptor that is held so that there is one when there are none: a connection can be accepted with it and closed.
 /// Left in the backlog, it would wake the acceptor again at once and for ever.
 #[derive(Debug)]
@@ -153,16 +130,10 @@ impl Acceptor {
                 "[SocketServer nodeId={node_id}] Rejected connection from {ip}: {most} connections are open, and the \
                  file descriptors left of {} are kept for logs and for other nodes. A higher limit (ulimit -n) makes \
                  room for more; with max.connections below it, connections wait instead.{more}",
-                descriptors()
+                descriptors::limit_shown()
             ),
         }
     }
-}
-
-/// Whether a call failed because this process, or the machine, has no descriptors left.
-fn is_out_of_descriptors(error: &io::Error) -> bool {
-    let errno = rustix::io::Errno::from_io_error(error);
-    errno.is_some_and(|errno| errno == rustix::io::Errno::MFILE || errno == rustix::io::Errno::NFILE)
 }
 
 fn out_of_descriptors(error: &io::Error) -> String {
@@ -170,13 +141,8 @@ fn out_of_descriptors(error: &io::Error) -> String {
         "Error while accepting connection: {error}: the limit is {} file descriptors. Connections are closed as they \
          come until some are given back; a higher limit (ulimit -n) or a lower max.connections keeps that from \
          happening.",
-        descriptors()
+        descriptors::limit_shown()
     )
-}
-
-/// The process's limit, as a word.
-fn descriptors() -> String {
-    getrlimit(Resource::Nofile).current.map_or_else(|| "unlimited".to_owned(), |limit| limit.to_string())
 }
 
 async fn run(

@@ -12,7 +12,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use jackdaw_wire::api::{Extras, Scope};
-use rustix::process::{Resource, getrlimit};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::watch;
 
@@ -22,10 +21,8 @@ use super::pace::Patience;
 use super::quotas::{self, Quotas};
 use super::resolve::{HostPort, Resolver};
 use crate::config::{Listener, NetworkConfig};
+use crate::descriptors;
 use crate::dispatch::{RequestContext, Response};
-
-/// Descriptors that connections leave to everything else, where an eighth of them is less.
-const KEPT_DESCRIPTORS: usize = 128;
 
 /// Answers requests.
 pub trait Handler: Send + Sync + 'static {
@@ -62,7 +59,7 @@ impl Limits {
             idle_ms: config.connections_max_idle_ms,
             memories: Memories::new(config),
             patience: Patience::default(),
-            quotas: Quotas::new(config, descriptors_for_connections()),
+            quotas: Quotas::new(config, descriptors::for_connections()),
             send_buffer_bytes: config.send_buffer_bytes.and_then(|n| u32::try_from(n).ok()),
             receive_buffer_bytes: config.receive_buffer_bytes.and_then(|n| u32::try_from(n).ok()),
             backlog: u32::try_from(config.listen_backlog).unwrap_or(50),
@@ -88,12 +85,6 @@ impl Limits {
         }
         self.quotas.set(config, ips);
     }
-}
-
-/// How many of the process's descriptors connections may take: what is left of them is for logs and other nodes.
-fn descriptors_for_connections() -> usize {
-    let limit = getrlimit(Resource::Nofile).current.and_then(|limit| usize::try_from(limit).ok());
-    limit.map_or(usize::MAX / 2, |limit| limit - (limit / 8).max(KEPT_DESCRIPTORS).min(limit / 2))
 }
 
 /// A port that is bound, and accepts nothing yet: those who connect wait in its backlog.

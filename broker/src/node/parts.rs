@@ -27,6 +27,7 @@ use crate::coordinators::groups::{self, GroupCoordinators, Known};
 use crate::coordinators::settings_feed::SettingsFeed;
 use crate::coordinators::topics_feed::TopicsFeed;
 use crate::coordinators::transactions::{self, MarkerWriter, TransactionCoordinators};
+use crate::descriptors;
 use crate::dispatch::Scope;
 use crate::lifecycle::{
     Lifecycle, LifecycleError, LifecycleOptions, register_controller, supported_features,
@@ -212,6 +213,7 @@ impl Node {
     ) -> Result<Self, StartError> {
         let node_id = config.node_id;
         let disk: Arc<dyn Disk> = Arc::new(RealDisk);
+        disk.open_files().keep(descriptors::for_files());
         let NodeDirs { data, metadata_only, cluster_id, notes, warnings } = {
             let (disk, config, given) =
                 (Arc::clone(&disk), Arc::clone(&config), cluster_id.map(str::to_owned));

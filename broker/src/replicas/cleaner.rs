@@ -185,6 +185,7 @@ impl Shared {
         match self.write_checkpoint(&partition.dir, which) {
             Ok(()) => true,
             Err(error) => {
+                partition.dir.note(which);
                 partition.dir.failed(&error);
                 false
             }

@@ -1,12 +1,15 @@
 //! The log directories of this broker: which serve, what their checkpoints said at the start, and what changed since.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use jackdaw_log::{Checkpoint, LogDir, LogDirError, PartitionFolder, StorageError};
 use jackdaw_wire::{TopicPartition, Uuid};
 use tokio::sync::mpsc;
+
+use crate::descriptors;
+use crate::seldom::Seldom;
 
 /// One log directory.
 pub(super) struct Dir {
@@ -20,6 +23,27 @@ pub(super) struct Dir {
     /// What was there when the broker started.
     found: Mutex<Found>,
     failures: mpsc::Sender<Uuid>,
+    /// Logs that are here, or are being opened here.
+    logs: AtomicUsize,
+    no_descriptors: Seldom,
+}
+
+/// A log's place in a directory. Its directory counts it from the moment it is chosen: the partitions of a new topic are
+/// placed side by side.
+pub(super) struct Placed(Arc<Dir>);
+
+impl std::ops::Deref for Placed {
+    type Target = Arc<Dir>;
+
+    fn deref(&self) -> &Arc<Dir> {
+        &self.0
+    }
+}
+
+impl Drop for Placed {
+    fn drop(&mut self) {
+        self.0.logs.fetch_sub(1, Ordering::AcqRel);
+    }
 }
 
 /// A directory as it was left.
@@ -51,6 +75,8 @@ impl Dir {
             cleaned: Mutex::default(),
             found: Mutex::default(),
             failures,
+            logs: AtomicUsize::new(0),
+            no_descriptors: Seldom::new(),
         })
     }
 
@@ -99,12 +125,35 @@ impl Dir {
         self.note(Checkpoint::Cleaner);
     }
 
+    /// Takes a place for a log.
+    pub fn place(self: &Arc<Self>) -> Placed {
+        self.logs.fetch_add(1, Ordering::AcqRel);
+        Placed(Arc::clone(self))
+    }
+
+    /// Those that were found here and are not opened yet count, too.
+    pub fn logs(&self) -> usize {
+        self.found().folders.len() + self.logs.load(Ordering::Acquire)
+    }
+
     pub fn is_online(&self) -> bool {
         self.online.load(Ordering::Acquire)
     }
 
-    /// Nothing in the directory can be promised any more. Its partitions go offline, the process stays.
+    /// Nothing in the directory can be promised any more. Its partitions go offline, the process stays. That there was
+    /// no descriptor to be had says nothing of the directory: what was asked for can be asked for again.
     pub fn failed(&self, error: &StorageError) {
+        if error.is_out_of_descriptors() {
+            if let Some(more) = self.no_descriptors.due() {
+                tracing::error!(
+                    target: "kafka.server.ReplicaManager",
+                    "{error}: the limit is {} file descriptors. What needed one is refused until some are given back; a \
+                     higher limit (ulimit -n) keeps that from happening.{more}",
+                    descriptors::limit_shown()
+                );
+            }
+            return;
+        }
         if self.online.swap(false, Ordering::AcqRel) {
             tracing::error!(
                 target: "kafka.server.LogDirFailureChannel",

@@ -31,7 +31,7 @@ mod verify;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicI64};
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
 
 use jackdaw_log::{LogDir, LogDirError, TopicConfigs};
@@ -134,6 +134,7 @@ impl ReplicaManager {
             dirs,
             image: RwLock::default(),
             hosted: RwLock::new(HashMap::new()),
+            placing: Mutex::default(),
             sessions: SessionCache::new(slots),
             fetchers: fetcher::Fetchers::default(),
             verifications: verify::Verifications::default(),

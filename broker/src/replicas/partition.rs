@@ -17,7 +17,7 @@ use jackdaw_replication::{
 use jackdaw_wire::{ErrorCode, TopicPartition, Uuid};
 use tokio::sync::{Notify, oneshot};
 
-use super::dirs::Dir;
+use super::dirs::Placed;
 use super::flush::FlushGate;
 use super::interest::{Change, Interest, Subscriber};
 use super::pending::Pending;
@@ -97,7 +97,7 @@ pub(super) struct State {
 pub(super) struct Partition {
     pub tp: TopicPartition,
     pub topic_id: Uuid,
-    pub dir: Arc<Dir>,
+    pub dir: Placed,
     pub reader: LogReader,
     pub context: Arc<Context>,
     pub flush: FlushGate,
@@ -136,13 +136,7 @@ pub(super) fn ids(brokers: impl Iterator<Item = i32>) -> String {
 }
 
 impl Partition {
-    pub fn new(
-        log: Log,
-        topic_id: Uuid,
-        dir: Arc<Dir>,
-        context: Arc<Context>,
-        replica: Replica,
-    ) -> Arc<Self> {
+    pub fn new(log: Log, topic_id: Uuid, dir: Placed, context: Arc<Context>, replica: Replica) -> Arc<Self> {
         let reader = log.reader();
         let durable_end = held_end(&log);
         let config = RwLock::new(Arc::clone(log.config()));

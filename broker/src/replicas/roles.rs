@@ -5,6 +5,7 @@ use std::collections::{BTreeSet, HashSet};
 use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
 use jackdaw_log::names::{self, FolderKind};
 use jackdaw_log::{Log, LogConfig, OpenError, OpenState, PartitionFolder, StorageError};
@@ -15,7 +16,7 @@ use jackdaw_replication::{Registration, Replica};
 use jackdaw_wire::types::{METADATA_TOPIC_NAME, is_reserved_directory_id, random_uuid};
 use jackdaw_wire::{ErrorCode, TopicPartition, Uuid};
 
-use super::dirs::Dir;
+use super::dirs::{Dir, Placed};
 use super::interest::Change;
 use super::partition::{After, Partition, Writer, held_end, ids, owes_flush};
 use super::shared::{Hosted, Shared};
@@ -230,14 +231,13 @@ impl Shared {
         let (dir, state) = self.place(&wanted.tp, assigned)?;
         let config = self.config_of(image, &wanted.tp.topic);
         let folder = dir.log_dir.folder_of(&wanted.tp);
-        let disk = Arc::clone(dir.log_dir.disk());
-        let tp = wanted.tp.clone();
-        let opened = Log::open(disk, &folder, tp, Arc::clone(&config), state, clock::wall().0);
-        let opened = opened.and_then(|mut log| {
+        let open = || {
+            let (disk, tp) = (Arc::clone(dir.log_dir.disk()), wanted.tp.clone());
+            let mut log = Log::open(disk, &folder, tp, Arc::clone(&config), state, clock::wall().0)?;
             log.assign_topic_id(wanted.topic_id)?;
             Ok(log)
-        });
-        let log = opened.inspect_err(|error| {
+        };
+        let log = while_descriptors_lack(open).inspect_err(|error| {
             if let OpenError::Storage(error) = error {
                 dir.failed(error);
             }
@@ -257,7 +257,7 @@ impl Shared {
     }
 
     /// Where the log lies or will lie, and how it was left.
-    fn place(&self, tp: &TopicPartition, assigned: Option<Uuid>) -> Result<(Arc<Dir>, OpenState), NotHosted> {
+    fn place(&self, tp: &TopicPartition, assigned: Option<Uuid>) -> Result<(Placed, OpenState), NotHosted> {
         for dir in self.dirs.iter().filter(|dir| dir.is_online()) {
             let mut found = dir.found();
             let Some(at) = found.folders.iter().position(|f| f.partition == *tp) else { continue };
@@ -268,25 +268,22 @@ impl Shared {
                 log_start_offset: found.log_starts.remove(tp).unwrap_or(0),
                 ..OpenState::default()
             };
-            return Ok((Arc::clone(dir), self.expiring(state)));
+            return Ok((dir.place(), self.expiring(state)));
         }
         let online: Vec<&Arc<Dir>> = self.dirs.iter().filter(|dir| dir.is_online()).collect();
         let has_offline = online.len() < self.dirs.len();
         if let Some(assigned) = assigned.filter(|id| !is_reserved_directory_id(id)) {
             if let Some(dir) = online.iter().find(|dir| dir.id == assigned) {
-                return Ok((Arc::clone(dir), self.expiring(OpenState::default())));
+                return Ok((dir.place(), self.expiring(OpenState::default())));
             }
             if has_offline {
                 // It may lie there already (`createLogInAssignedDirectoryId`).
                 return Err(NotHosted::DirectoryOffline(assigned));
             }
         }
-        let hosted = self.hosted.read().unwrap_or_else(PoisonError::into_inner);
-        let count = |dir: &Dir| {
-            hosted.values().filter(|h| matches!(h, Hosted::Online(p) if p.dir.id == dir.id)).count()
-        };
-        let emptiest = online.into_iter().min_by_key(|dir| count(dir)).ok_or(NotHosted::NoDirectory)?;
-        Ok((Arc::clone(emptiest), self.expiring(OpenState::default())))
+        let _one_by_one = self.placing.lock().unwrap_or_else(PoisonError::into_inner);
+        let emptiest = online.into_iter().min_by_key(|dir| dir.logs()).ok_or(NotHosted::NoDirectory)?;
+        Ok((emptiest.place(), self.expiring(OpenState::default())))
     }
 
     fn expiring(&self, state: OpenState) -> OpenState {
@@ -431,6 +428,19 @@ impl Shared {
             }
         }
     }
+}
+
+/// Tries for a while where no descriptor is left: others give some back, and a log that was not opened stays away.
+fn while_descriptors_lack<T>(open: impl Fn() -> Result<T, OpenError>) -> Result<T, OpenError> {
+    const ATTEMPTS: usize = 50;
+    const PAUSE: Duration = Duration::from_millis(100);
+    for _ in 1..ATTEMPTS {
+        match open() {
+            Err(OpenError::Storage(error)) if error.is_out_of_descriptors() => std::thread::sleep(PAUSE),
+            other => return other,
+        }
+    }
+    open()
 }
 
 fn registration_of(registration: &PartitionRegistration) -> Registration {

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use jackdaw_metadata::{MetadataImage, TopicImage};
 use jackdaw_wire::fetch::{LeaderAndEpoch, NodeEndpoint};
@@ -37,6 +37,8 @@ pub(super) struct Shared {
     pub dirs: Vec<Arc<Dir>>,
     pub image: RwLock<Arc<MetadataImage>>,
     pub hosted: RwLock<HostedMap>,
+    /// Held while a directory is chosen for a new log.
+    pub placing: Mutex<()>,
     pub sessions: SessionCache,
     pub fetchers: Fetchers,
     pub verifications: Verifications,

@@ -178,6 +178,7 @@ impl Shared {
             if (is_stale || always)
                 && let Err(error) = self.write_checkpoint(dir, which)
             {
+                dir.note(which);
                 dir.failed(&error);
             }
         }

@@ -32,10 +32,16 @@ pub const CLUSTER_ID: &str = "5L6g3nShT-eMCtK--X86sw";
 /// What anything may take at most; machines that build are slow at times.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 const NODE_VARIABLE: &str = "JACKDAW_TEST_NODE";
+const DESCRIPTORS_VARIABLE: &str = "JACKDAW_TEST_DESCRIPTORS";
 
 /// The body of the test `node_process`, without which a test binary cannot have nodes.
 pub fn be_a_node_if_asked() {
     let Ok(properties) = std::env::var(NODE_VARIABLE) else { return };
+    if let Ok(most) = std::env::var(DESCRIPTORS_VARIABLE) {
+        let most = Some(most.parse().unwrap());
+        let limit = rustix::process::Rlimit { current: most, maximum: most };
+        rustix::process::setrlimit(rustix::process::Resource::Nofile, limit).unwrap();
+    }
     let options = RunOptions {
         properties: PathBuf::from(properties),
         hosts: None,
@@ -59,6 +65,8 @@ pub struct Node {
     properties: PathBuf,
     pub log: PathBuf,
     pub data: PathBuf,
+    /// The limit of its file descriptors, where it has one of its own.
+    pub descriptors: Option<u64>,
     child: Option<Child>,
 }
 
@@ -67,6 +75,7 @@ impl Node {
         assert!(self.child.is_none(), "node {} runs already", self.id);
         let log = File::options().create(true).append(true).open(&self.log).unwrap();
         let child = Command::new(std::env::current_exe().unwrap())
+            .envs(self.descriptors.map(|most| (DESCRIPTORS_VARIABLE, most.to_string())))
             .args(["--exact", "node_process", "--nocapture"])
             .env(NODE_VARIABLE, &self.properties)
             .stdin(Stdio::null())
@@ -95,6 +104,9 @@ impl Node {
     /// The exit code, waited for.
     pub fn until_it_ends(&mut self) -> Option<i32> {
         let mut child = self.child.take().unwrap();
+        if let Some(status) = child.try_wait().unwrap() {
+            return status.code();
+        }
         let pid = rustix::process::Pid::from_child(&child);
         let its_end = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()).unwrap();
         let mut awaited = [PollFd::new(&its_end, PollFlags::IN)];
@@ -134,6 +146,12 @@ impl Node {
     pub fn controller_client(&self) -> NodeClient {
         let address = HostPort::new(self.host.clone(), 9093);
         NodeClient::new(address, Arc::new(Resolver::system()), "test")
+    }
+
+    /// How many file descriptors it holds.
+    pub fn open_descriptors(&self) -> usize {
+        let pid = self.child.as_ref().unwrap().id();
+        std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count()
     }
 
     /// Resident memory in KiB.
@@ -193,7 +211,7 @@ impl Cluster {
             let properties = folder.path().join(format!("server{id}.properties"));
             std::fs::write(&properties, text).unwrap();
             let log = folder.path().join(format!("node{id}.log"));
-            Node { id: id as i32, host: own, properties, log, data, child: None }
+            Node { id: id as i32, host: own, properties, log, data, descriptors: None, child: None }
         });
         Self { nodes: nodes.collect(), folder }
     }

@@ -7,7 +7,7 @@ use crate::cli::{now_ms, uncaught};
 use crate::errors::Exception;
 use crate::properties::{self, Properties};
 use crate::{errln, outln};
-use jackdaw_log::{MetaProperties, RealDisk};
+use jackdaw_log::{MetaProperties, RealDisk, replace_file};
 use jackdaw_settings::metadata_version::{self, LATEST};
 use jackdaw_wire::MetadataRecord;
 use jackdaw_wire::Uuid;
@@ -303,8 +303,9 @@ fn read_all(folders: &[String], cluster_id: &str, node_id: i32) -> Result<Vec<(S
 
 fn write(folder: &Path, cluster_id: &str, node_id: i32, level: i16) -> Result<(), String> {
     fs::create_dir_all(folder).map_err(|error| error.to_string())?;
-    fs::write(folder.join(jackdaw_log::names::BOOTSTRAP_CHECKPOINT), bootstrap(level)?)
-        .map_err(|error| error.to_string())?;
+    // Synced, with the folder: a power cut must not leave a folder that says it is formatted without it.
+    let checkpoint = folder.join(jackdaw_log::names::BOOTSTRAP_CHECKPOINT);
+    replace_file(&RealDisk, &checkpoint, &bootstrap(level)?).map_err(|error| error.to_string())?;
     let directory_id: Uuid = random_uuid(rand::random::<u128>);
     let meta = MetaProperties {
         cluster_id: Some(cluster_id.to_owned()),
