@@ -75,15 +75,10 @@ pub fn loaded(global: &Global, terminal: &Terminal) -> Result<Loaded> {
 /// With exit code 2 where the file itself is not understood.
 pub fn loaded_text(global: &Global, terminal: &Terminal, judged: bool) -> Result<Loaded> {
     let read = load(&options(global)?);
-    let is_understood = !has_errors(&read.diagnostics) || {
-        let mut excused = read.diagnostics.clone();
-        read.project.iter().for_each(|project| excuse_others(project, &mut excused));
-        !has_errors(&excused)
-    };
+    let is_understood = !has_errors(&read.diagnostics);
     let mut diagnostics = read.diagnostics;
     let cluster = read.project.as_ref().map(Cluster::of);
     if let (Some(project), Some(cluster)) = (&read.project, &cluster) {
-        excuse_others(project, &mut diagnostics);
         if judged {
             diagnostics.extend(cluster.diagnostics.clone());
             diagnostics.extend(crate::settings::refused(project, cluster));

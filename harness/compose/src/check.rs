@@ -32,6 +32,22 @@ pub(crate) fn check(root: &Node, disabled: &[Spanned<String>], diagnostics: &mut
     checker.file_objects();
 }
 
+fn is_pull_policy(text: &str) -> bool {
+    let is_every = |times: &str| {
+        let mut rest = times;
+        while !rest.is_empty() {
+            let digits = rest.len() - rest.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+            match rest[digits..].chars().next() {
+                Some(unit) if digits > 0 && "wdhms".contains(unit) => rest = &rest[digits + 1..],
+                _ => return false,
+            }
+        }
+        !times.is_empty()
+    };
+    let known = ["", "always", "never", "build", "if_not_present", "missing", "refresh", "daily", "weekly"];
+    known.contains(&text) || text.strip_prefix("every_").is_some_and(is_every)
+}
+
 struct Checker<'a> {
     root: &'a Node,
     services: &'a [Entry],
@@ -78,6 +94,7 @@ impl Checker<'_> {
                     .help("add `image: NAME:TAG`, or `build: .` where it is built from a Dockerfile"),
             );
         }
+        self.words(name, service);
         self.networks(name, service);
         self.volumes(service);
         for (section, code) in [("secrets", Code::UndefinedSecret), ("configs", Code::UndefinedConfig)] {
@@ -90,6 +107,41 @@ impl Checker<'_> {
         self.depends_on(name, service);
         self.replicas(name, service);
         self.restart(service);
+    }
+
+    /// Names and words that the specification has patterns for.
+    fn words(&mut self, name: &Spanned<String>, service: &Node) {
+        let good = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
+        if name.value.is_empty() || !name.value.chars().all(good) {
+            let message = format!("`{}` is no name for a service", name.value);
+            let found = Diagnostic::new(Code::InvalidValue, message, &name.span).label("not a name");
+            self.say(found.help("write letters, digits, `_`, `.` and `-`"));
+        }
+        let container = service.get("container_name").and_then(|n| Some((n.as_str()?, &n.span)));
+        if let Some((text, span)) = container
+            && !(text.len() > 1
+                && text.starts_with(|c: char| c.is_ascii_alphanumeric())
+                && text.chars().all(good))
+        {
+            let message = format!("`{text}` is no name for a container");
+            let found = Diagnostic::new(Code::InvalidValue, message, span).label("not a name");
+            self.say(
+                found.help("write at least two letters, digits, `_`, `.` or `-`, a letter or digit first"),
+            );
+        }
+        let policy = service.get("pull_policy").and_then(|n| Some((n.as_str()?, &n.span)));
+        if let Some((text, span)) = policy.filter(|(text, _)| !is_pull_policy(text)) {
+            let message = format!("`{text}` is no pull policy");
+            let found = Diagnostic::new(Code::InvalidValue, message, span).label("not known");
+            self.say(found.help("write one of: always, never, missing, build, daily, weekly, every_12h"));
+        }
+        let dockerfile = |key: &str| service.get("build").and_then(|build| build.get(key));
+        if let (Some(_), Some(inline)) = (dockerfile("dockerfile"), dockerfile("dockerfile_inline")) {
+            let message = format!("`{}` has both `dockerfile` and `dockerfile_inline`", name.value);
+            self.say(
+                Diagnostic::new(Code::ConflictingKeys, message, &inline.span).help("keep one of the two"),
+            );
+        }
     }
 
     fn must_be_declared(&mut self, section: &str, code: Code, reference: &Node) {

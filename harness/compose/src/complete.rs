@@ -81,7 +81,14 @@ fn environment(loader: &mut Loader, service: &mut Node, env: &Env) -> Vec<Spanne
     if files.is_none() && own.is_none() {
         return Vec::new();
     }
-    let (mut vars, missing) = files.map(|files| loader.service_env_files(&files, env)).unwrap_or_default();
+    // Variables in an env file come from the project first, then from what the service says itself.
+    let mut known = env.clone();
+    for entry in own.iter().flat_map(|node| node.entries()) {
+        if let Some(value) = entry.value.scalar_text().filter(|_| !known.contains_key(&entry.key.value)) {
+            known.insert(entry.key.value.clone(), value);
+        }
+    }
+    let (mut vars, missing) = files.map(|files| loader.service_env_files(&files, &known)).unwrap_or_default();
     let span = own.as_ref().map(|node| node.span.clone()).unwrap_or_default();
     for entry in own.iter().flat_map(|node| node.entries()) {
         let mut entry = entry.clone();
@@ -207,6 +214,8 @@ fn uses_default_network(root: &Node) -> bool {
 
 /// Each network, volume, secret and config gets the name that the engine knows it by.
 fn names(root: &mut Node, project: &str) {
+    // Services keep what they say of models; compose-go shows the models themselves to none but who runs them.
+    root.remove("models");
     for section in ["networks", "volumes", "secrets", "configs"] {
         let Some(Node { kind: Kind::Map(entries), .. }) = root.get_mut(section) else { continue };
         for Entry { key, value } in entries.iter_mut() {

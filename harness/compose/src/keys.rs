@@ -74,6 +74,12 @@ fn example(shape: &Shape) -> Value {
         Shape::Short(form) => match form {
             Short::Build => json!("."),
             Short::Command | Short::HealthTest => json!(["CMD", "example"]),
+            Short::Contexts => json!({ "example": "docker-image://example" }),
+            Short::Develop => json!({ "watch": [{ "path": "./example", "action": "rebuild" }] }),
+            Short::Gpus => json!("all"),
+            Short::Hooks => json!([{ "command": ["example"] }]),
+            Short::Models => json!(["example"]),
+            Short::Provider => json!({ "type": "example" }),
             Short::External => json!(true),
             Short::ExtraHosts => json!(["example=192.0.2.7"]),
             Short::Mode => json!("0400"),

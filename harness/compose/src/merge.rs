@@ -46,7 +46,8 @@ fn rule(path: &[String]) -> Rule {
     let path: Vec<&str> = path.iter().map(String::as_str).collect();
     match path.as_slice() {
         ["services", _, "command" | "entrypoint"] | ["services", _, "healthcheck", "test"] => Rule::Replace,
-        ["services", _, "ulimits", _] => Rule::Replace,
+        // A variable without a value takes the place of one that has a value.
+        ["services", _, "environment", _] | ["services", _, "ulimits", _] => Rule::Replace,
         ["services", _, "logging"] => Rule::Logging,
         ["services", _, "ports"] => Rule::Unique(port_key),
         ["services", _, "volumes" | "devices"] => Rule::Unique(|n| field(n, "target")),

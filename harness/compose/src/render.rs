@@ -90,7 +90,18 @@ fn escaped(value: &Value) -> Value {
 
 /// As `docker compose config --format json`.
 pub fn to_config_json(project: &Project) -> String {
-    format!("{:#}\n", escaped(&project.canonical))
+    let mut root = escaped(&project.canonical);
+    // Compose's JSON has the extensions of the project, and none below.
+    for section in ["services", "networks", "volumes", "secrets", "configs"] {
+        for member in members(&mut root, section) {
+            without_extensions(member);
+        }
+    }
+    format!("{root:#}\n")
+}
+
+fn without_extensions(map: &mut serde_json::Map<String, Value>) {
+    map.retain(|key, _| !key.starts_with("x-"));
 }
 
 /// As `docker compose config`: a compose file again, without what is only empty.

@@ -13,16 +13,21 @@ pub(crate) fn canonical(canon: &mut Canon<'_>, node: Node, form: Short) -> Node 
     match form {
         Short::Build => build(canon, node),
         Short::Command => command(canon, node),
+        Short::Contexts => contexts(canon, node),
         Short::DependsOn => by_name(canon, node, &schema::DEPENDENCY, dependency),
+        Short::Develop => develop(canon, node),
         Short::Devices => each(canon, node, |c, item| device(c, item).into_iter().collect()),
         Short::EnvFile => env_files(canon, node),
         Short::Extends => extends(canon, node),
         Short::External => external(canon, node),
         Short::ExtraHosts => extra_hosts(canon, node),
         Short::FileMounts => each(canon, node, |c, item| vec![file_mount(c, item)]),
+        Short::Gpus => gpus(node),
         Short::HealthTest => health_test(canon, node),
+        Short::Hooks => each(canon, node, |c, item| vec![hook(c, item)]),
         Short::Include => include(canon, node),
         Short::Mode => mode(canon, node),
+        Short::Models => models(node),
         Short::Networks => by_name(canon, node, &schema::ATTACHMENT, |_, node| node),
         Short::Path => match node.as_str() {
             Some(path) => Node::str(canon.absolute(path), &node.span),
@@ -30,6 +35,7 @@ pub(crate) fn canonical(canon: &mut Canon<'_>, node: Node, form: Short) -> Node 
         },
         Short::Paths => paths(canon, node),
         Short::Ports => each(canon, node, ports),
+        Short::Provider => provider(node),
         Short::Ulimits => ulimits(canon, node),
         Short::Volume => volume(canon, node),
         Short::Volumes => each(canon, node, |c, item| mount(c, item).into_iter().collect()),
@@ -138,6 +144,85 @@ fn build(canon: &mut Canon<'_>, node: Node) -> Node {
         }
     }
     build
+}
+
+/// Contexts beside the build's own: images, addresses, services, and folders, which are relative to the file.
+fn contexts(canon: &mut Canon<'_>, node: Node) -> Node {
+    let mut node = canon.value(node, &Shape::Labels);
+    if let Kind::Map(entries) = &mut node.kind {
+        for entry in entries {
+            let Some(text) = entry.value.as_str() else { continue };
+            let is_elsewhere =
+                text.contains("://") || text.starts_with("service:") || text.starts_with("git@");
+            if !is_elsewhere {
+                entry.value = Node::str(canon.absolute(text), &entry.value.span);
+            }
+        }
+    }
+    node
+}
+
+/// What `watch` looks at is relative to the file, and each step has what it would run.
+fn develop(canon: &mut Canon<'_>, mut node: Node) -> Node {
+    let Some(Node { kind: Kind::Seq(steps), .. }) = node.get_mut("watch") else { return node };
+    for step in steps.iter_mut().filter(|step| matches!(step.kind, Kind::Map(_))) {
+        if let Some((path, span)) =
+            step.get("path").and_then(|n| Some((n.as_str()?.to_owned(), n.span.clone())))
+        {
+            step.set("path", Node::str(canon.absolute(&path), &span));
+        }
+        let given = step.remove("exec");
+        let exec = given
+            .map_or_else(|| Long::new(&step.span).with("command", Kind::Null).0, |exec| hook(canon, exec));
+        step.set("exec", exec);
+    }
+    node
+}
+
+/// `all` is as many as there are.
+fn gpus(node: Node) -> Node {
+    match node.as_str() {
+        Some("all") => {
+            let all = Long::new(&node.span).with("count", Kind::Int(-1)).0;
+            Node::new(Kind::Seq(vec![all]), &node.span)
+        }
+        _ => node,
+    }
+}
+
+/// A command that is run in the container beside its own.
+fn hook(canon: &mut Canon<'_>, mut node: Node) -> Node {
+    if let Some(given) = node.remove("command") {
+        let words = canon.at("command", |c| command(c, given));
+        node.set("command", words);
+    }
+    node
+}
+
+/// A list of models is a mapping without values.
+fn models(node: Node) -> Node {
+    let Kind::Seq(items) = &node.kind else { return node };
+    let entry = |item: &Node| {
+        let key = Spanned::new(item.scalar_text()?, item.span.clone());
+        Some(Entry { key, value: Node::new(Kind::Null, &item.span) })
+    };
+    Node::new(Kind::Map(items.iter().filter_map(entry).collect()), &node.span)
+}
+
+/// Each option of a provider may be given several times.
+fn provider(mut node: Node) -> Node {
+    if let Some(Node { kind: Kind::Map(options), .. }) = node.get_mut("options") {
+        for option in options {
+            let texts = match &option.value.kind {
+                Kind::Seq(items) => items.iter().filter_map(Node::scalar_text).collect(),
+                _ => option.value.scalar_text().into_iter().collect::<Vec<_>>(),
+            };
+            let span = option.value.span.clone();
+            option.value =
+                Node::new(Kind::Seq(texts.into_iter().map(|text| Node::str(text, &span)).collect()), &span);
+        }
+    }
+    node
 }
 
 fn command(canon: &mut Canon<'_>, node: Node) -> Node {
@@ -493,7 +578,9 @@ fn mount(canon: &mut Canon<'_>, node: Node) -> Option<Node> {
     let (source, target) = (text("source"), text("target"));
     match (source, is_bind) {
         (Some((source, at)), true) if !is_windows_path(&source) => {
-            mount.set("source", Node::str(canon.absolute(&source), &at));
+            // Compose cleans only what it has to make absolute.
+            let source = if source.starts_with('/') { source } else { canon.absolute(&source) };
+            mount.set("source", Node::str(source, &at));
         }
         (None, true) => {
             canon.invalid(Code::MissingField, &mount, "a bind mount needs a source", None);
@@ -554,6 +641,8 @@ fn short_mount(text: &str, span: &Span) -> Result<Node, &'static str> {
     let long = if read_only { long.with("read_only", Kind::Bool(true)) } else { long };
     Ok(if is_bind {
         long.with("bind", bind.with("create_host_path", Kind::Bool(true)).0.kind).0
+    } else if source.is_none() {
+        long.0
     } else {
         long.with("volume", volume.0.kind).0
     })

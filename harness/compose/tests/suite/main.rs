@@ -4,3 +4,4 @@ mod folder;
 mod keys;
 mod projects;
 mod refusals;
+mod snippets;

@@ -123,7 +123,7 @@ fn services_are_checked_against_each_other() {
         ),
         (
             "one container name",
-            "services: {a: {image: x, container_name: n}, b: {image: x, container_name: n}}",
+            "services: {a: {image: x, container_name: nn}, b: {image: x, container_name: nn}}",
         ),
         ("one host port", "services: {a: {image: x, ports: [\"80:1\"]}, b: {image: x, ports: [\"80:2\"]}}"),
         ("a disabled one", "services: {a: {image: x, depends_on: [b]}, b: {image: x, profiles: [debug]}}"),

@@ -168,13 +168,6 @@ fn devices(host: &mut HostConfig, keys: &Keys<'_>) {
         let driver = Some("cdi".into());
         requests.push(DeviceRequest { driver, device_ids: Some(named), ..DeviceRequest::default() });
     }
-    if keys.0["gpus"].as_str() == Some("all") {
-        requests.push(DeviceRequest {
-            count: Some(-1),
-            capabilities: Some(vec![vec!["gpu".into()]]),
-            ..DeviceRequest::default()
-        });
-    }
     requests.extend(keys.items("gpus").map(|gpu| request(&gpu, Some("gpu"))));
     let reserved = keys.below(&["deploy", "resources", "reservations"]);
     requests.extend(reserved.items("devices").map(|device| request(&device, None)));
