@@ -268,8 +268,8 @@ impl Log {
         let time_index_is_full =
             active.time_entries()? >= (index_bytes / TimeEntry::BYTES as u32).saturating_sub(1);
         let waited_ms = match self.tail.first_timestamp_ms.filter(|timestamp| size > 0 && *timestamp >= 0) {
-            Some(first) => max_timestamp_ms - first,
-            None => now_ms - self.tail.created_ms,
+            Some(first) => max_timestamp_ms.saturating_sub(first),
+            None => now_ms.saturating_sub(self.tail.created_ms),
         };
         let is_due = waited_ms > self.config.max_segment_ms() - self.jitter_ms(active.base_offset);
         // An index smaller than one entry would be full for ever.

@@ -36,6 +36,10 @@ pub(crate) struct BatchMeta {
     pub is_control: bool,
 }
 
+/// The largest offset that a batch or a segment may begin with: what is counted on from it stays a number. Only damage
+/// gets there.
+pub(crate) const MAX_OFFSET: i64 = i64::MAX - (1 << 33);
+
 /// Why bytes are no batch of a log.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum BatchFault {
@@ -43,6 +47,8 @@ pub(crate) enum BatchFault {
     Batch(#[from] BatchError),
     #[error("an offset below zero")]
     NegativeOffset,
+    #[error("no log gets as far as offset {0}")]
+    OffsetTooLarge(i64),
     #[error("offset {offset} does not follow {previous}")]
     OffsetGoesBack { previous: i64, offset: i64 },
     #[error("leader epoch {epoch} follows epoch {previous}")]
@@ -73,6 +79,9 @@ impl BatchMeta {
         let header = BatchHeader::parse(bytes)?;
         if header.base_offset < 0 || header.last_offset_delta < 0 {
             return Err(BatchFault::NegativeOffset);
+        }
+        if header.base_offset > MAX_OFFSET {
+            return Err(BatchFault::OffsetTooLarge(header.base_offset));
         }
         Ok(Self {
             base_offset: header.base_offset,

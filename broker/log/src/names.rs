@@ -46,7 +46,7 @@ pub fn offset_of_file(name: &str) -> Option<i64> {
     if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
     }
-    digits.parse().ok()
+    digits.parse().ok().filter(|offset| *offset <= crate::batch::MAX_OFFSET)
 }
 
 /// What a folder in a log directory is.

@@ -394,7 +394,7 @@ impl ProducerState {
     /// Forgets producers that were silent for `expiration_ms` and have no open transaction, and verifications that
     /// nothing came of.
     pub(crate) fn remove_expired(&mut self, now_ms: i64, expiration_ms: i64) {
-        self.verifications.retain(|_, entry| now_ms - entry.began_ms < expiration_ms);
+        self.verifications.retain(|_, entry| now_ms.saturating_sub(entry.began_ms) < expiration_ms);
         self.producers.retain(|_, entry| !is_expired(entry, now_ms, expiration_ms));
         if self.producers.is_empty() {
             self.producers = HashMap::new();
@@ -403,7 +403,8 @@ impl ProducerState {
 }
 
 fn is_expired(entry: &ProducerEntry, now_ms: i64, expiration_ms: i64) -> bool {
-    entry.current_txn_first_offset.is_none() && now_ms - entry.last_timestamp_ms >= expiration_ms
+    entry.current_txn_first_offset.is_none()
+        && now_ms.saturating_sub(entry.last_timestamp_ms) >= expiration_ms
 }
 
 impl Update {
