@@ -78,11 +78,9 @@ pub fn loaded_text(global: &Global, terminal: &Terminal, judged: bool) -> Result
     let is_understood = !has_errors(&read.diagnostics);
     let mut diagnostics = read.diagnostics;
     let cluster = read.project.as_ref().map(Cluster::of);
-    if let (Some(project), Some(cluster)) = (&read.project, &cluster) {
-        if judged {
-            diagnostics.extend(cluster.diagnostics.clone());
-            diagnostics.extend(crate::settings::refused(project, cluster));
-        }
+    if let (Some(project), Some(cluster), true) = (&read.project, &cluster, judged) {
+        diagnostics.extend(cluster.diagnostics.clone());
+        diagnostics.extend(crate::settings::refused(project, cluster));
     }
     sort(&mut diagnostics);
     tell(&diagnostics, terminal);

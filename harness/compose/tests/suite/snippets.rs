@@ -29,7 +29,8 @@ struct Words {
 }
 
 fn words(snippet: &Value) -> Words {
-    let args: Vec<&str> = snippet["args"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
+    let args: Vec<&str> =
+        snippet["args"].as_array().expect("a list").iter().filter_map(Value::as_str).collect();
     let mut words = Words::default();
     for pair in args.chunks(2) {
         match pair[0] {
@@ -44,12 +45,12 @@ fn words(snippet: &Value) -> Words {
 
 /// The document that `config --format json` prints; none where the file is refused.
 fn answer(snippet: &Value) -> Option<Value> {
-    let above = tempfile::tempdir().unwrap();
+    let above = tempfile::tempdir().expect("a temporary folder");
     let folder = above.path().join("p");
-    for (path, text) in snippet["files"].as_object().unwrap() {
+    for (path, text) in snippet["files"].as_object().expect("a mapping") {
         let path = folder.join(path);
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(path, text.as_str().unwrap()).unwrap();
+        std::fs::create_dir_all(path.parent().expect("files have a parent")).expect("a folder");
+        std::fs::write(path, text.as_str().expect("a text")).expect("a file");
     }
     let words = words(snippet);
     let env = [("SET", "val"), ("EMPTY", ""), ("_U", "u"), ("HOME", "/root")];
@@ -64,22 +65,22 @@ fn answer(snippet: &Value) -> Option<Value> {
     let project = loaded.project.filter(|_| !has_errors(&loaded.diagnostics))?;
     let above = |text: String| text.replace(&folder.display().to_string(), "DIR");
     let text = above(to_config_json(&project)).replace(&above_of(&folder), "ABOVE");
-    Some(serde_json::from_str(&text).unwrap())
+    Some(serde_json::from_str(&text).expect("a document"))
 }
 
 fn above_of(folder: &std::path::Path) -> String {
-    folder.parent().unwrap().display().to_string()
+    folder.parent().expect("a folder has one above").display().to_string()
 }
 
 #[test]
 fn each_file_comes_to_what_docker_compose_makes_of_it() {
     let recorded = include_str!("../../../../fixtures/docker-compose-2.40.3/snippets.json");
-    let recorded: Vec<Value> = serde_json::from_str(recorded).unwrap();
+    let recorded: Vec<Value> = serde_json::from_str(recorded).expect("a list");
     assert!(recorded.len() >= 250, "{} are few", recorded.len());
     let known: BTreeMap<&str, &str> = DIFFERENCES.into();
     let mut wrong = Vec::new();
     for snippet in &recorded {
-        let name = snippet["name"].as_str().unwrap();
+        let name = snippet["name"].as_str().expect("a name");
         let expected = snippet.get("answer").cloned();
         let got = answer(snippet);
         match (got == expected, known.get(name)) {
