@@ -42,8 +42,13 @@ impl Groups {
                 |asked: &StrBytes| **asked == *name || (lenient && asked.trim().eq_ignore_ascii_case(name));
             all.is_empty() || all.iter().any(is)
         };
-        let is_asked = |group: &&Group| {
-            group.is_told() && has(states, group.state_name()) && has(types, group.type_name())
+        // There are few names, while groups and filters may be many.
+        let (mut by_state, mut by_type) = (BTreeMap::new(), BTreeMap::new());
+        let mut is_asked = |group: &&Group| {
+            let (state, kind) = (group.state_name(), group.type_name());
+            group.is_told()
+                && *by_state.entry(state).or_insert_with(|| has(states, state))
+                && *by_type.entry(kind).or_insert_with(|| has(types, kind))
         };
         let listed = |group: &Group| {
             ListedGroup::default()
@@ -52,7 +57,7 @@ impl Groups {
                 .with_group_state(StrBytes::from_static_str(group.state_name()))
                 .with_group_type(StrBytes::from_static_str(group.type_name()))
         };
-        let all = self.groups.values().filter(is_asked).map(listed).collect();
+        let all = self.groups.values().filter(|group| is_asked(group)).map(listed).collect();
         self.reply(token, Reply::List(all));
     }
 

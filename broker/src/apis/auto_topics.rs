@@ -50,7 +50,9 @@ impl AutoTopics {
         tokio::spawn(async move {
             this.send(&context, &names).await;
             let mut in_flight = this.in_flight.lock().unwrap_or_else(PoisonError::into_inner);
-            in_flight.retain(|name| !names.contains(name));
+            for name in &names {
+                in_flight.remove(name);
+            }
         });
     }
 

@@ -4,7 +4,7 @@
 //! What a request comes to is decided by `jackdaw-groups`. Here is what needs the image (which partitions exist) and
 //! what depends on the version.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 
 use bytes::Bytes;
@@ -83,16 +83,21 @@ macro_rules! take_unknown {
 /// Tells of it behind what else there is to tell of the same topic.
 macro_rules! tell_unknown {
     ($reply:ident, $unknown:ident, $topic:ident, $partition:ident) => {
+        let mut places: HashMap<TopicName, usize> = HashMap::new();
+        if !$unknown.is_empty() {
+            for (at, topic) in $reply.topics.iter().enumerate() {
+                places.entry(topic.name.clone()).or_insert(at);
+            }
+        }
         for (name, partition_index) in $unknown {
             let partition = $partition::default()
                 .with_partition_index(partition_index)
                 .with_error_code(ErrorCode::UnknownTopicOrPartition.code());
-            match $reply.topics.iter_mut().find(|topic| topic.name == name) {
-                Some(topic) => topic.partitions.push(partition),
-                None => {
-                    $reply.topics.push($topic::default().with_name(name).with_partitions(vec![partition]))
-                }
-            }
+            let at = *places.entry(name).or_insert_with_key(|name| {
+                $reply.topics.push($topic::default().with_name(name.clone()));
+                $reply.topics.len() - 1
+            });
+            $reply.topics[at].partitions.push(partition);
         }
     };
 }
@@ -459,9 +464,10 @@ impl Inner {
         let coordinators = &self.parts.groups;
         let is_loading = coordinators.is_loading();
         let mut groups = Vec::new();
+        let once = |names: Vec<StrBytes>| names.into_iter().collect::<HashSet<_>>().into_iter().collect();
+        let (states, types): (Vec<_>, Vec<_>) = (once(request.states_filter), once(request.types_filter));
         for partition in coordinators.led() {
-            let (states, types) = (request.states_filter.clone(), request.types_filter.clone());
-            let asked = Request::List { states, types };
+            let asked = Request::List { states: states.clone(), types: types.clone() };
             match coordinators.ask(partition, asked.into()).await {
                 Ok(Some(Reply::List(listed))) => groups.extend(listed),
                 Ok(Some(_)) => return Err(closed()),
@@ -563,7 +569,31 @@ fn old_fetch_topic(topic: offset_fetch_response::OffsetFetchResponseTopics) -> O
 
 #[cfg(test)]
 mod tests {
-    use super::java_address;
+    use super::*;
+
+    /// As many unknown topics as fit into a request are told of in its order, behind what is known of the same topic.
+    #[test]
+    fn unknown_partitions_are_told_of_in_order_and_in_linear_time() {
+        const COUNT: i32 = 100_000;
+        let name = |index: i32| TopicName(StrBytes::from_string(format!("t{index}")));
+        let topic = |index: i32, partition: i32| {
+            let partition = OffsetCommitResponsePartition::default().with_partition_index(partition);
+            OffsetCommitResponseTopic::default().with_name(name(index)).with_partitions(vec![partition])
+        };
+        let mut reply = OffsetCommitResponse::default().with_topics(vec![topic(7, 0), topic(7, 1)]);
+        let unknown: Vec<_> =
+            (0..2 * COUNT).map(|index| (name(index % COUNT), 100 + index / COUNT)).collect();
+        tell_unknown!(reply, unknown, OffsetCommitResponseTopic, OffsetCommitResponsePartition);
+        let told = |topic: &OffsetCommitResponseTopic| {
+            let partitions = topic.partitions.iter().map(|p| (p.partition_index, p.error_code));
+            (topic.name.clone(), partitions.collect::<Vec<_>>())
+        };
+        let told: Vec<_> = reply.topics.iter().map(told).collect();
+        let mut expected = vec![(name(7), vec![(0, 0), (100, 3), (101, 3)]), (name(7), vec![(1, 0)])];
+        let others = (0..COUNT).filter(|index| *index != 7);
+        expected.extend(others.map(|index| (name(index), vec![(100, 3), (101, 3)])));
+        assert!(told == expected);
+    }
 
     /// A JVM that takes the partition over shows the same member at the same host.
     #[test]

@@ -3,7 +3,9 @@
 //!
 //! What a request comes to is decided by `jackdaw-transactions`.
 
-use std::collections::BTreeSet;
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use jackdaw_metadata::MetadataImage;
@@ -277,14 +279,7 @@ impl Inner {
             let code = ErrorCode::CoordinatorLoadInProgress.code();
             return Ok(Response::encode(context, &reply.with_error_code(code)));
         }
-        let (mut states, mut unknown) = (BTreeSet::new(), Vec::new());
-        for name in &request.state_filters {
-            match State::from_name(name) {
-                Some(state) => drop(states.insert(state)),
-                None if unknown.contains(name) => {}
-                None => unknown.push(name.clone()),
-            }
-        }
+        let (states, unknown) = state_filters(&request.state_filters);
         let producer_ids: BTreeSet<i64> = request.producer_id_filters.iter().map(|id| id.0).collect();
         let mut listed: Vec<Listed> = Vec::new();
         for partition in transactions.led() {
@@ -316,18 +311,11 @@ impl Inner {
             true => self.parts.markers.write(&request.markers).await,
             false => request.markers.iter().map(failed_marker).collect(),
         };
-        let mut merged: Vec<WritableTxnMarkerResult> = Vec::new();
+        let mut merged = Merged::default();
         for (marker, results) in request.markers.iter().zip(results) {
-            let at = match merged.iter().position(|known| known.producer_id == marker.producer_id) {
-                Some(at) => at,
-                None => {
-                    merged.push(WritableTxnMarkerResult::default().with_producer_id(marker.producer_id));
-                    merged.len() - 1
-                }
-            };
-            merge(&mut merged[at].topics, results);
+            merged.add(marker.producer_id, results);
         }
-        WriteTxnMarkersResponse::default().with_markers(merged)
+        WriteTxnMarkersResponse::default().with_markers(merged.markers)
     }
 }
 
@@ -369,23 +357,92 @@ fn described_topics(partitions: &BTreeSet<TopicPartition>) -> Vec<TopicData> {
     topics
 }
 
-fn merge(topics: &mut Vec<WritableTxnMarkerTopicResult>, results: MarkerResults) {
-    for (tp, error) in results {
-        let at = match topics.iter().position(|topic| *topic.name.0 == *tp.topic) {
-            Some(at) => at,
-            None => {
-                let name = TopicName(StrBytes::from_string(tp.topic.to_string()));
+/// The results of a request, with the place of each: a request may name as many as fit into it.
+#[derive(Default)]
+struct Merged {
+    markers: Vec<WritableTxnMarkerResult>,
+    producers: HashMap<ProducerId, usize>,
+    topics: HashMap<(usize, Arc<str>), usize>,
+    partitions: HashMap<(usize, usize, i32), usize>,
+}
+
+impl Merged {
+    /// The last word on a partition stands, at the place of the first.
+    fn add(&mut self, producer_id: ProducerId, results: MarkerResults) {
+        let marker = *self.producers.entry(producer_id).or_insert_with(|| {
+            self.markers.push(WritableTxnMarkerResult::default().with_producer_id(producer_id));
+            self.markers.len() - 1
+        });
+        let topics = &mut self.markers[marker].topics;
+        for (tp, error) in results {
+            let topic = *self.topics.entry((marker, tp.topic)).or_insert_with_key(|(_, name)| {
+                let name = TopicName(StrBytes::from_string(name.to_string()));
                 topics.push(WritableTxnMarkerTopicResult::default().with_name(name));
                 topics.len() - 1
+            });
+            let result = WritableTxnMarkerPartitionResult::default()
+                .with_partition_index(tp.partition)
+                .with_error_code(error.map_or(0, |error: ErrorCode| error.code()));
+            let partitions = &mut topics[topic].partitions;
+            match self.partitions.entry((marker, topic, tp.partition)) {
+                Entry::Occupied(known) => partitions[*known.get()] = result,
+                Entry::Vacant(place) => {
+                    place.insert(partitions.len());
+                    partitions.push(result);
+                }
             }
-        };
-        let result = WritableTxnMarkerPartitionResult::default()
-            .with_partition_index(tp.partition)
-            .with_error_code(error.map_or(0, |error: ErrorCode| error.code()));
-        let partitions = &mut topics[at].partitions;
-        match partitions.iter_mut().find(|known| known.partition_index == tp.partition) {
-            Some(known) => *known = result,
-            None => partitions.push(result),
         }
+    }
+}
+
+/// The states that a filter names, and the names that are none, each once, in the order of the request.
+fn state_filters(filters: &[StrBytes]) -> (BTreeSet<State>, Vec<StrBytes>) {
+    let (mut states, mut unknown, mut seen) = (BTreeSet::new(), Vec::new(), HashSet::new());
+    for name in filters {
+        match State::from_name(name) {
+            Some(state) => drop(states.insert(state)),
+            None if seen.insert(name) => unknown.push(name.clone()),
+            None => {}
+        }
+    }
+    (states, unknown)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const COUNT: i32 = 100_000;
+
+    /// Each of many markers has a place of its own, and so has each of many topics and partitions of one; what comes
+    /// again stands where it came first.
+    #[test]
+    fn results_of_markers_are_merged_in_order_and_in_linear_time() {
+        let tp = |index: i32| TopicPartition::new(format!("t{}", index / 2), index % 2);
+        let mut merged = Merged::default();
+        merged.add(ProducerId(1), (0..COUNT).map(|index| (tp(index), None)).collect());
+        (2..COUNT).for_each(|id| merged.add(ProducerId(id.into()), vec![(tp(0), None)]));
+        let failed = Some(ErrorCode::NotLeaderOrFollower);
+        merged.add(ProducerId(1), (0..COUNT).map(|index| (tp(index), failed)).collect());
+        let ids: Vec<i64> = merged.markers.iter().map(|marker| marker.producer_id.0).collect();
+        assert!(ids == (1..i64::from(COUNT)).collect::<Vec<_>>());
+        let first = merged.markers[0].topics.iter().flat_map(|topic| {
+            topic.partitions.iter().map(|p| (topic.name.to_string(), p.partition_index, p.error_code))
+        });
+        let expected = (0..COUNT).map(|index| (format!("t{}", index / 2), index % 2, 6));
+        assert!(first.eq(expected));
+        let shape =
+            |marker: &WritableTxnMarkerResult| (marker.topics.len(), marker.topics[0].partitions.len());
+        assert!(merged.markers[1..].iter().all(|marker| shape(marker) == (1, 1)));
+    }
+
+    #[test]
+    fn unknown_states_are_told_of_once_in_order_and_in_linear_time() {
+        let name = |index: i32| StrBytes::from_string(format!("s{index}"));
+        let mut filters: Vec<StrBytes> = (0..2 * COUNT).map(|index| name(index % COUNT)).collect();
+        filters.insert(5, StrBytes::from_static_str("Ongoing"));
+        let (states, unknown) = state_filters(&filters);
+        assert_eq!(states, BTreeSet::from([State::Ongoing]));
+        assert!(unknown == (0..COUNT).map(name).collect::<Vec<_>>());
     }
 }
