@@ -26,7 +26,7 @@ pub fn of_validation(error: &ValidateError) -> ErrorCode {
         ValidateError::Corrupt(_) => ErrorCode::CorruptMessage,
         ValidateError::InvalidRecord(_) | ValidateError::InvalidRecords { .. } => ErrorCode::InvalidRecord,
         ValidateError::InvalidTimestamps { .. } => ErrorCode::InvalidTimestamp,
-        ValidateError::TooLarge { .. } => ErrorCode::MessageTooLarge,
+        ValidateError::TooLarge { .. } | ValidateError::UnpacksTooLarge(_) => ErrorCode::MessageTooLarge,
         ValidateError::UnsupportedCompression(_) => ErrorCode::UnsupportedCompressionType,
         ValidateError::Unpackable(_) => ErrorCode::UnknownServerError,
     }

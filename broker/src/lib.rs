@@ -4,6 +4,7 @@
 //! What must not be here: rules of elections, placement, replication or logs; those live in the crates below,
 //! which know no clock, no socket and no tokio.
 
+mod apart;
 pub mod apis;
 pub mod budget;
 mod clock;

@@ -6,15 +6,18 @@ use bytes::Bytes;
 use jackdaw_log::{AppendError, AppendInfo, CompressionType, LogConfig, StorageError, VerificationGuard};
 use jackdaw_replication::{FetchedPartition, FollowerState, OutOfRange, Step};
 use jackdaw_wire::batch::TimestampType;
-use jackdaw_wire::compression::Compression;
-use jackdaw_wire::validate::{self, AppendOrigin, ValidateOptions, ValidatedBatches};
+use jackdaw_wire::compression::{Allowance, Compression};
+use jackdaw_wire::validate::{self, AppendOrigin, ValidateError, ValidateOptions, ValidatedBatches};
 use jackdaw_wire::{ErrorCode, TopicPartition};
 
 use super::interest::Change;
 use super::partition::{After, Partition, Writer, owes_flush};
 use super::pending::{AppendResult, Pending};
 use crate::clock::{self, WallMs};
-use crate::errors;
+use crate::{apart, errors};
+
+/// Records up to here are looked through in about a millisecond, which others can wait.
+const SMALL_BYTES: usize = 2 << 20;
 
 /// Records for one partition, and who wants to know.
 pub(super) struct Submission {
@@ -97,15 +100,15 @@ impl Partition {
         epoch: i32,
         now: WallMs,
     ) -> Result<(AppendInfo, Option<i64>), AppendResult> {
-        let Submission { records, origin, guard, .. } = submission;
+        let Submission { records, origin, guard, pending, .. } = submission;
         let log_start_offset = writer.log.log_start_offset();
         let failed = |code| AppendResult { log_start_offset, ..AppendResult::failed(code) };
         // The reference fails on null where it would look at the first batch.
         let records = records.as_ref().ok_or_else(|| failed(ErrorCode::UnknownServerError))?;
         let config = Arc::clone(writer.log.config());
-        let options = validate_options(&config, &self.tp, *origin);
-        let offset = writer.log.log_end_offset();
-        let validated = validate::validate_for_append(records.clone(), &options, offset, epoch, now.0);
+        let options = validate_options(&config, &self.tp, *origin, &pending.allowance);
+        let place = (writer.log.log_end_offset(), epoch, now.0);
+        let validated = validate_where_it_may_take_long(records, &options, place);
         let ValidatedBatches { batches, log_append_time_ms } = validated.map_err(|error| {
             let code = errors::of_validation(&error);
             let is_known = matches!(code, ErrorCode::MessageTooLarge | ErrorCode::CorruptMessage);
@@ -370,10 +373,35 @@ impl Partition {
     }
 }
 
+/// Validates small records here and now. Whether those of a batch are small shows when they are unpacked: it is begun,
+/// and where it comes to more, begun again apart from the other work of this thread.
+fn validate_where_it_may_take_long(
+    records: &Bytes,
+    options: &ValidateOptions<'_>,
+    (offset, epoch, now_ms): (i64, i32, i64),
+) -> Result<ValidatedBatches, ValidateError> {
+    let validate = |options: &ValidateOptions<'_>| {
+        validate::validate_for_append(records.clone(), options, offset, epoch, now_ms)
+    };
+    let left_bytes = options.allowance.left_bytes();
+    let small_bytes = left_bytes.min(SMALL_BYTES);
+    if records.len() <= SMALL_BYTES {
+        let allowance = Allowance::new(small_bytes);
+        let validated = validate(&ValidateOptions { allowance: &allowance, ..options.clone() });
+        let is_large = matches!(validated, Err(ValidateError::UnpacksTooLarge(_)));
+        if !is_large || left_bytes <= SMALL_BYTES {
+            options.allowance.take(small_bytes - allowance.left_bytes());
+            return validated;
+        }
+    }
+    apart::apart(|| validate(options))
+}
+
 fn validate_options<'a>(
     config: &LogConfig,
     tp: &'a TopicPartition,
     origin: AppendOrigin,
+    allowance: &'a Allowance,
 ) -> ValidateOptions<'a> {
     ValidateOptions {
         topic_partition: tp,
@@ -394,5 +422,6 @@ fn validate_options<'a>(
         timestamp_before_max_ms: config.message_timestamp_before_max_ms,
         timestamp_after_max_ms: config.message_timestamp_after_max_ms,
         max_message_bytes: usize::try_from(config.max_message_bytes).unwrap_or(0),
+        allowance,
     }
 }

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use jackdaw_wire::ErrorCode;
+use jackdaw_wire::compression::Allowance;
 use jackdaw_wire::validate::RecordError;
 use tokio::sync::Notify;
 
@@ -36,6 +37,8 @@ pub(super) struct Pending {
     slots: Mutex<Vec<Slot>>,
     open: AtomicUsize,
     done: Notify,
+    /// What the records of all of them may unpack to.
+    pub allowance: Allowance,
 }
 
 #[derive(Debug, Default)]
@@ -46,7 +49,13 @@ struct Slot {
 
 impl Pending {
     pub fn new(partitions: usize) -> Self {
+        Self::for_records(partitions, 0)
+    }
+
+    /// For a request with so many bytes of records.
+    pub fn for_records(partitions: usize, records_bytes: usize) -> Self {
         Self {
+            allowance: Allowance::for_records(records_bytes),
             slots: Mutex::new((0..partitions).map(|_| Slot::default()).collect()),
             open: AtomicUsize::new(partitions),
             done: Notify::new(),

@@ -4,6 +4,7 @@
 //! a buffer with a limit. Nothing here trusts a length that the bytes claim.
 
 use std::io::{self, Read, Write};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 
@@ -60,8 +61,45 @@ pub enum CompressionError {
     Corrupt { codec: &'static str, reason: String },
     #[error("the {codec} data unpacks to more than {limit_bytes} bytes")]
     TooLarge { codec: &'static str, limit_bytes: usize },
+    #[error("the records of the request unpack to more than is allowed")]
+    AllowanceSpent,
     #[error("packing with {codec} failed: {reason}")]
     Pack { codec: &'static str, reason: String },
+}
+
+/// What compressed records may still unpack to, over all batches of one request. `max.message.bytes` bounds what is
+/// packed; a few kilobytes of it can stand for gigabytes, which take seconds to look at.
+#[derive(Debug)]
+pub struct Allowance {
+    left_bytes: AtomicUsize,
+}
+
+impl Allowance {
+    /// So much is allowed whatever the size of a request: batches that pack hundred to one, as repeated records do,
+    /// stay far below it, and the slowest codec is through with it in about a second.
+    pub const LEAST_BYTES: usize = 256 << 20;
+    /// Where a topic takes very large batches: what text packs to at best.
+    const MOST_RATIO: usize = 16;
+
+    pub fn new(bytes: usize) -> Self {
+        Self { left_bytes: AtomicUsize::new(bytes) }
+    }
+
+    /// For a request with so many bytes of records.
+    pub fn for_records(packed_bytes: usize) -> Self {
+        Self::new(packed_bytes.saturating_mul(Self::MOST_RATIO).max(Self::LEAST_BYTES))
+    }
+
+    pub fn left_bytes(&self) -> usize {
+        self.left_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Takes `bytes`; false where there are not so many left, and then there are none.
+    pub fn take(&self, bytes: usize) -> bool {
+        let less = |left: usize| Some(left.saturating_sub(bytes));
+        let before = self.left_bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+        before.is_ok_and(|before| before >= bytes)
+    }
 }
 
 /// xerial's stream header: magic, then version and lowest compatible version, both 1.

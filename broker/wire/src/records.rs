@@ -5,7 +5,7 @@ use std::io::Read;
 
 use bytes::BufMut;
 
-use crate::compression::CompressionError;
+use crate::compression::{Allowance, CompressionError};
 use crate::varint::{self, VarintError};
 
 /// Why the records of a batch cannot be read.
@@ -272,9 +272,10 @@ pub fn scan(body: &[u8], count: i32, mut visit: impl FnMut(i32, RecordShape)) ->
 }
 
 /// Scans a stream of unpacked bytes through a buffer of fixed size, so that a small batch which unpacks to gigabytes
-/// costs time and no memory. Keys, values and headers are stepped over, as `DefaultRecord.readPartiallyFrom` does.
+/// costs time, within the allowance, and no memory. Keys, values and headers are stepped over, as `DefaultRecord.readPartiallyFrom` does.
 pub fn scan_stream(
     stream: &mut dyn Read,
+    allowance: &Allowance,
     count: i32,
     buffer: &mut Vec<u8>,
     mut visit: impl FnMut(i32, RecordShape),
@@ -282,7 +283,7 @@ pub fn scan_stream(
     if count < 0 {
         return Err(StructureError::BadCount(count).into());
     }
-    let mut window = Window::new(stream, buffer);
+    let mut window = Window::new(stream, allowance, buffer);
     for index in 0..count {
         visit(index, window.record()?);
     }
@@ -297,6 +298,7 @@ const LONGEST_READ_BYTES: usize = 10;
 /// A buffered stream that one can step over.
 struct Window<'a> {
     stream: &'a mut dyn Read,
+    allowance: &'a Allowance,
     buffer: &'a mut Vec<u8>,
     at: usize,
     filled: usize,
@@ -306,9 +308,9 @@ struct Window<'a> {
 }
 
 impl<'a> Window<'a> {
-    fn new(stream: &'a mut dyn Read, buffer: &'a mut Vec<u8>) -> Self {
+    fn new(stream: &'a mut dyn Read, allowance: &'a Allowance, buffer: &'a mut Vec<u8>) -> Self {
         buffer.resize(WINDOW_BYTES, 0);
-        Self { stream, buffer, at: 0, filled: 0, ended: false, passed: 0 }
+        Self { stream, allowance, buffer, at: 0, filled: 0, ended: false, passed: 0 }
     }
 
     /// Makes the next varint contiguous, if the stream has one.
@@ -325,6 +327,7 @@ impl<'a> Window<'a> {
         while self.filled < LONGEST_READ_BYTES && !self.ended {
             match self.stream.read(&mut self.buffer[self.filled..]) {
                 Ok(0) => self.ended = true,
+                Ok(read) if !self.allowance.take(read) => return Err(CompressionError::AllowanceSpent.into()),
                 Ok(read) => self.filled += read,
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
                 Err(error) => {

@@ -9,7 +9,7 @@
 use bytes::Bytes;
 
 use crate::batch::{self, BatchError, BatchHeader, BatchRef, HEADER_BYTES, NO_TIMESTAMP, TimestampType};
-use crate::compression::{self, Compression};
+use crate::compression::{self, Allowance, Compression, CompressionError};
 use crate::records::{self, RecordShape, RecordsError, StructureError};
 use crate::types::TopicPartition;
 use crate::validate_cold;
@@ -41,6 +41,8 @@ pub struct ValidateOptions<'a> {
     pub timestamp_after_max_ms: i64,
     /// `max.message.bytes`
     pub max_message_bytes: usize,
+    /// What the records may unpack to, with those of the request's other partitions.
+    pub allowance: &'a Allowance,
 }
 
 /// What a log must know of a batch it writes, so that it need not look again.
@@ -162,6 +164,9 @@ pub enum ValidateError {
         "The record batch size in the append to {topic_partition} is {size_bytes} bytes which exceeds the maximum configured value of {max_bytes}."
     )]
     TooLarge { topic_partition: TopicPartition, size_bytes: usize, max_bytes: usize },
+    /// MESSAGE_TOO_LARGE: what the batch holds, and not the batch.
+    #[error("{0}")]
+    UnpacksTooLarge(String),
     /// UNSUPPORTED_COMPRESSION_TYPE
     #[error("{0}")]
     UnsupportedCompression(String),
@@ -202,10 +207,21 @@ impl From<StructureError> for ValidateError {
     }
 }
 
+impl From<CompressionError> for ValidateError {
+    fn from(error: CompressionError) -> Self {
+        match error {
+            CompressionError::TooLarge { .. } | CompressionError::AllowanceSpent => {
+                Self::UnpacksTooLarge(error.to_string())
+            }
+            error => Self::Unpackable(error.to_string()),
+        }
+    }
+}
+
 impl From<RecordsError> for ValidateError {
     fn from(error: RecordsError) -> Self {
         match error {
-            RecordsError::Compression(error) => Self::Unpackable(error.to_string()),
+            RecordsError::Compression(error) => error.into(),
             RecordsError::Structure(error) => error.into(),
         }
     }
@@ -367,7 +383,7 @@ fn validate_batch(
     } else {
         let unpackable = |error: std::io::Error| ValidateError::Unpackable(error.to_string());
         let mut stream = compression::reader(source, batch.body()).map_err(unpackable)?;
-        records::scan_stream(&mut *stream, header.record_count, &mut Vec::new(), visit)?;
+        records::scan_stream(&mut *stream, options.allowance, header.record_count, &mut Vec::new(), visit)?;
     }
     let max_timestamp = checks.finish()?;
     let is_plain = source == Compression::None && target == Compression::None;

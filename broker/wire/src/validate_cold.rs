@@ -9,15 +9,15 @@ use crate::legacy::{self, LegacyError, Message};
 use crate::records::{HeadersRef, RecordShape, StructureError};
 use crate::validate::{Checks, Stamp, StampedBatch, ValidateError, ValidateOptions, check_size};
 
-/// What records may unpack to where all of them must be held at once. The reference has no limit and runs out of
-/// memory instead.
-const UNPACKED_LIMIT_BYTES: usize = 256 * 1024 * 1024;
+/// What records may unpack to where all of them must be held at once, and as much again when they are packed anew. The
+/// reference has no limit and runs out of memory instead.
+const UNPACKED_LIMIT_BYTES: usize = 128 * 1024 * 1024;
 
 impl From<LegacyError> for ValidateError {
     fn from(error: LegacyError) -> Self {
         match error {
             LegacyError::Batch(error) => error.into(),
-            LegacyError::Compression(error) => Self::Unpackable(error.to_string()),
+            LegacyError::Compression(error) => error.into(),
             error => Self::Corrupt(error.to_string()),
         }
     }
@@ -117,7 +117,8 @@ pub(crate) fn convert_legacy(
             ));
         }
         let mut checks = Checks::new(options, stamp.now_ms, first.timestamp_type());
-        let unpacked = first.unpack(UNPACKED_LIMIT_BYTES)?;
+        let unpacked = first.unpack(UNPACKED_LIMIT_BYTES.min(options.allowance.left_bytes()))?;
+        options.allowance.take(unpacked.len());
         for (index, inner) in legacy::messages(&unpacked).enumerate() {
             let (inner, index) = (inner?, index as i32);
             inner.check_crc()?;

@@ -4,15 +4,18 @@
 
 mod common;
 
+use std::sync::LazyLock;
+
 use bytes::{Bytes, BytesMut};
 use common::{Dice, golden_batch, golden_batches};
 use jackdaw_wire::batch::{BatchBuilder, BatchHeader, BatchRef, HEADER_BYTES, TimestampType};
-use jackdaw_wire::compression::Compression;
+use jackdaw_wire::compression::{Allowance, Compression};
 use jackdaw_wire::down_convert::{DownConversionError, down_convert};
 use jackdaw_wire::legacy;
 use jackdaw_wire::types::TopicPartition;
 use jackdaw_wire::validate::*;
 
+static ALLOWANCE: LazyLock<Allowance> = LazyLock::new(|| Allowance::new(usize::MAX));
 const NOW_MS: i64 = 1_700_000_000_000;
 const CODECS: [Compression; 5] =
     [Compression::None, Compression::Gzip, Compression::Snappy, Compression::Lz4, Compression::Zstd];
@@ -27,6 +30,8 @@ fn options(topic_partition: &TopicPartition) -> ValidateOptions<'_> {
         timestamp_before_max_ms: i64::MAX,
         timestamp_after_max_ms: i64::MAX,
         max_message_bytes: 1_048_588,
+        // More than all tests of a run unpack.
+        allowance: &ALLOWANCE,
     }
 }
 
@@ -424,7 +429,7 @@ fn answer(error: &ValidateError) -> &'static str {
         ValidateError::Corrupt(_) => "CORRUPT_MESSAGE",
         ValidateError::InvalidRecord(_) | ValidateError::InvalidRecords { .. } => "INVALID_RECORD",
         ValidateError::InvalidTimestamps { .. } => "INVALID_TIMESTAMP",
-        ValidateError::TooLarge { .. } => "MESSAGE_TOO_LARGE",
+        ValidateError::TooLarge { .. } | ValidateError::UnpacksTooLarge(_) => "MESSAGE_TOO_LARGE",
         ValidateError::UnsupportedCompression(_) => "UNSUPPORTED_COMPRESSION_TYPE",
         ValidateError::Unpackable(_) => "UNKNOWN_SERVER_ERROR",
     }
@@ -500,5 +505,66 @@ fn verdicts_are_those_of_the_references_validator() {
         };
         let result = validate_for_append(common::unhex(hex), &options, 500, 7, NOW_MS);
         assert_eq!(outcome(result), expected, "{input}");
+    }
+}
+
+/// A batch of one record, whose value is zeros that unpack without end for what they cost to send.
+fn bomb(codec: Compression, value_bytes: usize) -> Bytes {
+    let mut batch = BatchBuilder::new(0, -1);
+    batch.append(NOW_MS, Some(b"k"), Some(&vec![0; value_bytes]));
+    batch.build_compressed(codec).unwrap()
+}
+
+fn append_within(
+    allowance: &Allowance,
+    records: &Bytes,
+    compression: Option<Compression>,
+) -> Result<ValidatedBatches, ValidateError> {
+    let topic_partition = TopicPartition::new("orders", 3);
+    let options = ValidateOptions { allowance, compression, ..options(&topic_partition) };
+    validate_for_append(records.clone(), &options, 500, 7, NOW_MS)
+}
+
+#[test]
+fn what_unpacks_to_more_than_a_request_may_is_refused_as_too_large() {
+    const PACKED: [Compression; 4] =
+        [Compression::Gzip, Compression::Snappy, Compression::Lz4, Compression::Zstd];
+    const UNPACKED: usize = 4 << 20;
+    for codec in PACKED {
+        let records = bomb(codec, UNPACKED);
+        for (target, allowed, is_taken) in [
+            (None, UNPACKED + 100, true),
+            (None, UNPACKED, false),
+            (None, 0, false),
+            (Some(Compression::Gzip), UNPACKED / 2, false),
+        ] {
+            let allowance = Allowance::new(allowed);
+            let result = append_within(&allowance, &records, target);
+            match result {
+                Ok(_) => assert!(is_taken, "{codec:?} {allowed}"),
+                Err(ValidateError::UnpacksTooLarge(_)) => assert!(!is_taken, "{codec:?} {allowed}"),
+                Err(error) => panic!("{codec:?} {allowed}: {error}"),
+            }
+            // What other batches of the request unpacked to is gone for this one.
+            let again = append_within(&allowance, &records, None);
+            assert!(matches!(again, Err(ValidateError::UnpacksTooLarge(_))), "{codec:?} {allowed}");
+        }
+    }
+}
+
+/// Message sets are unpacked whole: the request's allowance bounds the memory too.
+#[test]
+fn old_messages_that_unpack_to_more_than_a_request_may_are_refused_as_too_large() {
+    for codec in [Compression::Gzip, Compression::Snappy, Compression::Lz4] {
+        let old = down_convert(&bomb(codec, 1 << 20), 1, 0, 1 << 24).unwrap();
+        for (allowed, is_taken) in [(2 << 20, true), (1 << 20, false)] {
+            let allowance = Allowance::new(allowed);
+            let result = append_within(&allowance, &old, None);
+            match result {
+                Ok(_) => assert!(is_taken, "{codec:?} {allowed}"),
+                Err(ValidateError::UnpacksTooLarge(_)) => assert!(!is_taken, "{codec:?} {allowed}"),
+                Err(error) => panic!("{codec:?} {allowed}: {error}"),
+            }
+        }
     }
 }
