@@ -7,6 +7,7 @@
 pub mod dirs;
 mod listeners;
 mod parts;
+mod records;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

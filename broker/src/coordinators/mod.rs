@@ -227,8 +227,7 @@ impl<M: Machine> Coordinators<M> {
         partition_for(key, self.partitions.load(Ordering::Acquire))
     }
 
-    /// Brings what is hosted in line with the image: after the replica manager has taken its roles from it, and
-    /// within the runtime.
+    /// Brings what is hosted in line with the image: after the replica manager has taken its roles from it.
     pub fn apply(&self, image: &MetadataImage) {
         let node_id = self.shared.options.replicas.node_id();
         let topic = image.topics.by_name(self.shared.options.topic);
@@ -269,7 +268,13 @@ impl<M: Machine> Coordinators<M> {
         let (queue, messages) = mpsc::channel(QUEUE);
         let phase = Arc::<Phase>::default();
         let task = Task::new(Arc::clone(&self.shared), partition, epochs, messages, Arc::clone(&phase));
-        Hosted { topic_id, epoch, queue, phase, task: tokio::spawn(task.run()) }
+        Hosted {
+            topic_id,
+            epoch,
+            queue,
+            phase,
+            task: self.shared.options.replicas.runtime().spawn(task.run()),
+        }
     }
 
     fn enter(&self, partition: i32) -> Result<mpsc::Sender<Message<M>>, NotHere> {

@@ -11,6 +11,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use jackdaw_log::is_out_of_descriptors;
 use tokio::net::TcpStream;
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use super::connection::{self, Ended, Origin};
@@ -49,6 +50,7 @@ pub async fn accept(
     handler: Arc<dyn Handler>,
     stop: watch::Receiver<bool>,
     node_id: i32,
+    runtime: Handle,
 ) {
     let door = Door { listener: Arc::clone(&bound.name), scope: bound.scope, traffic: bound.traffic };
     let (spare, refused, failed) = (Spare::new(), Seldom::default(), Seldom::default());
@@ -70,7 +72,9 @@ pub async fn accept(
             peer,
             node_id,
         };
-        tokio::spawn(run(
+        // Without it, the connection's events would come by way of this runtime.
+        let Ok(stream) = stream.into_std() else { continue };
+        runtime.spawn(run(
             stream,
             origin,
             place,
@@ -146,7 +150,7 @@ fn out_of_descriptors(error: &io::Error) -> String {
 }
 
 async fn run(
-    stream: TcpStream,
+    stream: std::net::TcpStream,
     origin: Origin,
     place: Place,
     limits: Arc<Limits>,
@@ -154,8 +158,12 @@ async fn run(
     stop: watch::Receiver<bool>,
 ) {
     let (node_id, peer, listener) = (origin.node_id, origin.peer, Arc::clone(&origin.listener));
+    let served = async {
+        let stream = TcpStream::from_std(stream)?;
+        connection::run(stream, origin, &limits, handler.as_ref(), &place, stop).await
+    };
     let ended = tokio::select! {
-        ended = connection::run(stream, origin, &limits, handler.as_ref(), &place, stop) => ended,
+        ended = served => ended,
         () = place.evicted() => Err(Ended::Evicted),
     };
     if let Err(why) = ended {

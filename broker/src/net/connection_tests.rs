@@ -48,7 +48,7 @@ async fn start(settings: &str) -> Node {
     let config = config(settings);
     let limits = Limits::new(&config.network);
     limits.set(&config.network, &Resolver::system()).await;
-    let server = Server::new(1, limits);
+    let server = Server::new(1, limits, tokio::runtime::Handle::current());
     let mut addresses = Vec::new();
     for (listener, traffic) in config.listeners.iter().zip([Traffic::Clients, Traffic::Brokers]) {
         let listener = Listener { port: 0, ..listener.clone() };

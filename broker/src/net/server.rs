@@ -13,6 +13,7 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use jackdaw_wire::api::{Extras, Scope};
 use tokio::net::{TcpListener, TcpSocket};
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use super::acceptor;
@@ -161,11 +162,13 @@ pub struct Server {
     node_id: i32,
     /// Changes to true once: connections end after the request they are serving.
     stop: watch::Sender<bool>,
+    /// Where connections are served. They are accepted on the runtime that [`Server::serve`] is called in.
+    runtime: Handle,
 }
 
 impl Server {
-    pub fn new(node_id: i32, limits: Arc<Limits>) -> Self {
-        Self { limits, node_id, stop: watch::Sender::new(false) }
+    pub fn new(node_id: i32, limits: Arc<Limits>, runtime: Handle) -> Self {
+        Self { limits, node_id, stop: watch::Sender::new(false), runtime }
     }
 
     pub fn limits(&self) -> &Arc<Limits> {
@@ -176,10 +179,10 @@ impl Server {
     pub fn serve(&self, bound: Bound, handler: Arc<dyn Handler>) {
         let limits = Arc::clone(&self.limits);
         let mut stop = self.stop.subscribe();
-        let node_id = self.node_id;
+        let (node_id, runtime) = (self.node_id, self.runtime.clone());
         tokio::spawn(async move {
             tokio::select! {
-                () = acceptor::accept(bound, limits, handler, stop.clone(), node_id) => {}
+                () = acceptor::accept(bound, limits, handler, stop.clone(), node_id, runtime) => {}
                 _ = stop.wait_for(|stop| *stop) => {}
             }
         });

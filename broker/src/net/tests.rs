@@ -96,7 +96,7 @@ async fn start_patient(
     let bound =
         server::bind(&listener, Scope::Broker, Traffic::Clients, &Resolver::system(), &limits).await.unwrap();
     let address = HostPort::new(bound.address.ip().to_string(), bound.address.port());
-    let server = Server::new(1, limits);
+    let server = Server::new(1, limits, tokio::runtime::Handle::current());
     server.serve(bound, handler);
     (server, address)
 }

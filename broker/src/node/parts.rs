@@ -12,10 +12,12 @@ use jackdaw_metadata::controller::ControllerSettings;
 use jackdaw_metadata::{ConfigResource, MetadataDelta, MetadataImage, PartitionRegistration, features};
 use jackdaw_wire::Uuid;
 use jackdaw_wire::metadata_record::{FeatureLevelRecord, MetadataRecord};
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use super::dirs::{self, DirsError, NodeDirs};
 use super::listeners::{self, ControllerApis};
+use super::records::RecordsRuntime;
 use crate::apis::{self, BrokerApis};
 use crate::config::{Config, Listener, dynamic};
 use crate::controller::bootstrap::{self, BootstrapError};
@@ -79,6 +81,7 @@ pub struct Node {
     loader: LoaderHandle,
     controller: Option<Face>,
     broker: Option<Broker>,
+    _records: Option<RecordsRuntime>,
     /// Locked for as long as the node lives; the broker's are the replica manager's as well.
     _dirs: Vec<Arc<LogDir>>,
 }
@@ -250,9 +253,13 @@ impl Node {
             true => Some(opening.controller()?),
             false => None,
         };
-        let replicas = match config.roles.broker {
-            true => Some(opening.replicas(data).await?),
+        let records = match config.roles.broker {
+            true => Some(RecordsRuntime::start().map_err(|e| StartError::Task(e.to_string()))?),
             false => None,
+        };
+        let replicas = match &records {
+            Some(records) => Some(opening.replicas(data, records).await?),
+            None => None,
         };
         let coordinators = replicas.as_ref().map(|replicas| opening.coordinators(replicas));
         let mut publishers: Vec<Arc<dyn Publisher>> =
@@ -265,7 +272,7 @@ impl Node {
         let broker = replicas
             .zip(coordinators)
             .map(|(replicas, them)| opening.broker(replicas, them, &loader, broker_ports, &limits));
-        Ok(Self { config, raft, loader, controller, broker, _dirs: held })
+        Ok(Self { config, raft, loader, controller, broker, _records: records, _dirs: held })
     }
 
     /// A broker waits until it is unfenced and then accepts; a controller alone is ready as it is.
@@ -499,7 +506,11 @@ impl Opening<'_> {
     }
 
     /// Reads what the directories hold, on a thread that may block.
-    async fn replicas(&self, log_dirs: Vec<(Arc<LogDir>, Uuid)>) -> Result<Arc<ReplicaManager>, StartError> {
+    async fn replicas(
+        &self,
+        log_dirs: Vec<(Arc<LogDir>, Uuid)>,
+        records: &RecordsRuntime,
+    ) -> Result<Arc<ReplicaManager>, StartError> {
         let config = self.config;
         let epoch = Arc::clone(&self.broker_epoch);
         let options = ReplicaOptions {
@@ -517,7 +528,7 @@ impl Opening<'_> {
             alter_partition: Arc::new(IsrSender::start(config.node_id, Arc::clone(&epoch), self.channel())),
             broker_epoch: epoch,
         };
-        let opened = tokio::task::spawn_blocking(move || ReplicaManager::open(options)).await;
+        let opened = records.handle().spawn_blocking(move || ReplicaManager::open(options)).await;
         Ok(Arc::new(opened.map_err(|e| StartError::Task(e.to_string()))??))
     }
 
@@ -578,7 +589,7 @@ impl Opening<'_> {
             handle,
             loader.images.clone(),
         ));
-        let server = Server::new(config.node_id, Arc::clone(limits));
+        let server = Server::new(config.node_id, Arc::clone(limits), Handle::current());
         for bound in ports {
             serve(&server, bound, Arc::clone(&apis) as _, "ControllerAcceptor");
         }
@@ -624,7 +635,7 @@ impl Opening<'_> {
             controller: Arc::new(self.channel()),
             broker_epoch: Arc::clone(&self.broker_epoch),
         }));
-        let server = Server::new(config.node_id, Arc::clone(limits));
+        let server = Server::new(config.node_id, Arc::clone(limits), replicas.runtime().clone());
         Broker { lifecycle, replicas, coordinators, apis, server, waiting: ports }
     }
 }

@@ -74,7 +74,7 @@ async fn listen() -> (Server, HostPort, Arc<Listening>) {
             .await
             .unwrap();
     let address = HostPort::new(bound.address.ip().to_string(), bound.address.port());
-    let server = Server::new(1, limits);
+    let server = Server::new(1, limits, tokio::runtime::Handle::current());
     let listening = Arc::new(Listening::default());
     server.serve(bound, Arc::new(Arc::clone(&listening)));
     (server, address, listening)

@@ -160,6 +160,11 @@ impl ReplicaManager {
         self.shared.image()
     }
 
+    /// The runtime that it was opened in.
+    pub fn runtime(&self) -> &tokio::runtime::Handle {
+        &self.shared.context.runtime
+    }
+
     /// This broker's id.
     pub fn node_id(&self) -> i32 {
         self.shared.options.node_id
