@@ -18,6 +18,7 @@ use jackdaw_wire::{Bytes, ErrorCode, StrBytes, TopicPartition};
 use super::append::Submission;
 use super::partition::Partition;
 use super::pending::Pending;
+use super::produce::Waiting;
 use super::shared::{Shared, TopicRef};
 use crate::clock;
 
@@ -66,19 +67,24 @@ impl Shared {
             .collect();
         let mut errors = vec![None; tps.len()];
         let pending = Arc::new(Pending::new(tps.len()));
+        let mut waiting =
+            Waiting { pending: Arc::clone(&pending), partitions: Vec::with_capacity(tps.len()) };
         let records = marker_batch(marker, clock::wall().0);
         for (slot, tp) in tps.iter().enumerate() {
             let located = self.locate(&image, TopicRef::Name(&tp.topic), tp.partition);
             match (located, &records) {
-                (Ok(partition), Some(records)) => partition.submit(Submission {
-                    records: Some(records.clone()),
-                    acks: -1,
-                    origin: AppendOrigin::Coordinator,
-                    required_epoch: None,
-                    guard: None,
-                    pending: Arc::clone(&pending),
-                    slot,
-                }),
+                (Ok(partition), Some(records)) => {
+                    partition.submit(Submission {
+                        records: Some(records.clone()),
+                        acks: -1,
+                        origin: AppendOrigin::Coordinator,
+                        required_epoch: None,
+                        guard: None,
+                        pending: Arc::clone(&pending),
+                        slot,
+                    });
+                    waiting.partitions.push(partition);
+                }
                 // No log here, whatever the reason (`ReplicaManager.getMagic`).
                 _ => {
                     errors[slot] = Some(ErrorCode::UnknownTopicOrPartition);
@@ -89,7 +95,7 @@ impl Shared {
         let timeout = self.options.request_timeout;
         async move {
             if tokio::time::timeout(timeout, pending.wait()).await.is_err() {
-                pending.time_out();
+                waiting.give_up();
             }
             let results = pending.take_results();
             tps.into_iter().zip(results).map(|(tp, result)| (tp, result.error)).collect()

@@ -16,6 +16,7 @@ use super::append::Submission;
 use super::fetch::in_memory;
 use super::partition::Partition;
 use super::pending::Pending;
+use super::produce::Waiting;
 use super::shared::TopicRef;
 use crate::errors;
 
@@ -60,12 +61,13 @@ impl ReplicaManager {
                 pending: Arc::clone(&pending),
                 slot: 0,
             });
-            pending
+            Waiting { pending, partitions: vec![partition] }
         });
         async move {
-            let pending = submitted?;
+            let waiting = submitted?;
+            let pending = &waiting.pending;
             if !pending.is_done() && tokio::time::timeout(append.timeout, pending.wait()).await.is_err() {
-                pending.time_out();
+                waiting.give_up();
             }
             let result = pending.take_results().into_iter().next().ok_or(ErrorCode::UnknownServerError)?;
             result.error.map_or(Ok(result.base_offset), Err)

@@ -89,6 +89,8 @@ pub(super) struct State {
     acks: VecDeque<Ack>,
     /// acks=1 whose records are to be flushed first.
     local_acks: VecDeque<Ack>,
+    /// How many of them may be of producers that have given up.
+    given_up: usize,
     /// How far the log counts as held here: behind its end only while a flush is owed.
     pub durable_end: i64,
 }
@@ -145,6 +147,7 @@ impl Partition {
             subscribers: Vec::new(),
             acks: VecDeque::new(),
             local_acks: VecDeque::new(),
+            given_up: 0,
             durable_end,
         };
         let cell = Cell { writer: Some(Box::new(Writer { log, closed: false })), queue: VecDeque::new() };
@@ -341,6 +344,25 @@ impl Partition {
         self.finish(after);
     }
 
+    /// A producer waits no longer: its time is over, or its connection.
+    pub fn gave_up(&self) {
+        let mut state = self.state();
+        state.given_up += 1;
+        // Not for each of them: where nothing gets committed, very many may be waiting.
+        if 2 * state.given_up >= state.acks.len() + state.local_acks.len() {
+            state.given_up = 0;
+            state.acks.retain(|ack| !ack.pending.is_done());
+            state.local_acks.retain(|ack| !ack.pending.is_done());
+        }
+    }
+
+    /// How many acknowledgements are owed.
+    #[cfg(test)]
+    pub fn owed(&self) -> usize {
+        let state = self.state();
+        state.acks.len() + state.local_acks.len()
+    }
+
     /// A follower's broker lost a log directory, maybe that of its replica.
     pub fn must_fetch_again(&self, broker: i32) {
         if let Some(leader) = self.state().replica.as_leader_mut() {
@@ -436,12 +458,18 @@ impl State {
 
     /// Adds a producer that waits for all of the ISR.
     pub fn wait_for_all(&mut self, required: i64, pending: Arc<Pending>, slot: usize) {
+        if pending.is_done() {
+            return;
+        }
         let at = self.acks.partition_point(|ack| ack.required <= required);
         self.acks.insert(at, Ack { required, pending, slot });
     }
 
     /// Adds a producer that waits for the local flush.
     pub fn wait_for_flush(&mut self, required: i64, pending: Arc<Pending>, slot: usize) {
+        if pending.is_done() {
+            return;
+        }
         let at = self.local_acks.partition_point(|ack| ack.required <= required);
         self.local_acks.insert(at, Ack { required, pending, slot });
     }

@@ -30,6 +30,29 @@ const INTERNAL_TOPICS: [&str; 2] = ["__consumer_offsets", "__transaction_state"]
 struct Asked {
     topics: Vec<(TopicName, Vec<i32>)>,
     pending: Arc<Pending>,
+    waiting: Waiting,
+}
+
+/// Where a request waits. Whoever goes away is forgotten there.
+pub(super) struct Waiting {
+    pub pending: Arc<Pending>,
+    pub partitions: Vec<Arc<Partition>>,
+}
+
+impl Waiting {
+    /// Whatever is still open is answered with a timeout.
+    pub fn give_up(&self) {
+        if !self.pending.is_done() {
+            self.pending.time_out();
+            self.partitions.iter().for_each(|partition| partition.gave_up());
+        }
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.give_up();
+    }
 }
 
 /// Records for one partition of a request.
@@ -108,7 +131,7 @@ impl Shared {
         async move {
             if !asked.pending.is_done() && tokio::time::timeout(timeout, asked.pending.wait()).await.is_err()
             {
-                asked.pending.time_out();
+                asked.waiting.give_up();
             }
             shared.produced(&context, asked)
         }
@@ -117,8 +140,11 @@ impl Shared {
     fn submit_all(self: &Arc<Self>, context: &RequestContext, request: ProduceRequest) -> Asked {
         let image = self.image();
         let count = request.topic_data.iter().map(|topic| topic.partition_data.len()).sum();
-        let pending = Arc::new(Pending::new(count));
-        let mut asked = Asked { topics: Vec::with_capacity(request.topic_data.len()), pending };
+        let records = request.topic_data.iter().flat_map(|topic| &topic.partition_data);
+        let records_bytes = records.filter_map(|data| data.records.as_ref()).map(Bytes::len).sum();
+        let pending = Arc::new(Pending::for_records(count, records_bytes));
+        let waiting = Waiting { pending: Arc::clone(&pending), partitions: Vec::with_capacity(count) };
+        let mut asked = Asked { topics: Vec::with_capacity(request.topic_data.len()), pending, waiting };
         if request.transactional_id.is_none() && has_transactional_records(&request) {
             return asked.refuse_all(&request, ErrorCode::TransactionalIdAuthorizationFailed);
         }
@@ -147,6 +173,7 @@ impl Shared {
             // Of its own: a slice of the request would keep all its records in memory until they are acknowledged.
             asked.topics.push((TopicName(keep::text(&topic.name)), indexes));
         }
+        asked.waiting.partitions.extend(parts.iter().map(|part| Arc::clone(&part.partition)));
         let append = Append { parts, acks: request.acks, pending: Arc::clone(&asked.pending) };
         match request.transactional_id {
             Some(id) if append.is_transactional() && self.verifies_transactions() => {

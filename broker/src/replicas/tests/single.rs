@@ -3,6 +3,7 @@
 use jackdaw_wire::metadata_record::RemoveTopicRecord;
 
 use super::*;
+use crate::replicas::shared::TopicRef;
 
 pub(super) struct Single {
     pub(super) manager: ReplicaManager,
@@ -245,6 +246,25 @@ async fn acks_all_wait_for_the_follower_and_time_out_without() {
     let produced = waiting.await.unwrap();
     assert_eq!(produced.response.responses[0].partition_responses[0].error_code, 0);
     assert_eq!(told(&Fetch::default().of(&s.manager, &[(0, 0)]).await), ["0:[a,b]hw2"]);
+}
+
+/// Where nothing gets committed, nobody is left to be told of it: not whose time is over, and not whose connection is.
+#[tokio::test]
+async fn producers_that_have_gone_are_owed_nothing() {
+    let s = with_replicas(&[("min.insync.replicas", "2")], &[1, 2, 3], &[1, 2]).await;
+    let shared = &s.manager.shared;
+    let partition = shared.locate(&shared.image(), TopicRef::Name(TOPIC), 0).unwrap();
+    for _ in 0..3 {
+        let request = produce_request(-1, 1, &[(0, batch(&["a"]))]);
+        s.manager.produce(&context(ApiKey::Produce, 9), request).await;
+        assert_eq!(partition.owed(), 0);
+    }
+    let request = || produce_request(-1, 60_000, &[(0, batch(&["b"]))]);
+    let waiting: Vec<_> =
+        (0..4).map(|_| s.manager.produce(&context(ApiKey::Produce, 9), request())).collect();
+    assert_eq!(partition.owed(), 4);
+    drop(waiting);
+    assert_eq!(partition.owed(), 0);
 }
 
 #[tokio::test]
