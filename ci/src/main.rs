@@ -65,6 +65,12 @@ const STEPS: &[Step] = &[
     Step { name: "clippy", size: Size::Always, why: "no warning in any target", run: clippy },
     Step { name: "tests", size: Size::Always, why: "every test of the workspace", run: tests },
     Step {
+        name: "fuzz-all",
+        size: Size::Full,
+        why: "ten minutes of each test that makes up what it reads; the tests run them for seconds",
+        run: fuzz,
+    },
+    Step {
         name: "differences",
         size: Size::Always,
         why: "the README's table of differences is that of the scenarios",
@@ -209,6 +215,29 @@ fn clippy() -> Outcome {
 
 fn tests() -> Outcome {
     cargo(&["test", "--workspace", "--locked", "--no-fail-fast"])
+}
+
+/// Each file of tests by itself, so that none shortens what another has of the machine. A test that fails prints its seed.
+fn fuzz() -> Outcome {
+    const SECONDS: &str = "600";
+    let mut files: Vec<String> = std::fs::read_dir(tidy::root().join("broker/sim/tests"))?
+        .filter_map(|file| file.ok()?.file_name().into_string().ok())
+        .filter_map(|name| name.strip_suffix(".rs").map(str::to_owned))
+        .filter(|name| name.starts_with("fuzz_"))
+        .collect();
+    files.sort_unstable();
+    anyhow::ensure!(!files.is_empty(), "there is nothing to run");
+    for file in &files {
+        let arguments = ["test", "-p", "jackdaw-sim", "--locked", "--test", file];
+        let mut command = Command::new(env!("CARGO"));
+        let status = command
+            .args(arguments)
+            .current_dir(tidy::root())
+            .env("JACKDAW_FUZZ_SECONDS", SECONDS)
+            .status()?;
+        anyhow::ensure!(status.success(), "JACKDAW_FUZZ_SECONDS={SECONDS} cargo {}", arguments.join(" "));
+    }
+    Ok(format!("{SECONDS} s of {}", files.join(", ")))
 }
 
 /// A development build's image is twice as large, and a release takes too long to build at every landing.

@@ -191,6 +191,9 @@ impl MetadataImage {
     }
 
     fn create_topic(&mut self, record: &TopicRecord, delta: &mut MetadataDelta) -> Result<(), ApplyError> {
+        if self.topics.by_id(&record.topic_id).is_some() {
+            return Err(ApplyError::DuplicateTopic(record.name.clone()));
+        }
         let name: Arc<str> = Arc::from(record.name.as_str());
         if Arc::make_mut(&mut self.topics.by_name).insert(Arc::clone(&name), record.topic_id).is_some() {
             return Err(ApplyError::DuplicateTopic(record.name.clone()));

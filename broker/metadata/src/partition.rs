@@ -150,8 +150,8 @@ impl PartitionRegistration {
             adding_replicas: change.adding_replicas.clone().unwrap_or_else(|| self.adding_replicas.clone()),
             leader: if new_leader { change.leader } else { self.leader },
             leader_recovery_state,
-            leader_epoch: self.leader_epoch + i32::from(new_leader),
-            partition_epoch: self.partition_epoch + 1,
+            leader_epoch: self.leader_epoch.wrapping_add(i32::from(new_leader)),
+            partition_epoch: self.partition_epoch.wrapping_add(1),
         })
     }
 

@@ -6,6 +6,7 @@
 //! What must not be here: real time, real sockets, real files, and rules of the broker. A check may restate what
 //! Kafka promises; it must not share code with what it checks.
 
+pub mod damage;
 pub mod disk;
 pub mod events;
 pub mod groups;

@@ -70,7 +70,7 @@ impl<'a> Draft<'a> {
         }
         let hash = step.topics.hash_of(self.group.subscribed_topics());
         if must || hash != self.group.metadata_hash {
-            let epoch = self.group.epoch + 1;
+            let epoch = self.group.epoch.saturating_add(1);
             tracing::info!(
                 target: "kafka.coordinator.group",
                 "[GroupId {}] Bumped group epoch to {epoch} with metadata hash {hash}.", step.group.id

@@ -27,7 +27,7 @@ pub(crate) fn next(current: &Current, goal: &Goal<'_>) -> Result<Current, Unknow
         MemberState::Stable if current.epoch == goal.epoch => Ok(current.clone()),
         MemberState::Stable | MemberState::Unreleased => Ok(step(current, current.epoch, goal)),
         MemberState::Unrevoked if goal.still_owns(&current.revoking) => Ok(current.clone()),
-        MemberState::Unrevoked => Ok(step(current, current.epoch + 1, goal)),
+        MemberState::Unrevoked => Ok(step(current, current.epoch.saturating_add(1), goal)),
         MemberState::Unknown if goal.owned.is_some_and(Partitions::is_empty) => {
             Ok(step(current, goal.epoch, goal))
         }
