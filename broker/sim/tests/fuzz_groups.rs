@@ -155,7 +155,7 @@ fn asked<R: jackdaw_wire::Request>(rng: &mut Rng) -> Option<(i16, R)> {
 }
 
 fn group(rng: &mut Rng) -> GroupId {
-    GroupId(StrBytes::from_static_str(*rng.pick(&["g", "h", ""]).unwrap()))
+    GroupId(StrBytes::from_static_str(rng.pick(&["g", "h", ""]).unwrap()))
 }
 
 fn request(rng: &mut Rng) -> Option<Request> {
@@ -174,7 +174,7 @@ fn request(rng: &mut Rng) -> Option<Request> {
             }
             if rng.chance(70) {
                 request.protocol_type = StrBytes::from_static_str("consumer");
-                request.member_id = StrBytes::from_static_str(*rng.pick(&["", "m-0", "m"]).unwrap());
+                request.member_id = StrBytes::from_static_str(rng.pick(&["", "m-0", "m"]).unwrap());
             }
             Request::Join { caller: caller(version), unique: Uuid::from_u128(rng.next_u64().into()), request }
         }

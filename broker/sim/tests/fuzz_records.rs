@@ -10,7 +10,7 @@ use jackdaw_sim::seeds::{Rng, for_some_time};
 use jackdaw_wire::batch::{
     BatchBuilder, BatchHeader, BatchRef, HEADER_BYTES, TimestampType, complete_batches,
 };
-use jackdaw_wire::compression::Compression;
+use jackdaw_wire::compression::{Allowance, Compression};
 use jackdaw_wire::control_record::ControlRecord;
 use jackdaw_wire::down_convert::down_convert;
 use jackdaw_wire::legacy::{self, LegacyError};
@@ -84,7 +84,9 @@ fn validate(bytes: &Bytes, rng: &mut Rng) {
     let topic_partition = TopicPartition::new("orders", 0);
     let is_compacted = rng.chance(20);
     let timestamps = [TimestampType::CreateTime, TimestampType::LogAppendTime];
+    let allowance = Allowance::for_records(bytes.len());
     let options = ValidateOptions {
+        allowance: &allowance,
         topic_partition: &topic_partition,
         origin: if rng.chance(90) { AppendOrigin::Client } else { AppendOrigin::Coordinator },
         compression: rng.chance(40).then(|| *rng.pick(&CODECS).unwrap()),
