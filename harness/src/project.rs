@@ -43,11 +43,20 @@ fn options(global: &Global) -> Result<LoadOptions> {
     })
 }
 
+/// Whether nodes start on their settings now, and on those of a broker of ours.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Nodes {
+    Start,
+    /// They are made and do not start, or something else may run in our broker's place: what it would refuse is no more
+    /// than a warning.
+    May,
+}
+
 /// Loads the project and says what is to be said about it.
 ///
 /// # Errors
 /// With exit code 2 where anything forbids a start.
-pub fn loaded(global: &Global, terminal: &Terminal) -> Result<Loaded> {
+pub fn loaded(global: &Global, nodes: Nodes, terminal: &Terminal) -> Result<Loaded> {
     let read = load(&options(global)?);
     let mut diagnostics = read.diagnostics;
     let cluster = read.project.as_ref().map(Cluster::of);
@@ -56,7 +65,11 @@ pub fn loaded(global: &Global, terminal: &Terminal) -> Result<Loaded> {
     }
     diagnostics.extend(cluster.iter().flat_map(|cluster| cluster.diagnostics.clone()));
     if let (Some(project), Some(cluster)) = (&read.project, &cluster) {
-        diagnostics.extend(crate::settings::refused(project, cluster));
+        let mut refused = crate::settings::refused(project, cluster);
+        if nodes == Nodes::May {
+            refused.iter_mut().for_each(|found| found.severity = Severity::Warning);
+        }
+        diagnostics.extend(refused);
     }
     sort(&mut diagnostics);
     tell(&diagnostics, terminal);

@@ -2,7 +2,7 @@
 
 use crate::cli::{Config, ConfigFormat, Global};
 use crate::exit::{Exit, Result, Stop};
-use crate::project::{kind, loaded, loaded_text};
+use crate::project::{Nodes, kind, loaded, loaded_text};
 use crate::terminal::{Terminal, result};
 use jackdaw_compose::{Code, Project, to_config_json, to_config_yaml};
 use jackdaw_conventions::Cluster;
@@ -13,7 +13,7 @@ use std::collections::BTreeSet;
 /// nothing. With `-q`, where only the judgement is asked for, that is the exit code.
 pub async fn run(global: &Global, wanted: &Config, terminal: &Terminal) -> Result {
     if wanted.quiet {
-        tell_unheeded(global, &loaded(global, terminal)?, terminal).await?;
+        tell_unheeded(global, &loaded(global, Nodes::Start, terminal)?, terminal).await?;
         return Ok(Exit::Done);
     }
     // What is only a list of the file's has nothing to do with Kafka.

@@ -5,7 +5,7 @@ use super::logs::{Style, merged};
 use super::ps::{status, summary};
 use crate::cli::{Format, Global, Up};
 use crate::exit::{Exit, Result, Stop};
-use crate::project::{loaded, runtime_for};
+use crate::project::{Nodes, loaded, runtime_for};
 use crate::terminal::{Terminal, result};
 use futures_util::stream::{self, FuturesUnordered, Stream, StreamExt as _};
 use jackdaw_runtime::execute::{execute, with_last_lines};
@@ -68,7 +68,8 @@ struct Session<'a> {
 
 /// `up`
 pub async fn run(global: &Global, up: Up, terminal: Terminal) -> Result {
-    let file = loaded(global, &terminal)?;
+    let nodes = if up.no_start || !up.provider.is_empty() { Nodes::May } else { Nodes::Start };
+    let file = loaded(global, nodes, &terminal)?;
     let runtime = runtime_for(global, &file.project.name, &up.provider, &terminal).await?;
     let (mut spec, mut left_out) = file.spec(&*runtime)?;
     provide_by(&mut spec, &up.provider).map_err(Stop::bad_input)?;
