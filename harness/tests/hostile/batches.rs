@@ -4,12 +4,14 @@
 use crate::node::{Node, SCRATCH, produce};
 use crate::wire::{Connection, frame};
 use jackdaw_wire::batch::{BatchBuilder, BatchHeader, HEADER_BYTES, LOG_OVERHEAD_BYTES};
-use jackdaw_wire::compression::Compression;
-use jackdaw_wire::{Bytes, BytesMut};
+use jackdaw_wire::compression::{Compression, compress};
+use jackdaw_wire::{Bytes, BytesMut, varint};
 use std::time::Duration;
 
 const CODECS: [Compression; 5] =
     [Compression::None, Compression::Gzip, Compression::Snappy, Compression::Lz4, Compression::Zstd];
+/// `max.message.bytes`, as it is where nobody set it.
+const MAX_MESSAGE_BYTES: usize = 1_048_588;
 const ANSWERED_SOON: Duration = Duration::from_millis(300);
 /// Where each field of a batch's header begins, and its bytes (`DefaultRecordBatch`).
 const FIELDS: &[(&str, usize, usize)] = &[
@@ -105,6 +107,46 @@ pub fn lies(node: &Node) -> Result<String, String> {
         }
     }
     Ok(format!("{} batches, twice each", liars.len()))
+}
+
+/// A record of zeros in each codec that unpacks to more than a request may (`Allowance`), on several connections at once.
+pub fn bombs(node: &Node) -> Result<String, String> {
+    const UNPACKED_BYTES: usize = 300 << 20;
+    const TOO_LARGE: i16 = 10;
+    // Attributes, deltas of timestamp and offset, no key; no headers behind the value.
+    let mut body = BytesMut::new();
+    body.extend_from_slice(&[0, 0, 0, 1]);
+    varint::put_i64(&mut body, UNPACKED_BYTES as i64);
+    let inner_bytes = body.len() + UNPACKED_BYTES + 1;
+    let mut record = BytesMut::new();
+    varint::put_i64(&mut record, inner_bytes as i64);
+    record.extend_from_slice(&body);
+    record.resize(record.len() + UNPACKED_BYTES + 1, 0);
+    let mut sizes = Vec::new();
+    for codec in &CODECS[1..] {
+        let small = compress(*codec, &record).map_err(|error| error.to_string())?;
+        let request = produce(SCRATCH, -1, packed(*codec, 1, &small).into());
+        if small.len() > MAX_MESSAGE_BYTES {
+            continue;
+        }
+        sizes.push(format!("{} KB of {codec:?}", small.len() >> 10));
+        let answers = std::thread::scope(|scope| {
+            let send = || {
+                let mut connection = Connection::open(node.clients())?;
+                let reply = connection.ask(8, &request)?;
+                Ok::<i16, std::io::Error>(reply.responses[0].partition_responses[0].error_code)
+            };
+            let senders: Vec<_> = (0..3).map(|_| scope.spawn(send)).collect();
+            senders.into_iter().map(|sender| sender.join().unwrap()).collect::<Vec<_>>()
+        });
+        for answer in answers {
+            match answer {
+                Ok(TOO_LARGE) => {}
+                other => return Err(format!("{codec:?}: {other:?}")),
+            }
+        }
+    }
+    Ok(format!("{}, three times each", sizes.join(", ")))
 }
 
 /// Held for the cases that blow up.

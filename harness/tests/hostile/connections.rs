@@ -52,6 +52,18 @@ pub fn dripped(node: &Node) -> Result<String, String> {
     Ok(format!("{} connections, {} bytes each", connections.len(), request.len()))
 }
 
+/// Requests that claim many megabytes, of which a few bytes come.
+pub fn halves(node: &Node) -> Result<String, String> {
+    const CLAIMED_BYTES: u32 = 50 << 20;
+    let connections = open(node.clients(), 200)?;
+    for connection in &connections {
+        let begun = [&CLAIMED_BYTES.to_be_bytes()[..], &[0, 0, 0, 8]].concat();
+        (&connection.0).write_all(&begun).map_err(|error| error.to_string())?;
+    }
+    (0..3).try_for_each(|_| produces(node, 900_000))?;
+    Ok(format!("{} connections, {} MB claimed each", connections.len(), CLAIMED_BYTES >> 20))
+}
+
 /// Requests with large replies that nobody reads.
 pub fn unread(node: &Node) -> Result<String, String> {
     (0..8).try_for_each(|_| produces(node, 900_000))?;

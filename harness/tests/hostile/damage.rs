@@ -4,8 +4,10 @@
 use crate::is_full;
 use crate::node::Node;
 use crate::wire::{Connection, PATIENCE, framed};
+use jackdaw_sim::messages;
 use jackdaw_sim::seeds::Rng;
 use jackdaw_wire::api::{APIS, Api, Scope};
+use jackdaw_wire::schema;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Mutex;
@@ -177,6 +179,38 @@ fn shoot(node: &Node, address: SocketAddr, shots: &[Shot<'_>]) -> Result<(), Str
     } else {
         Err(format!("it ended by one of\n{}", on_their_way.join("\n")))
     }
+}
+
+/// 32 bytes that ended a node: WriteTxnMarkers 1 with a boolean of 0x80, which was taken for the first byte of a length.
+const BOOLEAN_FOR_A_LENGTH: &[u8] =
+    b"\x00\x1b\x00\x01\x00\x00\x00\x01\x00\x01x\x00\x02\x00\x00\x00\x00\x00\x00\x00\x01\x00\x00\x80\x80\x80\x80\x70";
+
+/// Requests with something in every field, each of whose lengths, counts, tags and booleans says in turn what it must
+/// not.
+pub fn fields(node: &Node) -> Result<String, String> {
+    for address in [node.clients(), node.controllers()] {
+        let mut connection = Connection::open(address).map_err(|error| error.to_string())?;
+        connection.provoke(&framed(BOOLEAN_FOR_A_LENGTH), ANSWERED_SOON);
+    }
+    let mut sent = 0;
+    for (scope, address) in [(Scope::Broker, node.clients()), (Scope::Controller, node.controllers())] {
+        let mut requests = Vec::new();
+        for (api, version) in served(scope) {
+            let Some(message) = schema::request(api.key as i16) else { continue };
+            let whole = messages::random(message, version, &mut Rng::new(7));
+            for place in &whole.places {
+                for extreme in messages::extremes(place.meaning) {
+                    let bytes = [header(api, version), whole.with(*place, &extreme)].concat();
+                    requests.push(Request { api, version, bytes });
+                }
+            }
+        }
+        let whole = |request| Shot { request, at: request.bytes.len(), damage: Damage::Cut };
+        let shots = chosen(requests.iter().map(whole).collect());
+        sent += shots.len();
+        shoot(node, address, &shots)?;
+    }
+    Ok(format!("{sent} requests"))
 }
 
 /// Behind the header of every API and version: bytes that claim much and have little.
