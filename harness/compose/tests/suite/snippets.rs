@@ -53,7 +53,7 @@ fn answer(snippet: &Value) -> Option<Value> {
         std::fs::write(path, text.as_str().expect("a text")).expect("a file");
     }
     let words = words(snippet);
-    let env = [("SET", "val"), ("EMPTY", ""), ("_U", "u"), ("HOME", "/root")];
+    let env = [("SET", "val"), ("EMPTY", ""), ("_U", "u"), ("HOME", "/home/me")];
     let loaded = load(&LoadOptions {
         files: words.files,
         profiles: words.profiles,
