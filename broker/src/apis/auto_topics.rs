@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::BytesMut;
 use jackdaw_metadata::topic_name::{self, GROUP_METADATA_TOPIC, TRANSACTION_STATE_TOPIC};
+use jackdaw_wire::keep;
 use jackdaw_wire::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
 use jackdaw_wire::messages::{ApiKey, CreateTopicsRequest, TopicName};
 use jackdaw_wire::protocol::{Encodable, StrBytes};
@@ -34,7 +35,9 @@ impl AutoTopics {
     pub fn create(&self, context: &RequestContext, names: &[TopicName]) {
         let mut in_flight = self.in_flight.lock().unwrap_or_else(PoisonError::into_inner);
         let valid = names.iter().filter(|name| topic_name::validate(name).is_ok());
-        let names: Vec<TopicName> = valid.filter(|name| in_flight.insert((*name).clone())).cloned().collect();
+        // Of their own: they outlive the request, which may be large.
+        let own = valid.map(|name| TopicName(keep::text(name)));
+        let names: Vec<TopicName> = own.filter(|name| in_flight.insert(name.clone())).collect();
         drop(in_flight);
         if names.is_empty() {
             return;
