@@ -12,7 +12,7 @@ use jackdaw_wire::batch::{
 };
 use jackdaw_wire::compression::{Allowance, Compression};
 use jackdaw_wire::control_record::ControlRecord;
-use jackdaw_wire::down_convert::down_convert;
+use jackdaw_wire::down_convert::{DownConversionError, Wanted, down_convert};
 use jackdaw_wire::legacy::{self, LegacyError};
 use jackdaw_wire::types::TopicPartition;
 use jackdaw_wire::validate::{AppendOrigin, ValidateOptions, check_produce_version, validate_for_append};
@@ -46,6 +46,12 @@ fn batch(rng: &mut Rng) -> Bytes {
     records.build_compressed(*rng.pick(&CODECS).unwrap()).unwrap()
 }
 
+fn for_old_client(records: &Bytes, magic: i8, first_offset: i64) -> Result<Bytes, DownConversionError> {
+    let unpacked_bytes = UNPACKED_BYTES;
+    let wanted = Wanted { magic, first_offset, record_limit_bytes: unpacked_bytes, unpacked_bytes };
+    down_convert(complete_batches(records), records.len(), &wanted)
+}
+
 /// The same bytes under the sum that is true of them.
 fn summed(mut bytes: Vec<u8>) -> Vec<u8> {
     if bytes.get(16).is_some_and(|magic| *magic < 2) {
@@ -64,7 +70,7 @@ fn summed(mut bytes: Vec<u8>) -> Vec<u8> {
 fn sent(rng: &mut Rng) -> Bytes {
     let honest = batch(rng);
     let mut bytes = match rng.below(4) {
-        magic @ 0..=1 => down_convert(&honest, magic as i8, 0, UNPACKED_BYTES).unwrap_or(honest).to_vec(),
+        magic @ 0..=1 => for_old_client(&honest, magic as i8, 0).unwrap_or(honest).to_vec(),
         _ => honest.to_vec(),
     };
     if rng.chance(10) {
@@ -125,7 +131,7 @@ fn validate(bytes: &Bytes, rng: &mut Rng) {
         }
         assert_eq!(count, batch.header.record_count);
         for magic in [0, 1] {
-            let _ = down_convert(&written, magic, offset, UNPACKED_BYTES);
+            let _ = for_old_client(&written, magic, offset);
         }
     }
 }
@@ -146,12 +152,11 @@ fn read(bytes: &Bytes) {
     }
     for message in legacy::messages(bytes).map_while(Result::ok) {
         let _ = message.check_crc();
-        if let Ok(inner) = message.unpack(UNPACKED_BYTES) {
-            legacy::messages(&inner).map_while(Result::ok).for_each(drop);
-        }
+        let inner = |inner: legacy::Message<'_>| inner.check_crc();
+        let _ = message.unpack(&Allowance::new(UNPACKED_BYTES), UNPACKED_BYTES, inner);
     }
     for magic in [0, 1] {
-        let _ = down_convert(bytes, magic, 0, UNPACKED_BYTES);
+        let _ = for_old_client(bytes, magic, 0);
     }
 }
 

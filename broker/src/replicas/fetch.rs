@@ -5,10 +5,9 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use bytes::{Buf, Bytes};
+use bytes::Buf;
 use jackdaw_metadata::MetadataImage;
 use jackdaw_replication::Isolation;
-use jackdaw_wire::down_convert::{DownConversionError, down_convert};
 use jackdaw_wire::fetch::{
     self, AbortedTransaction, FetchReply, FetchedPartition, FetchedTopic, NodeEndpoint,
 };
@@ -20,6 +19,7 @@ use tokio::time::Instant;
 
 use super::interest::Interest;
 use super::nearest::Reader;
+use super::old_format;
 use super::read::{Limit, PartitionRead, Who};
 use super::session::{Ask, FINAL_EPOCH, FetchSet, INITIAL_EPOCH, Key, NO_SESSION, SharedSet, Slot, locked};
 use super::shared::{Shared, TopicRef, leader_hint};
@@ -34,8 +34,6 @@ const REPLICA_STATE_FROM: i16 = 15;
 const LEADER_HINTS_FROM: i16 = 16;
 /// From here on a reply's header has a byte for tagged fields.
 const FLEXIBLE_FROM: i16 = 12;
-/// A batch that unpacks to more is not converted for consumers that are that old.
-const MAX_DOWN_CONVERTED_BYTES: usize = 256 << 20;
 
 /// What becomes of the set after the reply.
 enum Keep {
@@ -462,7 +460,8 @@ fn fetched(version: i16, index: i32, offset: i64, read: PartitionRead) -> Fetche
         other => other,
     };
     let magic = fetch::magic_of_version(version);
-    let records = if magic < 2 { convert(&read.records, magic, offset) } else { Ok(read.records) };
+    let records =
+        if magic < 2 { old_format::convert(&read.records, magic, offset) } else { Ok(read.records) };
     let records = match records {
         Ok(records) => records,
         Err(error) => return FetchedPartition::withheld(index, error.code()),
@@ -483,33 +482,6 @@ fn fetched(version: i16, index: i32, offset: i64, read: PartitionRead) -> Fetche
         aborted_transactions: aborted,
         records: Some(records),
         ..FetchedPartition::empty(index, error.map_or(0, |error| error.code()))
-    }
-}
-
-/// Records for consumers that know older formats only.
-fn convert(records: &[Segment], magic: i8, offset: i64) -> Result<Vec<Segment>, ErrorCode> {
-    let mut converted = Vec::new();
-    for segment in records {
-        let bytes = in_memory(segment).map_err(|_| ErrorCode::KafkaStorageError)?;
-        let old = down_convert(&bytes, magic, offset, MAX_DOWN_CONVERTED_BYTES);
-        let old = old.map_err(|error| match error {
-            DownConversionError::Zstd => ErrorCode::UnsupportedCompressionType,
-            _ => ErrorCode::CorruptMessage,
-        })?;
-        converted.push(old.into());
-    }
-    Ok(converted)
-}
-
-pub(super) fn in_memory(segment: &Segment) -> std::io::Result<Bytes> {
-    use std::os::unix::fs::FileExt;
-    match segment {
-        Segment::Bytes(bytes) => Ok(bytes.clone()),
-        Segment::File { file, offset, len } => {
-            let mut bytes = vec![0; *len];
-            file.read_exact_at(&mut bytes, *offset)?;
-            Ok(bytes.into())
-        }
     }
 }
 

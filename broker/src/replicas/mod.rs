@@ -15,6 +15,7 @@ mod interest;
 mod markers;
 mod nearest;
 mod offsets;
+mod old_format;
 mod own;
 mod partition;
 mod pending;

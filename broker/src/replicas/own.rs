@@ -13,10 +13,10 @@ use jackdaw_wire::{ErrorCode, TopicPartition};
 
 use super::ReplicaManager;
 use super::append::Submission;
-use super::fetch::in_memory;
 use super::partition::Partition;
 use super::pending::Pending;
 use super::produce::Waiting;
+use super::read::in_memory;
 use super::shared::TopicRef;
 use crate::errors;
 

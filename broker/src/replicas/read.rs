@@ -1,7 +1,10 @@
 //! Reading one partition for a fetch: epochs, bounds, divergence, records by reference, the follower's position.
 
+use std::io;
+use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use jackdaw_log::{AbortedTxn, CompressionType, ReadError};
 use jackdaw_replication::{FollowerFetch, FollowerRefusal, Isolation, OffsetBounds};
 use jackdaw_wire::batch::MAGIC_V2;
@@ -294,5 +297,17 @@ impl Partition {
         read.size_bytes = found.size_bytes;
         read.records = found.records;
         Ok(read)
+    }
+}
+
+/// The bytes of a piece, wherever they are.
+pub(super) fn in_memory(segment: &Segment) -> io::Result<Bytes> {
+    match segment {
+        Segment::Bytes(bytes) => Ok(bytes.clone()),
+        Segment::File { file, offset, len } => {
+            let mut bytes = vec![0; *len];
+            file.read_exact_at(&mut bytes, *offset)?;
+            Ok(bytes.into())
+        }
     }
 }

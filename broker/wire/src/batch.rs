@@ -5,7 +5,7 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-use crate::compression::{self, Compression, CompressionError};
+use crate::compression::{self, Allowance, Compression, CompressionError, Packer};
 use crate::records::{self, HeadersRef, RecordRef, Records};
 
 pub use crate::records::{RecordsError, StructureError};
@@ -310,6 +310,31 @@ impl BatchRef {
         };
         Ok(records::records(body, self.header.record_count))
     }
+
+    /// Reads the records one by one; of what is compressed, one is in memory at a time.
+    ///
+    /// # Errors
+    /// Data that is not of the batch's codec, that unpacks to more than is allowed, or with a record of more than
+    /// `limit_bytes`; what `visit` says.
+    pub fn each_record<E: From<RecordsError>>(
+        &self,
+        allowance: &Allowance,
+        limit_bytes: usize,
+        mut visit: impl FnMut(RecordRef<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let corrupt = |codec: &'static str, reason: String| {
+            E::from(RecordsError::from(CompressionError::Corrupt { codec, reason }))
+        };
+        let codec = self.header.compression().map_err(|error| corrupt("unknown", error.to_string()))?;
+        let count = self.header.record_count;
+        if codec == Compression::None {
+            let mut records = records::records(self.body(), count);
+            return records.try_for_each(|record| visit(record.map_err(RecordsError::from)?));
+        }
+        let stream = compression::reader(codec, self.body());
+        let mut stream = stream.map_err(|error| corrupt(codec.name(), error.to_string()))?;
+        records::read_stream(&mut *stream, allowance, count, limit_bytes, visit)
+    }
 }
 
 /// Iterates over concatenated batches of magic 2. See [`batches`].
@@ -489,11 +514,28 @@ impl BatchBuilder {
     }
 
     /// The batch, its records packed.
-    pub fn build_compressed(mut self, codec: Compression) -> Result<Bytes, CompressionError> {
-        let body = compression::compress(codec, &self.body)?;
-        self.header.attributes |= i16::from(codec.id());
+    pub fn build_compressed(self, codec: Compression) -> Result<Bytes, CompressionError> {
+        self.build_packed(Packer::new(codec)?)
+    }
+
+    /// Forgets the records that are there, and not that there were some.
+    pub(crate) fn drop_records(&mut self) {
+        self.body.clear();
+    }
+
+    /// Packs the records that are there, so that what is unpacked of a large batch does not stay in memory.
+    pub fn pack(&mut self, packer: &mut Packer) -> Result<(), CompressionError> {
+        packer.write(&self.body)?;
+        self.body.clear();
+        Ok(())
+    }
+
+    /// The batch, its records in `packer`.
+    pub fn build_packed(mut self, mut packer: Packer) -> Result<Bytes, CompressionError> {
+        self.pack(&mut packer)?;
+        self.header.attributes |= i16::from(packer.codec().id());
         self.settle();
-        Ok(finish(self.header, &body))
+        Ok(finish(self.header, &packer.finish()?))
     }
 }
 

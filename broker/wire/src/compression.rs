@@ -46,6 +46,10 @@ impl Compression {
         }
     }
 
+    fn cannot_pack(self, error: io::Error) -> CompressionError {
+        CompressionError::Pack { codec: self.name(), reason: error.to_string() }
+    }
+
     /// From [`Compression::name`].
     pub fn from_name(name: &str) -> Option<Self> {
         [Self::None, Self::Gzip, Self::Snappy, Self::Lz4, Self::Zstd]
@@ -166,41 +170,116 @@ pub fn decompress_into(
 
 /// Packs `bytes`, as the reference does at its default levels.
 pub fn compress(codec: Compression, bytes: &[u8]) -> Result<Bytes, CompressionError> {
-    let pack = |error: io::Error| CompressionError::Pack { codec: codec.name(), reason: error.to_string() };
-    let packed = match codec {
-        Compression::None => bytes.to_vec(),
-        Compression::Gzip => {
-            let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
-            encoder.write_all(bytes).and_then(|()| encoder.finish()).map_err(pack)?
-        }
-        Compression::Snappy => compress_xerial(bytes).map_err(|error| pack(io::Error::other(error)))?,
-        Compression::Lz4 => {
-            let info = lz4_flex::frame::FrameInfo::new()
-                .block_size(lz4_flex::frame::BlockSize::Max64KB)
-                .block_mode(lz4_flex::frame::BlockMode::Independent);
-            let mut encoder = lz4_flex::frame::FrameEncoder::with_frame_info(info, Vec::new());
-            encoder.write_all(bytes).map_err(pack)?;
-            encoder.finish().map_err(|error| pack(io::Error::other(error)))?
-        }
-        Compression::Zstd => {
-            zstd::stream::encode_all(bytes, zstd::DEFAULT_COMPRESSION_LEVEL).map_err(pack)?
-        }
-    };
-    Ok(packed.into())
+    let mut packer = Packer::new(codec)?;
+    packer.write(bytes)?;
+    packer.finish()
 }
 
-fn compress_xerial(bytes: &[u8]) -> Result<Vec<u8>, snap::Error> {
-    let mut out = Vec::with_capacity(XERIAL_HEADER_BYTES + bytes.len() / 2);
-    out.extend_from_slice(XERIAL_MAGIC);
-    out.extend_from_slice(&1u32.to_be_bytes());
-    out.extend_from_slice(&1u32.to_be_bytes());
-    let mut encoder = snap::raw::Encoder::new();
-    for block in bytes.chunks(XERIAL_BLOCK_BYTES) {
-        let packed = encoder.compress_vec(block)?;
-        out.extend_from_slice(&(packed.len() as u32).to_be_bytes());
-        out.extend_from_slice(&packed);
+/// Packs what is written to it as it comes: only what is packed stays in memory.
+pub struct Packer {
+    codec: Compression,
+    encoder: Encoder,
+}
+
+enum Encoder {
+    None(Vec<u8>),
+    Gzip(flate2::write::GzEncoder<Vec<u8>>),
+    Snappy(XerialEncoder),
+    Lz4(Box<lz4_flex::frame::FrameEncoder<Vec<u8>>>),
+    Zstd(zstd::stream::write::Encoder<'static, Vec<u8>>),
+}
+
+impl Packer {
+    pub fn new(codec: Compression) -> Result<Self, CompressionError> {
+        let out = Vec::new();
+        let encoder = match codec {
+            Compression::None => Encoder::None(out),
+            Compression::Gzip => {
+                Encoder::Gzip(flate2::write::GzEncoder::new(out, flate2::Compression::default()))
+            }
+            Compression::Snappy => Encoder::Snappy(XerialEncoder::new(out)),
+            Compression::Lz4 => {
+                let info = lz4_flex::frame::FrameInfo::new()
+                    .block_size(lz4_flex::frame::BlockSize::Max64KB)
+                    .block_mode(lz4_flex::frame::BlockMode::Independent);
+                Encoder::Lz4(Box::new(lz4_flex::frame::FrameEncoder::with_frame_info(info, out)))
+            }
+            Compression::Zstd => {
+                let encoder = zstd::stream::write::Encoder::new(out, zstd::DEFAULT_COMPRESSION_LEVEL);
+                Encoder::Zstd(encoder.map_err(|error| codec.cannot_pack(error))?)
+            }
+        };
+        Ok(Self { codec, encoder })
     }
-    Ok(out)
+
+    pub fn codec(&self) -> Compression {
+        self.codec
+    }
+
+    pub fn write(&mut self, bytes: &[u8]) -> Result<(), CompressionError> {
+        let written = match &mut self.encoder {
+            Encoder::None(out) => out.write_all(bytes),
+            Encoder::Gzip(encoder) => encoder.write_all(bytes),
+            Encoder::Snappy(encoder) => encoder.write_all(bytes),
+            Encoder::Lz4(encoder) => encoder.write_all(bytes),
+            Encoder::Zstd(encoder) => encoder.write_all(bytes),
+        };
+        written.map_err(|error| self.codec.cannot_pack(error))
+    }
+
+    /// What was written, packed.
+    pub fn finish(self) -> Result<Bytes, CompressionError> {
+        let packed = match self.encoder {
+            Encoder::None(out) => Ok(out),
+            Encoder::Gzip(encoder) => encoder.finish(),
+            Encoder::Snappy(encoder) => encoder.finish(),
+            Encoder::Lz4(encoder) => encoder.finish().map_err(io::Error::other),
+            Encoder::Zstd(encoder) => encoder.finish(),
+        };
+        packed.map(Bytes::from).map_err(|error| self.codec.cannot_pack(error))
+    }
+}
+
+/// Writes snappy as `SnappyOutputStream` does: blocks of one size behind xerial's header.
+struct XerialEncoder {
+    out: Vec<u8>,
+    block: Vec<u8>,
+}
+
+impl XerialEncoder {
+    fn new(mut out: Vec<u8>) -> Self {
+        out.extend_from_slice(XERIAL_MAGIC);
+        out.extend_from_slice(&1u32.to_be_bytes());
+        out.extend_from_slice(&1u32.to_be_bytes());
+        Self { out, block: Vec::with_capacity(XERIAL_BLOCK_BYTES) }
+    }
+
+    fn write_all(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+        while !bytes.is_empty() {
+            let (now, rest) = bytes.split_at(bytes.len().min(XERIAL_BLOCK_BYTES - self.block.len()));
+            self.block.extend_from_slice(now);
+            bytes = rest;
+            if self.block.len() == XERIAL_BLOCK_BYTES {
+                self.put_block()?;
+            }
+        }
+        Ok(())
+    }
+
+    fn put_block(&mut self) -> io::Result<()> {
+        let packed = snap::raw::Encoder::new().compress_vec(&self.block).map_err(io::Error::other)?;
+        self.out.extend_from_slice(&(packed.len() as u32).to_be_bytes());
+        self.out.extend_from_slice(&packed);
+        self.block.clear();
+        Ok(())
+    }
+
+    fn finish(mut self) -> io::Result<Vec<u8>> {
+        if !self.block.is_empty() {
+            self.put_block()?;
+        }
+        Ok(self.out)
+    }
 }
 
 /// Reads snappy as `SnappyInputStream` does: blocks behind xerial's header, which may appear again between them,

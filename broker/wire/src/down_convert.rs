@@ -1,11 +1,13 @@
 //! Batches of magic 2 as message sets of magic 0 or 1, for consumers that know nothing younger (Fetch below 4). A cold
 //! path; what is not converted is not touched here.
 
+use std::io;
+
 use bytes::{BufMut, Bytes, BytesMut};
 
 use crate::batch::{self, BatchError, BatchRef, HEADER_BYTES, RecordsError, StructureError, TimestampType};
-use crate::compression::{self, Compression, CompressionError};
-use crate::legacy::{LZ4_HEADER_CHECKSUM_AT, MessageShape, put_message};
+use crate::compression::{Allowance, Compression, CompressionError, Packer};
+use crate::legacy::{LZ4_HEADER_CHECKSUM_AT, MessageShape, write_message};
 use crate::records::RecordRef;
 
 /// The checksum that clients of magic 0 look for in the header of an LZ4 frame of independent blocks of 64 KiB: it
@@ -30,50 +32,83 @@ pub enum DownConversionError {
     /// To be answered with UNSUPPORTED_COMPRESSION_TYPE.
     #[error("Down-conversion of zstandard-compressed batches is not supported")]
     Zstd,
+    #[error(transparent)]
+    Io(#[from] io::Error),
 }
 
-/// Converts (`RecordsUtil.downConvert`, `LazyDownConversionRecords`). The result is as long as what was read, or as the
-/// first converted batch if that is longer: what is more is cut off, and what is less is filled up with the beginning
-/// of a message that old consumers leave aside as one that did not fit. Control batches are left out; so are headers,
-/// and of plain batches the records before `first_offset`.
+impl DownConversionError {
+    /// What makes a conversion end before this batch, which is the first one of the next fetch.
+    fn is_the_end(&self) -> bool {
+        use CompressionError::AllowanceSpent;
+        let is_spent = matches!(self, Self::Records(RecordsError::Compression(AllowanceSpent)));
+        is_spent || matches!(self, Self::Zstd) || self.is_too_large()
+    }
+
+    /// A record is larger than what is converted.
+    pub fn is_too_large(&self) -> bool {
+        matches!(self, Self::Records(RecordsError::Compression(CompressionError::TooLarge { .. })))
+    }
+}
+
+/// What an old client is to be given.
+#[derive(Debug, Clone, Copy)]
+pub struct Wanted {
+    /// 0 or 1.
+    pub magic: i8,
+    /// Plain records before this offset are left out.
+    pub first_offset: i64,
+    /// A compressed record that unpacks to more is refused: one is in memory at a time.
+    pub record_limit_bytes: usize,
+    /// What the batches behind the first one may unpack to; that one comes whole. The client asks for the rest again.
+    pub unpacked_bytes: usize,
+}
+
+/// Converts (`RecordsUtil.downConvert`, `LazyDownConversionRecords`) batches that were read as `read_bytes` bytes. The
+/// result is as long as what was read, or as the first converted batch if that is longer: what is more is cut off, and
+/// what is less is filled up with the beginning of a message that old consumers leave aside as one that did not fit.
+/// Control batches are left out; so are headers, and of plain batches the records before the first offset.
 ///
 /// # Errors
-/// Corrupt batches, records that unpack to more than `limit_bytes`, and a first batch in zstd; a later one in zstd ends
-/// the conversion.
-pub fn down_convert(
-    records: &Bytes,
-    to_magic: i8,
-    first_offset: i64,
-    limit_bytes: usize,
-) -> Result<Bytes, DownConversionError> {
-    let mut out = BytesMut::with_capacity(records.len());
-    let mut size_bytes = SMALLEST_FILLER_BYTES;
-    let mut scratch = Vec::new();
-    for batch in batch::complete_batches(records) {
+/// Corrupt batches, a record that unpacks to too much, and a first batch in zstd; a later one in zstd ends the
+/// conversion.
+pub fn down_convert<E>(
+    batches: impl IntoIterator<Item = Result<BatchRef, E>>,
+    read_bytes: usize,
+    wanted: &Wanted,
+) -> Result<Bytes, DownConversionError>
+where
+    DownConversionError: From<E>,
+{
+    let mut out = BytesMut::new();
+    let mut size_bytes = 0;
+    let mut is_first = true;
+    let allowance = Allowance::new(wanted.unpacked_bytes);
+    for batch in batches {
         let batch = batch?;
-        let is_first = out.is_empty();
+        size_bytes = size_bytes.max(SMALLEST_FILLER_BYTES);
         if !is_first && out.len() >= size_bytes {
             break;
         }
-        match convert_batch(&batch, to_magic, first_offset, limit_bytes, &mut scratch, &mut out) {
-            Err(DownConversionError::Zstd) if !is_first => break,
+        let unbounded = Allowance::new(usize::MAX);
+        let allowed = if is_first { &unbounded } else { &allowance };
+        match convert_batch(&batch, wanted, allowed, &mut out) {
+            Err(error) if !is_first && error.is_the_end() => break,
             converted => converted?,
         }
         if is_first && !out.is_empty() {
-            size_bytes = records.len().max(out.len());
+            is_first = false;
+            size_bytes = read_bytes.max(out.len());
+            allowance.take(usize::MAX - unbounded.left_bytes());
         }
     }
-    let has_batches = batch::complete_batches(records).next().is_some();
-    fill(&mut out, if has_batches { size_bytes } else { 0 });
+    fill(&mut out, size_bytes);
     Ok(out.freeze())
 }
 
 fn convert_batch(
     batch: &BatchRef,
-    to_magic: i8,
-    first_offset: i64,
-    limit_bytes: usize,
-    scratch: &mut Vec<u8>,
+    wanted: &Wanted,
+    allowance: &Allowance,
     out: &mut BytesMut,
 ) -> Result<(), DownConversionError> {
     let header = batch.header;
@@ -85,7 +120,7 @@ fn convert_batch(
         return Err(DownConversionError::Zstd);
     }
     let shape = |timestamp_ms| MessageShape {
-        magic: to_magic,
+        magic: wanted.magic,
         codec: Compression::None,
         timestamp_type: header.timestamp_type(),
         timestamp_ms,
@@ -94,47 +129,51 @@ fn convert_batch(
         let offset = header.base_offset + i64::from(record.offset_delta);
         (offset, header.timestamp_of(record.timestamp_delta_ms))
     };
-    let records = batch.records(limit_bytes, scratch)?;
+    let mut put = |shape, offset, key: Option<&[u8]>, value: Option<&[u8]>| {
+        write_message(shape, offset, key, value, |bytes| {
+            out.put_slice(bytes);
+            Ok::<_, DownConversionError>(())
+        })
+    };
     if codec == Compression::None {
-        for record in records {
-            let record = record?;
+        return batch.each_record(allowance, wanted.record_limit_bytes, |record| {
             let (offset, timestamp_ms) = place(&record);
-            if offset >= first_offset {
-                put_message(out, shape(timestamp_ms), offset, record.key, record.value);
+            match offset >= wanted.first_offset {
+                true => put(shape(timestamp_ms), offset, record.key, record.value),
+                false => Ok(()),
             }
-        }
-        return Ok(());
+        });
     }
-    let mut inner = BytesMut::new();
+    let mut inner = Packer::new(codec)?;
     let mut ends = None;
     let mut max_timestamp_ms = batch::NO_TIMESTAMP;
-    for record in records {
-        let record = record?;
+    batch.each_record(allowance, wanted.record_limit_bytes, |record| {
         let (offset, timestamp_ms) = place(&record);
         let (first, _) = *ends.insert((ends.map_or(offset, |(first, _)| first), offset));
         // Offsets inside of a message of magic 1 count from its first one (KIP-31).
-        let inner_offset = if to_magic == 0 { offset } else { offset - first };
+        let inner_offset = if wanted.magic == 0 { offset } else { offset - first };
         max_timestamp_ms = max_timestamp_ms.max(timestamp_ms);
-        put_message(&mut inner, shape(timestamp_ms), inner_offset, record.key, record.value);
-    }
+        let shape = shape(timestamp_ms);
+        write_message(shape, inner_offset, record.key, record.value, |bytes| inner.write(bytes))?;
+        Ok::<_, DownConversionError>(())
+    })?;
     let Some((_, last)) = ends else { return Ok(()) };
     let timestamp_ms = match header.timestamp_type() {
         TimestampType::LogAppendTime => header.max_timestamp,
         TimestampType::CreateTime => max_timestamp_ms,
     };
-    let packed = pack(codec, to_magic, &inner)?;
-    put_message(out, MessageShape { codec, ..shape(timestamp_ms) }, last, None, Some(&packed));
-    Ok(())
+    let packed = for_old_clients(codec, wanted.magic, inner.finish()?);
+    put(MessageShape { codec, ..shape(timestamp_ms) }, last, None, Some(&packed))
 }
 
-fn pack(codec: Compression, magic: i8, inner: &[u8]) -> Result<Bytes, CompressionError> {
-    let packed = compression::compress(codec, inner)?;
+/// What is packed, as clients of that magic look for it.
+fn for_old_clients(codec: Compression, magic: i8, packed: Bytes) -> Bytes {
     if codec != Compression::Lz4 || magic > 0 {
-        return Ok(packed);
+        return packed;
     }
     let mut packed = BytesMut::from(packed);
     packed[LZ4_HEADER_CHECKSUM_AT] = BROKEN_LZ4_HEADER_CHECKSUM;
-    Ok(packed.freeze())
+    packed.freeze()
 }
 
 /// Cuts, or fills up with the beginning of a message that is longer than what is left
@@ -155,6 +194,7 @@ fn fill(out: &mut BytesMut, size_bytes: usize) {
 mod tests {
     use super::*;
     use crate::batch::BatchBuilder;
+    use crate::compression;
     use crate::legacy::{self, Message};
     use crate::records::HeadersRef;
 
@@ -176,9 +216,13 @@ mod tests {
             let value = match codec {
                 Compression::None => format!("{} bytes", message.value.unwrap().len()),
                 _ => {
-                    let unpacked = message.unpack(1 << 20).unwrap();
-                    let inner = legacy::messages(&unpacked).map(|inner| inner.unwrap().offset.to_string());
-                    format!("{} of {}", codec.name(), inner.collect::<Vec<_>>().join(" "))
+                    let mut inner = Vec::new();
+                    let offsets = message.unpack(&Allowance::new(1 << 20), 1 << 20, |message| {
+                        inner.push(message.offset.to_string());
+                        Ok::<_, legacy::LegacyError>(())
+                    });
+                    offsets.unwrap();
+                    format!("{} of {}", codec.name(), inner.join(" "))
                 }
             };
             told.push(format!("{} at {}: {value}", message.offset, message.timestamp_ms));
@@ -189,8 +233,13 @@ mod tests {
         told
     }
 
+    fn convert(records: &Bytes, magic: i8, first_offset: i64) -> Result<Bytes, DownConversionError> {
+        let wanted = Wanted { magic, first_offset, record_limit_bytes: 1 << 20, unpacked_bytes: 3_000 };
+        down_convert(batch::complete_batches(records), records.len(), &wanted)
+    }
+
     fn converted(records: &[Bytes], magic: i8, first_offset: i64) -> Vec<String> {
-        told(&down_convert(&records.concat().into(), magic, first_offset, 1 << 20).unwrap())
+        told(&convert(&records.concat().into(), magic, first_offset).unwrap())
     }
 
     #[test]
@@ -205,7 +254,7 @@ mod tests {
 
     #[test]
     fn clients_of_magic_0_find_the_lz4_checksum_that_they_look_for() {
-        let set = down_convert(&batch(0, Compression::Lz4, &[b"a"]), 0, 0, 1 << 20).unwrap();
+        let set = convert(&batch(0, Compression::Lz4, &[b"a"]), 0, 0).unwrap();
         let frame = Message::parse(&set).unwrap().value.unwrap();
         assert!(compression::decompress_into(Compression::Lz4, frame, 100, &mut Vec::new()).is_err());
         assert_eq!(frame[LZ4_HEADER_CHECKSUM_AT], BROKEN_LZ4_HEADER_CHECKSUM);
@@ -228,9 +277,25 @@ mod tests {
     }
 
     #[test]
+    fn the_first_batch_comes_whole_and_the_others_as_far_as_is_allowed() {
+        let big = [&[7; 1000][..]; 3];
+        let of = |count: usize| {
+            let batches: Vec<Bytes> =
+                (0..count).map(|at| batch(3 * at as i64, Compression::Gzip, &big)).collect();
+            let told = converted(&batches, 1, 0);
+            told.iter().filter(|message| message.contains("gzip of")).count()
+        };
+        assert_eq!((of(1), of(2), of(3)), (1, 1, 1), "3,000 bytes are allowed, and the first one spent them");
+        let [huge, small] = [&[0; 1 << 20][..], b"small"].map(|value| batch(0, Compression::Gzip, &[value]));
+        let refused = convert(&huge, 1, 0).unwrap_err();
+        assert!(refused.is_too_large(), "{refused}");
+        assert!(convert(&[small, huge].concat().into(), 1, 0).is_ok(), "it is met with when its turn comes");
+    }
+
+    #[test]
     fn zstd_ends_the_conversion() {
         let zstd = batch(1, Compression::Zstd, &[b"z"]);
-        let refused = down_convert(&zstd, 1, 0, 1 << 20);
+        let refused = convert(&zstd, 1, 0);
         assert!(matches!(refused, Err(DownConversionError::Zstd)));
         let told = converted(&[batch(0, Compression::None, &[b"a"]), zstd], 1, 0);
         assert_eq!((told[0].as_str(), told.len()), ("0 at 1000: 1 bytes", 2));

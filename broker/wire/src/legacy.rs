@@ -1,10 +1,12 @@
 //! Message sets of magic 0 and 1: what clients older than Kafka 0.11 send (Produce below 3) and can read (Fetch
 //! below 4). All of it is a cold path.
 
+use std::io::{self, BufReader, Read};
+
 use bytes::{BufMut, BytesMut};
 
 use crate::batch::{self, BatchError, NO_TIMESTAMP, TimestampType};
-use crate::compression::{self, Compression, CompressionError};
+use crate::compression::{self, Allowance, Compression, CompressionError};
 
 /// Offset and size, before every message.
 const LOG_OVERHEAD_BYTES: usize = 12;
@@ -97,18 +99,48 @@ impl<'a> Message<'a> {
         }
     }
 
-    /// The message set inside a compressed message.
-    pub fn unpack(&self, limit_bytes: usize) -> Result<Vec<u8>, LegacyError> {
-        let codec = self.compression()?;
+    /// Reads the message set inside a compressed message, one message at a time. One that is cut off at the end is
+    /// left out.
+    ///
+    /// # Errors
+    /// `TooLarge` for a message of more than `limit_bytes`; what `visit` says.
+    pub fn unpack<E: From<LegacyError>>(
+        &self,
+        allowance: &Allowance,
+        limit_bytes: usize,
+        mut visit: impl FnMut(Message<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let codec = self.compression().map_err(LegacyError::from)?;
         let packed = self.value.unwrap_or_default();
-        let mut unpacked = Vec::new();
-        if self.magic == 0 && codec == Compression::Lz4 {
-            let repaired = repair_lz4_header(packed);
-            compression::decompress_into(codec, &repaired, limit_bytes, &mut unpacked)?;
-        } else {
-            compression::decompress_into(codec, packed, limit_bytes, &mut unpacked)?;
+        let repaired = (self.magic == 0 && codec == Compression::Lz4).then(|| repair_lz4_header(packed));
+        let corrupt = |error: io::Error| {
+            let reason = error.to_string();
+            LegacyError::from(CompressionError::Corrupt { codec: codec.name(), reason })
+        };
+        let stream = compression::reader(codec, repaired.as_deref().unwrap_or(packed)).map_err(corrupt)?;
+        let mut stream = BufReader::new(stream);
+        let mut message = Vec::new();
+        let mut read_up_to = |size_bytes: usize, message: &mut Vec<u8>| {
+            let wanted = size_bytes - message.len();
+            let read = (&mut stream).take(wanted as u64).read_to_end(message).map_err(corrupt)?;
+            match allowance.take(read) {
+                true => Ok(message.len() == size_bytes),
+                false => Err(LegacyError::from(CompressionError::AllowanceSpent)),
+            }
+        };
+        while read_up_to(batch::HEADER_UP_TO_MAGIC_BYTES, &mut message)? {
+            let size_bytes = batch::size_of_next(&message).map_err(LegacyError::from)?;
+            if size_bytes > limit_bytes {
+                let too_large = CompressionError::TooLarge { codec: codec.name(), limit_bytes };
+                return Err(LegacyError::from(too_large).into());
+            }
+            if !read_up_to(size_bytes, &mut message)? {
+                break;
+            }
+            visit(Message::parse(&message)?)?;
+            message.clear();
         }
-        Ok(unpacked)
+        Ok(())
     }
 }
 
@@ -173,30 +205,40 @@ pub(crate) struct MessageShape {
     pub timestamp_ms: i64,
 }
 
-/// Writes one message.
-pub(crate) fn put_message(
-    out: &mut BytesMut,
+/// A message up to the length of its key, not yet with its checksum.
+fn message_head(shape: MessageShape, offset: i64, key: Option<&[u8]>, value: Option<&[u8]>) -> BytesMut {
+    let overhead = if shape.magic == 0 { OVERHEAD_V0_BYTES } else { OVERHEAD_V1_BYTES };
+    let size = overhead + key.map_or(0, <[u8]>::len) + value.map_or(0, <[u8]>::len);
+    let mut head = BytesMut::with_capacity(LOG_OVERHEAD_BYTES + OVERHEAD_V1_BYTES);
+    head.put_i64(offset);
+    head.put_i32(size as i32);
+    head.put_u32(0);
+    head.put_i8(shape.magic);
+    let log_append_time = shape.magic > 0 && shape.timestamp_type == TimestampType::LogAppendTime;
+    head.put_u8(shape.codec.id() | if log_append_time { TIMESTAMP_TYPE_BIT } else { 0 });
+    if shape.magic > 0 {
+        head.put_i64(shape.timestamp_ms);
+    }
+    head
+}
+
+/// Writes one message, piece by piece.
+pub(crate) fn write_message<E>(
     shape: MessageShape,
     offset: i64,
     key: Option<&[u8]>,
     value: Option<&[u8]>,
-) {
-    let overhead = if shape.magic == 0 { OVERHEAD_V0_BYTES } else { OVERHEAD_V1_BYTES };
-    let size = overhead + key.map_or(0, <[u8]>::len) + value.map_or(0, <[u8]>::len);
-    out.put_i64(offset);
-    out.put_i32(size as i32);
-    let crc_at = out.len();
-    out.put_u32(0);
-    out.put_i8(shape.magic);
-    let log_append_time = shape.magic > 0 && shape.timestamp_type == TimestampType::LogAppendTime;
-    out.put_u8(shape.codec.id() | if log_append_time { TIMESTAMP_TYPE_BIT } else { 0 });
-    if shape.magic > 0 {
-        out.put_i64(shape.timestamp_ms);
-    }
-    for part in [key, value] {
-        out.put_i32(part.map_or(-1, |part| part.len() as i32));
-        out.put_slice(part.unwrap_or_default());
-    }
-    let crc = crc32(&out[crc_at + 4..]);
-    out[crc_at..crc_at + 4].copy_from_slice(&crc.to_be_bytes());
+    mut write: impl FnMut(&[u8]) -> Result<(), E>,
+) -> Result<(), E> {
+    const CHECKED_FROM: usize = LOG_OVERHEAD_BYTES + 4;
+    let mut head = message_head(shape, offset, key, value);
+    let length = |part: Option<&[u8]>| part.map_or(-1, |part| part.len() as i32).to_be_bytes();
+    let (key_length, value_length) = (length(key), length(value));
+    let parts = [&key_length[..], key.unwrap_or_default(), &value_length, value.unwrap_or_default()];
+    let mut crc = flate2::Crc::new();
+    crc.update(&head[CHECKED_FROM..]);
+    parts.iter().for_each(|part| crc.update(part));
+    head[LOG_OVERHEAD_BYTES..CHECKED_FROM].copy_from_slice(&crc.sum().to_be_bytes());
+    write(&head)?;
+    parts.into_iter().try_for_each(write)
 }

@@ -290,6 +290,36 @@ pub fn scan_stream(
     if window.at_end()? { Ok(()) } else { Err(StructureError::BytesRemain.into()) }
 }
 
+/// Reads the records of a stream of unpacked bytes one by one. `buffer` holds one record at a time.
+///
+/// # Errors
+/// `TooLarge` for a record of more than `limit_bytes`; what `visit` says.
+pub fn read_stream<E: From<RecordsError>>(
+    stream: &mut dyn Read,
+    allowance: &Allowance,
+    count: i32,
+    limit_bytes: usize,
+    mut visit: impl FnMut(RecordRef<'_>) -> Result<(), E>,
+) -> Result<(), E> {
+    let structure = |error: StructureError| E::from(error.into());
+    if count < 0 {
+        return Err(structure(StructureError::BadCount(count)));
+    }
+    let (mut buffer, mut record) = (Vec::new(), Vec::new());
+    let mut window = Window::new(stream, allowance, &mut buffer);
+    for _ in 0..count {
+        let size = window.i32()?;
+        if usize::try_from(size).is_ok_and(|size| size > limit_bytes) {
+            return Err(E::from(CompressionError::TooLarge { codec: "record", limit_bytes }.into()));
+        }
+        record.clear();
+        varint::put_i32(&mut record, size);
+        window.take(size, &mut record)?;
+        visit(Cursor { bytes: &record, at: 0 }.record().map_err(structure)?)?;
+    }
+    if window.at_end()? { Ok(()) } else { Err(structure(StructureError::BytesRemain)) }
+}
+
 /// How much of a stream is looked at at a time.
 const WINDOW_BYTES: usize = 64 * 1024;
 /// The longest thing that is read in one piece: a 64-bit varint.
@@ -376,6 +406,22 @@ impl<'a> Window<'a> {
             }
         }
         self.at += left;
+        Ok(())
+    }
+
+    /// Appends the next `length` bytes to `out`, as they come.
+    fn take(&mut self, length: i32, out: &mut Vec<u8>) -> Result<(), RecordsError> {
+        let mut left = usize::try_from(length).map_err(|_| StructureError::PrematureEnd)?;
+        while left > 0 {
+            self.ensure()?;
+            let now = left.min(self.filled - self.at);
+            if now == 0 {
+                return Err(StructureError::PrematureEnd.into());
+            }
+            out.extend_from_slice(&self.buffer[self.at..self.at + now]);
+            self.at += now;
+            left -= now;
+        }
         Ok(())
     }
 

@@ -13,6 +13,7 @@ use crate::compression::{self, Allowance, Compression, CompressionError};
 use crate::records::{self, RecordShape, RecordsError, StructureError};
 use crate::types::TopicPartition;
 use crate::validate_cold;
+pub use crate::validate_cold::RECORD_LIMIT_BYTES;
 
 /// Who appends (`AppendOrigin`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

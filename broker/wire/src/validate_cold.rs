@@ -3,15 +3,15 @@
 
 use bytes::Bytes;
 
-use crate::batch::{BatchBuilder, BatchError, BatchRef, NO_TIMESTAMP, TimestampType};
-use crate::compression::Compression;
+use crate::batch::{BatchBuilder, BatchError, BatchRef, HEADER_BYTES, NO_TIMESTAMP, TimestampType};
+use crate::compression::{Allowance, Compression, CompressionError, Packer};
 use crate::legacy::{self, LegacyError, Message};
 use crate::records::{HeadersRef, RecordShape, StructureError};
 use crate::validate::{Checks, Stamp, StampedBatch, ValidateError, ValidateOptions, check_size};
 
-/// What records may unpack to where all of them must be held at once, and as much again when they are packed anew. The
-/// reference has no limit and runs out of memory instead.
-const UNPACKED_LIMIT_BYTES: usize = 128 * 1024 * 1024;
+/// A compressed record that unpacks to more is refused where it must be in memory: to be packed anew here, or to be
+/// given to a client of old. One is there at a time. The reference has no limit and runs out of memory instead.
+pub const RECORD_LIMIT_BYTES: usize = 64 << 20;
 
 impl From<LegacyError> for ValidateError {
     fn from(error: LegacyError) -> Self {
@@ -23,29 +23,57 @@ impl From<LegacyError> for ValidateError {
     }
 }
 
-/// An empty batch at the place of the append.
-fn builder(options: &ValidateOptions<'_>, stamp: Stamp) -> BatchBuilder {
-    let builder = BatchBuilder::new(stamp.offset, stamp.leader_epoch);
-    match options.timestamp_type {
-        TimestampType::CreateTime => builder,
-        TimestampType::LogAppendTime => builder.log_append_time(stamp.now_ms),
-    }
+/// A batch that is written anew: what is packed of it is in memory.
+struct Rewriting<'a> {
+    builder: BatchBuilder,
+    packer: Packer,
+    options: &'a ValidateOptions<'a>,
+    plain_bytes: usize,
 }
 
-/// Packs the batch and looks at its size once more, as it may have grown.
-fn finish(
-    builder: BatchBuilder,
-    target: Compression,
-    options: &ValidateOptions<'_>,
-) -> Result<StampedBatch, ValidateError> {
-    let bytes = match target {
-        Compression::None => builder.build(),
-        codec => {
-            builder.build_compressed(codec).map_err(|error| ValidateError::Unpackable(error.to_string()))?
+impl<'a> Rewriting<'a> {
+    /// At the place of the append.
+    fn new(
+        builder: BatchBuilder,
+        target: Compression,
+        options: &'a ValidateOptions<'a>,
+        stamp: Stamp,
+    ) -> Result<Self, ValidateError> {
+        let builder = match options.timestamp_type {
+            TimestampType::CreateTime => builder,
+            TimestampType::LogAppendTime => builder.log_append_time(stamp.now_ms),
+        };
+        Ok(Self { builder, packer: Packer::new(target)?, options, plain_bytes: 0 })
+    }
+
+    fn append_at(
+        &mut self,
+        offset_delta: i32,
+        timestamp_ms: i64,
+        key: Option<&[u8]>,
+        value: Option<&[u8]>,
+        headers: HeadersRef<'_>,
+    ) -> Result<(), ValidateError> {
+        self.builder.append_at(offset_delta, timestamp_ms, key, value, headers);
+        let is_plain = self.packer.codec() == Compression::None;
+        self.plain_bytes += self.builder.size_bytes() - HEADER_BYTES;
+        if is_plain && self.plain_bytes > self.options.max_message_bytes {
+            // It is refused for its size, which is still to be told.
+            self.builder.drop_records();
         }
-    };
-    check_size(options, bytes.len())?;
-    Ok(StampedBatch::from_batch(&BatchRef::parse(&bytes)?)?)
+        Ok(self.builder.pack(&mut self.packer)?)
+    }
+
+    /// Looks at the batch's size once more, as it may have grown.
+    fn finish(self) -> Result<StampedBatch, ValidateError> {
+        if self.packer.codec() == Compression::None {
+            check_size(self.options, HEADER_BYTES + self.plain_bytes)?;
+        }
+        let unpackable = |error: CompressionError| ValidateError::Unpackable(error.to_string());
+        let bytes = self.builder.build_packed(self.packer).map_err(unpackable)?;
+        check_size(self.options, bytes.len())?;
+        Ok(StampedBatch::from_batch(&BatchRef::parse(&bytes)?)?)
+    }
 }
 
 /// Writes the records of a validated batch into a new one, at contiguous offsets.
@@ -56,24 +84,28 @@ pub(crate) fn rebuild(
     stamp: Stamp,
 ) -> Result<StampedBatch, ValidateError> {
     let header = batch.header;
-    let mut rebuilt =
-        builder(options, stamp).producer(header.producer_id, header.producer_epoch, header.base_sequence);
+    let mut builder = BatchBuilder::new(stamp.offset, stamp.leader_epoch).producer(
+        header.producer_id,
+        header.producer_epoch,
+        header.base_sequence,
+    );
     if header.is_transactional() {
-        rebuilt = rebuilt.transactional();
+        builder = builder.transactional();
     }
     if header.is_control() {
-        rebuilt = rebuilt.control();
+        builder = builder.control();
     }
-    let mut scratch = Vec::new();
-    for (delta, record) in batch.records(UNPACKED_LIMIT_BYTES, &mut scratch)?.enumerate() {
-        let record = record?;
+    let mut rebuilt = Rewriting::new(builder, target, options, stamp)?;
+    let mut delta = 0;
+    batch.each_record(&Allowance::new(usize::MAX), RECORD_LIMIT_BYTES, |record| {
         let timestamp_ms = header.timestamp_of(record.timestamp_delta_ms);
         if timestamp_ms < NO_TIMESTAMP {
             return Err(ValidateError::Unpackable(format!("Invalid negative timestamp {timestamp_ms}")));
         }
-        rebuilt.append_at(delta as i32, timestamp_ms, record.key, record.value, record.headers);
-    }
-    finish(rebuilt, target, options)
+        delta += 1;
+        rebuilt.append_at(delta - 1, timestamp_ms, record.key, record.value, record.headers)
+    })?;
+    rebuilt.finish()
 }
 
 /// Converts a message set of magic 0 or 1 into one batch of magic 2.
@@ -82,12 +114,12 @@ pub(crate) fn convert_legacy(
     options: &ValidateOptions<'_>,
     stamp: Stamp,
 ) -> Result<StampedBatch, ValidateError> {
-    let outer: Vec<Message<'_>> = legacy::messages(records).collect::<Result<_, _>>()?;
-    let Some(first) = outer.first().copied() else {
-        return Err(ValidateError::InvalidRecord("Record batch has no batches at all".into()));
-    };
+    let mut first = None;
     let mut source = Compression::None;
-    for message in &outer {
+    let mut count = 0;
+    for message in legacy::messages(records) {
+        let message = message?;
+        let first = *first.get_or_insert(message);
         check_size(options, message.size_bytes)?;
         message.check_crc()?;
         let codec = message.compression()?;
@@ -100,44 +132,49 @@ pub(crate) fn convert_legacy(
                 message.magic, first.magic, options.topic_partition
             )));
         }
+        count += 1;
     }
+    let Some(first) = first else {
+        return Err(ValidateError::InvalidRecord("Record batch has no batches at all".into()));
+    };
     let target = options.compression.unwrap_or(source);
-    let mut converted = builder(options, stamp);
+    let builder = BatchBuilder::new(stamp.offset, stamp.leader_epoch);
+    let mut converted = Rewriting::new(builder, target, options, stamp)?;
     if source == Compression::None {
         // Each message is a batch of its own here: the first bad one decides.
-        for message in &outer {
+        for message in legacy::messages(records) {
+            let message = message?;
             let mut checks = Checks::new(options, stamp.now_ms, message.timestamp_type());
-            append(&mut converted, &mut checks, 0, message, message.timestamp_ms);
+            append(&mut converted, &mut checks, 0, &message, message.timestamp_ms)?;
             checks.finish()?;
         }
     } else {
-        if outer.len() > 1 {
+        if count > 1 {
             return Err(ValidateError::InvalidRecord(
                 "Compressed outer record has more than one batch".into(),
             ));
         }
         let mut checks = Checks::new(options, stamp.now_ms, first.timestamp_type());
-        let unpacked = first.unpack(UNPACKED_LIMIT_BYTES.min(options.allowance.left_bytes()))?;
-        options.allowance.take(unpacked.len());
-        for (index, inner) in legacy::messages(&unpacked).enumerate() {
-            let (inner, index) = (inner?, index as i32);
+        let mut index = -1;
+        first.unpack(options.allowance, RECORD_LIMIT_BYTES, |inner| {
+            index += 1;
             inner.check_crc()?;
             if let Some(message) = refuse_inner(&first, &inner, options)? {
                 checks.refuse(index, message);
-                continue;
+                return Ok(());
             }
             let timestamp_ms = match first.timestamp_type() {
                 TimestampType::LogAppendTime => first.timestamp_ms,
                 TimestampType::CreateTime => inner.timestamp_ms,
             };
-            append(&mut converted, &mut checks, index, &inner, timestamp_ms);
-        }
+            append(&mut converted, &mut checks, index, &inner, timestamp_ms)
+        })?;
         checks.finish()?;
     }
-    if converted.is_empty() {
+    if converted.builder.is_empty() {
         return Err(ValidateError::Corrupt(StructureError::PrematureEnd.to_string()));
     }
-    finish(converted, target, options)
+    converted.finish()
 }
 
 /// What an inner message of a compressed one must not be.
@@ -160,25 +197,21 @@ fn refuse_inner(
 }
 
 fn append(
-    converted: &mut BatchBuilder,
+    converted: &mut Rewriting<'_>,
     checks: &mut Checks<'_>,
     index: i32,
     message: &Message<'_>,
     timestamp_ms: i64,
-) {
+) -> Result<(), ValidateError> {
     let shape = RecordShape {
         timestamp_delta_ms: 0,
         offset_delta: index,
         key_size_bytes: message.key.map_or(-1, |key| key.len() as i32),
         value_size_bytes: message.value.map_or(-1, |value| value.len() as i32),
     };
-    if checks.record(index, message.offset, timestamp_ms, shape) {
-        converted.append_at(
-            converted.record_count(),
-            timestamp_ms,
-            message.key,
-            message.value,
-            HeadersRef::default(),
-        );
+    if !checks.record(index, message.offset, timestamp_ms, shape) {
+        return Ok(());
     }
+    let delta = converted.builder.record_count();
+    converted.append_at(delta, timestamp_ms, message.key, message.value, HeadersRef::default())
 }

@@ -9,10 +9,11 @@ use bytes::Bytes;
 use common::{Dice, golden_batches};
 use jackdaw_wire::api;
 use jackdaw_wire::batch::{BatchRef, complete_batches};
+use jackdaw_wire::compression::Allowance;
 use jackdaw_wire::control_record::ControlRecord;
-use jackdaw_wire::down_convert::down_convert;
+use jackdaw_wire::down_convert::{Wanted, down_convert};
 use jackdaw_wire::frame::{LENGTH_BYTES, decode_request, decode_request_header, encode_request};
-use jackdaw_wire::legacy;
+use jackdaw_wire::legacy::{self, Message};
 use jackdaw_wire::messages::*;
 use jackdaw_wire::metadata_record::MetadataRecord;
 use jackdaw_wire::protocol::{Request, StrBytes};
@@ -81,9 +82,13 @@ fn damaged_message_sets_are_survived() {
         let (_, original) = &originals[dice.below(originals.len())];
         let damaged = dice.damaged(original);
         for message in legacy::messages(&damaged).flatten() {
-            let _ = (message.check_crc(), message.unpack(1 << 20));
+            let _ = message.check_crc();
+            let inner = |inner: Message<'_>| inner.check_crc();
+            let _ = message.unpack(&Allowance::new(1 << 20), 1 << 20, inner);
         }
-        let _ = down_convert(&damaged, dice.below(2) as i8, 0, 1 << 20);
+        let magic = dice.below(2) as i8;
+        let wanted = Wanted { magic, first_offset: 0, record_limit_bytes: 1 << 20, unpacked_bytes: 1 << 20 };
+        let _ = down_convert(complete_batches(&damaged), damaged.len(), &wanted);
     }
 }
 

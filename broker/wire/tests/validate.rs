@@ -8,9 +8,11 @@ use std::sync::LazyLock;
 
 use bytes::{Bytes, BytesMut};
 use common::{Dice, golden_batch, golden_batches};
-use jackdaw_wire::batch::{BatchBuilder, BatchHeader, BatchRef, HEADER_BYTES, TimestampType};
+use jackdaw_wire::batch::{
+    BatchBuilder, BatchHeader, BatchRef, HEADER_BYTES, TimestampType, complete_batches,
+};
 use jackdaw_wire::compression::{Allowance, Compression};
-use jackdaw_wire::down_convert::{DownConversionError, down_convert};
+use jackdaw_wire::down_convert::{DownConversionError, Wanted, down_convert};
 use jackdaw_wire::legacy;
 use jackdaw_wire::types::TopicPartition;
 use jackdaw_wire::validate::*;
@@ -362,6 +364,11 @@ fn message_sets_of_old_clients_become_batches() {
     }
 }
 
+fn for_old_client(log: &Bytes, magic: i8, first_offset: i64) -> Result<Bytes, DownConversionError> {
+    let wanted = Wanted { magic, first_offset, record_limit_bytes: 4 << 20, unpacked_bytes: 4 << 20 };
+    down_convert(complete_batches(log), log.len(), &wanted)
+}
+
 #[test]
 fn old_clients_are_given_message_sets() {
     let stamped = append(&three_records().build()).unwrap();
@@ -369,7 +376,7 @@ fn old_clients_are_given_message_sets() {
     log.extend_from_slice(&golden_batch("endtxn"));
     let log = log.freeze();
     for magic in [0, 1] {
-        let set = down_convert(&log, magic, 501, 1 << 20).unwrap();
+        let set = for_old_client(&log, magic, 501).unwrap();
         let messages: Vec<_> = legacy::messages(&set).collect::<Result<_, _>>().unwrap();
         let seen: Vec<_> =
             messages.iter().map(|message| (message.offset, message.timestamp_ms, message.key)).collect();
@@ -381,7 +388,7 @@ fn old_clients_are_given_message_sets() {
         messages.iter().for_each(|message| message.check_crc().unwrap());
     }
     let zstd = append(&three_records().build_compressed(Compression::Zstd).unwrap()).unwrap().to_bytes();
-    assert!(matches!(down_convert(&zstd, 1, 0, 1 << 20), Err(DownConversionError::Zstd)));
+    assert!(matches!(for_old_client(&zstd, 1, 0), Err(DownConversionError::Zstd)));
 }
 
 #[test]
@@ -556,7 +563,7 @@ fn what_unpacks_to_more_than_a_request_may_is_refused_as_too_large() {
 #[test]
 fn old_messages_that_unpack_to_more_than_a_request_may_are_refused_as_too_large() {
     for codec in [Compression::Gzip, Compression::Snappy, Compression::Lz4] {
-        let old = down_convert(&bomb(codec, 1 << 20), 1, 0, 1 << 24).unwrap();
+        let old = for_old_client(&bomb(codec, 1 << 20), 1, 0).unwrap();
         for (allowed, is_taken) in [(2 << 20, true), (1 << 20, false)] {
             let allowance = Allowance::new(allowed);
             let result = append_within(&allowance, &old, None);

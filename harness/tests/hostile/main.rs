@@ -13,6 +13,7 @@ mod connections;
 mod damage;
 mod large;
 mod node;
+mod packed_anew;
 mod whole;
 mod wire;
 
@@ -50,6 +51,8 @@ const CASES: &[Case] = &[
     Case { name: "every length and boolean in turn", attack: damage::fields },
     Case { name: "batches that lie", attack: batches::lies },
     Case { name: "bombs in each codec", attack: batches::bombs },
+    Case { name: "bombs for consumers of old", attack: packed_anew::consumers },
+    Case { name: "bombs that are packed anew", attack: packed_anew::producers },
     Case { name: "requests byte by byte", attack: connections::dripped },
     Case { name: "half frames held open", attack: connections::halves },
     Case { name: "readers that never read", attack: connections::unread },
