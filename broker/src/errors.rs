@@ -4,7 +4,18 @@ use jackdaw_log::{AppendError, ReadError};
 use jackdaw_wire::ErrorCode;
 use jackdaw_wire::validate::ValidateError;
 
-use crate::apis::LinkError;
+/// Why the controller's answer is not there.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LinkError {
+    #[error("no active controller answered in time")]
+    Timeout,
+    #[error("{0}")]
+    Codec(String),
+    #[error("the controller refused the envelope: {0}")]
+    Refused(ErrorCode),
+    #[error("this node is stopping")]
+    Stopped,
+}
 
 /// No block of producer ids: the producer is to try again (`RPCProducerIdManager`), whatever kept the block away.
 pub fn of_allocation(_: &LinkError) -> ErrorCode {

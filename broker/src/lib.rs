@@ -22,3 +22,4 @@ pub mod node;
 pub mod raft;
 pub mod replicas;
 mod seldom;
+pub mod to_controller;

@@ -17,9 +17,17 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 use crate::clock;
-use crate::controller::LogEvent;
-use crate::raft::{RaftEvent, RaftHandle};
+use crate::raft::{LeaderAndEpoch, RaftEvent, RaftHandle};
 use crate::replicas::{Loss, LostLeaders};
+
+/// What the loader tells the controller, in log order.
+#[derive(Debug)]
+pub enum LogEvent {
+    /// Everything up to this offset is committed.
+    Committed(i64),
+    /// The leader changed. `log` is there when it is this node: where the log stands that it takes over.
+    Leader { leader: LeaderAndEpoch, log: Option<Box<LogStart>> },
+}
 
 /// The longest wait for a publication that is under way, or for what becomes of a lost broker: neither a disk that
 /// stands still nor a session that has seconds to go keeps clients waiting.

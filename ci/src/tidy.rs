@@ -3,9 +3,11 @@
 //! Each rule is one row of [`RULES`] (a pattern that must be absent from some files) or one small
 //! function for what a pattern cannot say. A rule that never fired is tested by [`tests`].
 
+mod circles;
 mod forms;
 
 use anyhow::Context as _;
+use circles::Arrows;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -128,11 +130,14 @@ fn findings(root: &Path) -> anyhow::Result<Vec<Finding>> {
     rust_files(root, &mut files)?;
     anyhow::ensure!(files.len() > 10, "only {} Rust files found below {}", files.len(), root.display());
     let mut findings = Vec::new();
+    let mut arrows = Arrows::default();
     for file in files {
         let name = file.strip_prefix(root)?.to_string_lossy().into_owned();
         let text = fs::read_to_string(&file).with_context(|| name.clone())?;
         check_file(&name, &text, &mut findings);
+        arrows.read(&name, &text);
     }
+    arrows.check(&mut findings);
     Ok(findings)
 }
 

@@ -3,6 +3,9 @@
 //!
 //! It is pure: it reads no file, and knows neither the broker nor the harness.
 
+mod host_port;
 pub mod keys;
 pub mod metadata_version;
 pub mod properties;
+
+pub use host_port::HostPort;

@@ -6,6 +6,7 @@
 pub mod apply;
 pub mod config_schema;
 pub mod controller;
+pub mod coordinator;
 pub mod delta;
 pub mod features;
 pub mod image;

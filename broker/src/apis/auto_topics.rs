@@ -12,10 +12,11 @@ use jackdaw_wire::messages::create_topics_request::{CreatableTopic, CreatableTop
 use jackdaw_wire::messages::{ApiKey, CreateTopicsRequest, TopicName};
 use jackdaw_wire::protocol::{Encodable, StrBytes};
 
-use super::forward::{self, ControllerLink};
+use super::forward;
 use crate::budget::Charge;
 use crate::config::{Config, TopicsConfig};
 use crate::dispatch::RequestContext;
+use crate::to_controller::ControllerLink;
 
 const CREATE_TOPICS_VERSION: i16 = 7;
 

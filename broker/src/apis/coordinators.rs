@@ -2,6 +2,7 @@
 //! (`KafkaApis.getCoordinator`).
 
 use jackdaw_metadata::MetadataImage;
+use jackdaw_metadata::coordinator::partition_for;
 use jackdaw_metadata::topic_name::{GROUP_METADATA_TOPIC, TRANSACTION_STATE_TOPIC};
 use jackdaw_wire::ErrorCode;
 use jackdaw_wire::messages::find_coordinator_response::Coordinator;
@@ -9,7 +10,6 @@ use jackdaw_wire::messages::{BrokerId, FindCoordinatorRequest, FindCoordinatorRe
 use jackdaw_wire::protocol::StrBytes;
 
 use super::Inner;
-use crate::coordinators::partition_for;
 use crate::dispatch::RequestContext;
 
 /// `FindCoordinatorRequest.CoordinatorType`.

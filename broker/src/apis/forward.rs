@@ -4,64 +4,22 @@
 use std::time::Duration;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
-use futures_util::future::BoxFuture;
 use jackdaw_metadata::controller::ApiError;
 use jackdaw_wire::api;
 use jackdaw_wire::frame;
 use jackdaw_wire::messages::{DefaultPrincipalData, EnvelopeRequest, EnvelopeResponse, RequestHeader};
-use jackdaw_wire::protocol::{Encodable, Request, StrBytes};
+use jackdaw_wire::protocol::{Encodable, StrBytes};
 use jackdaw_wire::{ErrorCode, segment::Segment};
 
 use super::Inner;
 use crate::controller;
 use crate::dispatch::{RequestContext, Response};
-use crate::errors;
+use crate::errors::{self, LinkError};
 use crate::loader;
+use crate::to_controller::{ControllerLink, ask};
 
 /// How long a request may look for an active controller before its sender is told to try again.
 const PATIENCE: Duration = Duration::from_secs(30);
-
-/// The way to whoever is the active controller. It finds it, tries again where it has moved, and gives up in time.
-pub trait ControllerLink: Send + Sync {
-    /// Sends an encoded request body; the reply's body comes back.
-    fn send(
-        &self,
-        api_key: i16,
-        api_version: i16,
-        body: Bytes,
-        timeout: Duration,
-    ) -> BoxFuture<'_, Result<Bytes, LinkError>>;
-
-    /// The active controller as this node knows it.
-    fn active(&self) -> Option<i32>;
-}
-
-/// Why the controller's answer is not there.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum LinkError {
-    #[error("no active controller answered in time")]
-    Timeout,
-    #[error("{0}")]
-    Codec(String),
-    #[error("the controller refused the envelope: {0}")]
-    Refused(ErrorCode),
-    #[error("this node is stopping")]
-    Stopped,
-}
-
-/// Asks the controller something in this broker's own name.
-pub async fn ask<R: Request>(
-    controller: &dyn ControllerLink,
-    api_version: i16,
-    request: &R,
-    timeout: Duration,
-) -> Result<R::Response, LinkError> {
-    let codec = |e: &dyn std::fmt::Display| LinkError::Codec(e.to_string());
-    let mut body = BytesMut::new();
-    request.encode(&mut body, api_version).map_err(|e| codec(&e))?;
-    let mut reply = controller.send(R::KEY, api_version, body.freeze(), timeout).await?;
-    frame::decode_response::<R>(api_version, &mut reply).map_err(|e| codec(&e))
-}
 
 impl Inner {
     /// Passes a client's request on, and the reply back.

@@ -1,4 +1,4 @@
-//! What a broker listener answers itself, and what it passes on.
+//! What a listener answers itself, and what it passes on.
 //!
 //! Answers come from the newest image and from this broker's configuration; records and replication are the replica
 //! manager's, and whatever changes the cluster is the active controller's.
@@ -12,6 +12,7 @@ mod coordinators;
 pub mod forward;
 mod groups;
 mod metadata;
+mod of_controller;
 mod producer_ids;
 mod transactions;
 
@@ -32,8 +33,9 @@ use crate::dispatch::{RequestContext, Response, decode};
 use crate::loader;
 use crate::net::Handler;
 use crate::replicas::ReplicaManager;
+use crate::to_controller::ControllerLink;
 
-pub use forward::{ControllerLink, LinkError};
+pub use of_controller::ControllerApis;
 
 /// Operations that a client without an authorizer in its way may do, as bits of Kafka's `AclOperation`.
 mod operations {

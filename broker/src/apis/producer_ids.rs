@@ -12,8 +12,8 @@ use jackdaw_wire::messages::{
 };
 use tokio::sync::Mutex;
 
-use super::forward::{self, ControllerLink, LinkError};
-use crate::errors;
+use crate::errors::{self, LinkError};
+use crate::to_controller::{self, ControllerLink};
 
 /// How long a producer's request waits for a new block before the producer is told to try again.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -98,7 +98,7 @@ impl ProducerIds {
             .with_broker_id(BrokerId(self.node_id))
             .with_broker_epoch(self.broker_epoch.load(Ordering::Acquire));
         let reply: Result<AllocateProducerIdsResponse, LinkError> =
-            forward::ask(self.controller.as_ref(), 0, &request, PATIENCE).await;
+            to_controller::ask(self.controller.as_ref(), 0, &request, PATIENCE).await;
         match reply {
             Ok(reply) if reply.error_code == 0 => {
                 Ok(Block { next: *reply.producer_id_start, left: i64::from(reply.producer_id_len) })

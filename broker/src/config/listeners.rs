@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use super::{Listener, Voter};
-use crate::net::HostPort;
+use jackdaw_settings::HostPort;
 use jackdaw_settings::keys::{split_csv, split_list};
 
 const SECURITY_PROTOCOLS: [&str; 4] = ["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"];

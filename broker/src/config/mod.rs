@@ -22,8 +22,8 @@ use jackdaw_log::TopicConfigs;
 use jackdaw_wire::api::Extras;
 use jackdaw_wire::compression::Compression;
 
-use crate::net::HostPort;
 use groups::GroupRules;
+use jackdaw_settings::HostPort;
 pub use values::{Problem, Values};
 
 /// What a node needs to know before it starts, in Kafka's terms; durations are milliseconds, sizes bytes.

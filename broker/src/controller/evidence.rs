@@ -3,6 +3,7 @@
 //! Evidence shortens the session timeout and replaces nothing: a broker that does not answer, cannot be reached, or
 //! was never connected to, is left to its session. A connection that merely closed is tried again first.
 
+use jackdaw_settings::HostPort;
 use std::collections::{BTreeMap, HashMap};
 use std::io::ErrorKind;
 use std::sync::Arc;
@@ -14,7 +15,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 use super::Gone;
-use crate::net::{ClientError, HostPort, Link, NodeClient, Resolver};
+use crate::net::{ClientError, Link, NodeClient, Resolver};
 
 /// How long one connect may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);

@@ -1,17 +1,13 @@
 //! The controller of a node: while this node leads the quorum, requests become records, and replies leave when the
 //! records are committed.
 //!
-//! What belongs here: the task around the pure controller, its requests and replies on the wire, the way to whoever
-//! is the active controller, evidence that a broker is gone. What must not be here: what a request does to the
+//! What belongs here: the task around the pure controller, its requests and replies on the wire, evidence that a broker
+//! is gone. What must not be here: what a request does to the
 //! cluster (`jackdaw-metadata` has it) and how records get committed (the quorum has it).
 
-mod assignments;
 pub mod bootstrap;
-mod channel;
 mod envelope;
 mod evidence;
-mod isr_sender;
-mod latest;
 mod requests;
 mod schema;
 mod task;
@@ -22,17 +18,15 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use jackdaw_metadata::MetadataImage;
-use jackdaw_metadata::controller::{ApiError, ControllerSettings, LogStart, Request, Response as Reply};
+use jackdaw_metadata::controller::{ApiError, ControllerSettings, Request, Response as Reply};
 use jackdaw_wire::{ApiKey, ErrorCode};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::dispatch::{RequestContext, Response};
-use crate::raft::{LeaderAndEpoch, RaftHandle};
+use crate::loader::LogEvent;
+use crate::raft::RaftHandle;
 
-pub use assignments::Assignments;
-pub use channel::ControllerChannel;
 pub use evidence::BrokerWatch;
-pub use isr_sender::IsrSender;
 pub use requests::{answer_on_standby, refuse};
 pub use schema::TopicSchema;
 
@@ -40,15 +34,6 @@ pub use schema::TopicSchema;
 const REQUEST_QUEUE: usize = 256;
 /// Log events that the loader may be ahead of the controller.
 const EVENT_QUEUE: usize = 256;
-
-/// What the loader tells the controller, in log order.
-#[derive(Debug)]
-pub enum LogEvent {
-    /// Everything up to this offset is committed.
-    Committed(i64),
-    /// The leader changed. `log` is there when it is this node: where the log stands that it takes over.
-    Leader { leader: LeaderAndEpoch, log: Option<Box<LogStart>> },
-}
 
 /// What the controller of a node is made of.
 pub struct ControllerOptions {

@@ -1,5 +1,6 @@
 //! The one task that runs the pure controller: decides, appends in order, and answers when it is committed.
 
+use crate::loader::LogEvent;
 use std::collections::{HashSet, VecDeque};
 use std::time::{Duration, Instant};
 
@@ -8,7 +9,7 @@ use jackdaw_metadata::controller::{ApiError, Controller, LogStart, Request, Resp
 use jackdaw_wire::{ErrorCode, MetadataRecord};
 use tokio::sync::{mpsc, oneshot};
 
-use super::{Call, ControllerOptions, Gone, LogEvent};
+use super::{Call, ControllerOptions, Gone};
 use crate::clock::{self, SteadyMs};
 use crate::raft::{AppendError, LeaderAndEpoch, RaftHandle};
 

@@ -1,5 +1,7 @@
 //! Whole nodes over real sockets on loopback: quorum, controller, loader and a broker's life, without partitions.
 
+use crate::raft::LeaderAndEpoch;
+use jackdaw_settings::HostPort;
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::atomic::AtomicI64;
@@ -19,12 +21,12 @@ use jackdaw_wire::types::random_uuid;
 use tokio::sync::watch;
 
 use super::*;
-use crate::apis::forward::{ControllerLink, ask};
 use crate::config::{Config, Listener};
 use crate::lifecycle::{BrokerState, Lifecycle, LifecycleOptions};
 use crate::loader::{self, LoaderHandle, Publisher};
-use crate::net::{Handler, HostPort, Limits, NodeClient, Resolver, Server, Traffic, server};
+use crate::net::{Handler, Limits, NodeClient, Resolver, Server, Traffic, server};
 use crate::raft::{RaftOptions, VoterAddress};
+use crate::to_controller::{ControllerChannel, ControllerLink, ask};
 
 const SOON: Duration = Duration::from_secs(20);
 const CLUSTER_ID: &str = "AAAAAAAAQACAAAAAAAAAAQ";

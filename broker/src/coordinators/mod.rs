@@ -15,7 +15,6 @@
 //! But for [`groups`] and [`transactions`], nothing here knows what a group or a transaction is.
 
 pub mod groups;
-mod place;
 pub mod settings_feed;
 mod task;
 pub mod topics_feed;
@@ -34,7 +33,6 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
 pub use jackdaw_wire::types::Now;
-pub use place::partition_for;
 
 use crate::clock::{self, SteadyMs};
 use crate::replicas::ReplicaManager;
@@ -224,7 +222,7 @@ impl<M: Machine> Coordinators<M> {
 
     /// The partition that coordinates this group or transactional id.
     pub fn partition_of(&self, key: &str) -> i32 {
-        partition_for(key, self.partitions.load(Ordering::Acquire))
+        jackdaw_metadata::coordinator::partition_for(key, self.partitions.load(Ordering::Acquire))
     }
 
     /// Brings what is hosted in line with the image: after the replica manager has taken its roles from it.

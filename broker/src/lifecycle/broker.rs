@@ -15,9 +15,9 @@ use jackdaw_wire::{ErrorCode, StrBytes, Uuid};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{BrokerState, Command, LifecycleError, LifecycleOptions, security_protocol_id};
-use crate::apis::LinkError;
-use crate::apis::forward::ask;
 use crate::clock;
+use crate::errors::LinkError;
+use crate::to_controller::ask;
 
 const LOGGER: &str = "kafka.server.BrokerLifecycleManager";
 const REGISTRATION_VERSION: i16 = 3;

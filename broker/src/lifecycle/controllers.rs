@@ -11,10 +11,10 @@ use jackdaw_wire::{ErrorCode, StrBytes};
 use tokio::sync::watch;
 
 use super::{Features, security_protocol_id};
-use crate::apis::LinkError;
-use crate::apis::forward::ask;
 use crate::config::Listener;
-use crate::controller::ControllerChannel;
+use crate::errors::LinkError;
+use crate::to_controller::ControllerChannel;
+use crate::to_controller::ask;
 
 const LOGGER: &str = "kafka.server.ControllerRegistrationManager";
 const PATIENCE: Duration = Duration::from_secs(30);

@@ -16,7 +16,7 @@ use jackdaw_wire::Uuid;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::config::Listener;
-use crate::controller::ControllerChannel;
+use crate::to_controller::ControllerChannel;
 
 pub use controllers::register_controller;
 

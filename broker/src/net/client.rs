@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
+use jackdaw_settings::HostPort;
 use jackdaw_wire::frame;
 use jackdaw_wire::messages::{ApiVersionsRequest, RequestHeader};
 use jackdaw_wire::protocol::{Encodable, HeaderVersion, Request, StrBytes};
@@ -18,7 +19,7 @@ use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::resolve::{HostPort, Resolver};
+use super::resolve::Resolver;
 use crate::clock;
 
 /// First pause after a failed connect; doubles up to [`BACKOFF_MAX`].

@@ -1,5 +1,6 @@
 //! How many connections there may be, over real sockets on loopback: who waits, who is closed, who gives way.
 
+use jackdaw_settings::HostPort;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 

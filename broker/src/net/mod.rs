@@ -18,7 +18,7 @@ mod work;
 pub use client::{ClientError, Link, NodeClient};
 pub use memory::Traffic;
 pub use peers::Peers;
-pub use resolve::{HostPort, Resolver};
+pub use resolve::Resolver;
 pub use server::{BindError, Bound, Handler, Limits, Server};
 
 #[cfg(test)]

@@ -8,7 +8,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use jackdaw_metadata::MetadataImage;
 
 use super::client::NodeClient;
-use super::resolve::{HostPort, Resolver};
+use super::resolve::Resolver;
+use jackdaw_settings::HostPort;
 
 /// The brokers that one sender talks to, by id.
 #[derive(Debug)]

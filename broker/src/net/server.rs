@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
+use jackdaw_settings::HostPort;
 use jackdaw_wire::api::{Extras, Scope};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::runtime::Handle;
@@ -20,7 +21,7 @@ use super::acceptor;
 use super::memory::{Memories, Traffic};
 use super::pace::Patience;
 use super::quotas::{self, Quotas};
-use super::resolve::{HostPort, Resolver};
+use super::resolve::Resolver;
 use crate::config::{Listener, NetworkConfig};
 use crate::descriptors;
 use crate::dispatch::{RequestContext, Response};

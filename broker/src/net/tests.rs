@@ -1,5 +1,6 @@
 //! Server and client against each other and against peers that misbehave, over real sockets on loopback.
 
+use jackdaw_settings::HostPort;
 use std::fs::File;
 use std::io::Write as _;
 use std::time::Duration;

@@ -16,15 +16,12 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use super::dirs::{self, DirsError, NodeDirs};
-use super::listeners::{self, ControllerApis};
+use super::listeners;
 use super::records::RecordsRuntime;
-use crate::apis::{self, BrokerApis};
+use crate::apis::{self, BrokerApis, ControllerApis};
 use crate::config::{Config, Listener, dynamic};
 use crate::controller::bootstrap::{self, BootstrapError};
-use crate::controller::{
-    self, Assignments, BrokerWatch, ControllerChannel, ControllerHandle, ControllerOptions, IsrSender,
-    TopicSchema,
-};
+use crate::controller::{self, BrokerWatch, ControllerHandle, ControllerOptions, TopicSchema};
 use crate::coordinators::groups::{self, GroupCoordinators, Known};
 use crate::coordinators::settings_feed::SettingsFeed;
 use crate::coordinators::topics_feed::TopicsFeed;
@@ -38,6 +35,7 @@ use crate::loader::{self, LoaderError, LoaderHandle, Publisher};
 use crate::net::{BindError, Bound, Handler, Limits, NodeClient, Resolver, Server};
 use crate::raft::{self, RaftError, RaftHandle, RaftOptions, VoterAddress};
 use crate::replicas::{ReplicaManager, ReplicaOptions};
+use crate::to_controller::{Assignments, ControllerChannel, IsrSender};
 
 /// Connections get this long to finish what they are serving when a node stops.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(2);
@@ -481,7 +479,7 @@ impl Opening<'_> {
 
     fn controller(
         &self,
-    ) -> Result<(ControllerHandle, tokio::sync::mpsc::Sender<controller::LogEvent>), StartError> {
+    ) -> Result<(ControllerHandle, tokio::sync::mpsc::Sender<loader::LogEvent>), StartError> {
         let config = self.config;
         let found = bootstrap::read(&config.metadata_log_dir)?;
         let rebalance = config.replication.auto_leader_rebalance_enable;

@@ -2,6 +2,7 @@
 //!
 //! Requests are sent as the machine asks for them, one at a time and voter; nothing is retried here.
 
+use jackdaw_settings::HostPort;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +14,7 @@ use tokio::sync::mpsc;
 
 use super::driver::Event;
 use super::options::RaftOptions;
-use crate::net::{ClientError, HostPort, Link, NodeClient, Resolver};
+use crate::net::{ClientError, Link, NodeClient, Resolver};
 
 const FETCH_KEY: i16 = 1;
 /// Kafka 3.7's own.

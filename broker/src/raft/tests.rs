@@ -1,5 +1,6 @@
 //! Whole quorums of three shells over real sockets on loopback and real files.
 
+use jackdaw_settings::HostPort;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
@@ -21,7 +22,7 @@ use tokio::sync::mpsc;
 use super::*;
 use crate::config::{Config, Listener};
 use crate::dispatch::{RequestContext, Response};
-use crate::net::{Handler, HostPort, Limits, Server, Traffic, server};
+use crate::net::{Handler, Limits, Server, Traffic, server};
 
 const SOON: Duration = Duration::from_secs(20);
 const METADATA_VERSION: i16 = 19;

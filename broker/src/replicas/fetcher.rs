@@ -4,6 +4,7 @@
 //! A request names only what changed since the one before. A partition that arrives while a fetch waits at the
 //! leader is asked for at once, by a second request behind the first.
 
+use jackdaw_settings::HostPort;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -28,7 +29,7 @@ use super::partition::Partition;
 use super::session::{INITIAL_EPOCH, NO_SESSION, next_epoch};
 use super::shared::Shared;
 use crate::clock;
-use crate::net::{ClientError, HostPort, NodeClient};
+use crate::net::{ClientError, NodeClient};
 
 /// The first pause after a partition's error; doubles up to `replica.fetch.backoff.ms`. Right after an election the
 /// leader may simply not have heard of it yet.

@@ -8,6 +8,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use jackdaw_log::VerificationGuard;
+use jackdaw_metadata::coordinator::partition_for;
 use jackdaw_metadata::topic_name::TRANSACTION_STATE_TOPIC;
 use jackdaw_wire::batch::{BatchHeader, NO_SEQUENCE};
 use jackdaw_wire::messages::add_partitions_to_txn_request::{
@@ -24,7 +25,6 @@ use super::pending::AppendResult;
 use super::produce::{Append, Part};
 use super::shared::{Shared, TopicRef};
 use crate::clock;
-use crate::coordinators::partition_for;
 use crate::net::ClientError;
 
 /// The version in which brokers ask each other.

@@ -6,6 +6,7 @@
 #![allow(dead_code, reason = "each test binary uses its own part")]
 #![allow(clippy::unwrap_used, reason = "a panic is the failure report")]
 
+use jackdaw_settings::HostPort;
 use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -15,7 +16,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
-use jackdaw_broker::net::{HostPort, NodeClient, Resolver};
+use jackdaw_broker::net::{NodeClient, Resolver};
 use jackdaw_broker::node::{self, RunOptions};
 use jackdaw_wire::messages::create_topics_request::CreatableTopic;
 use jackdaw_wire::messages::fetch_request::{FetchPartition, FetchTopic};

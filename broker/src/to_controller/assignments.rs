@@ -9,9 +9,8 @@ use jackdaw_wire::messages::assign_replicas_to_dirs_request::{DirectoryData, Par
 use jackdaw_wire::messages::{AssignReplicasToDirsRequest, AssignReplicasToDirsResponse, BrokerId};
 use jackdaw_wire::{ErrorCode, Uuid};
 
-use super::{ControllerChannel, latest};
-use crate::apis::LinkError;
-use crate::apis::forward::ask;
+use super::{ControllerChannel, ask, latest};
+use crate::errors::LinkError;
 
 /// `AssignReplicasToDirsRequest.MAX_ASSIGNMENTS_PER_REQUEST`.
 const MAX_PER_REQUEST: usize = 2_250;

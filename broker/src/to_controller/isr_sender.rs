@@ -11,8 +11,8 @@ use jackdaw_wire::messages::alter_partition_response::PartitionData as Answer;
 use jackdaw_wire::messages::{AlterPartitionRequest, AlterPartitionResponse, BrokerId};
 use jackdaw_wire::{ErrorCode, Uuid};
 
-use super::{ControllerChannel, latest};
-use crate::apis::forward::ask;
+use super::{ControllerChannel, ask, latest};
+use crate::errors::LinkError;
 use crate::replicas::{AlterPartitionSink, CommittedIsr, IsrChange, IsrChangeDone};
 
 const VERSION: i16 = 3;
@@ -74,7 +74,7 @@ async fn run(
                 );
                 tokio::time::sleep(RETRY_PAUSE).await;
             }
-            Err(crate::apis::LinkError::Stopped) => return,
+            Err(LinkError::Stopped) => return,
             Err(error) => {
                 tracing::debug!(target: "kafka.server.DefaultAlterPartitionManager", "AlterPartition: {error}");
                 tokio::time::sleep(RETRY_PAUSE).await;

@@ -12,8 +12,9 @@ use jackdaw_wire::protocol::Request;
 use jackdaw_wire::{ErrorCode, api};
 use tokio::sync::watch;
 
-use crate::apis::{ControllerLink, LinkError};
+use super::ControllerLink;
 use crate::clock;
+use crate::errors::LinkError;
 use crate::net::NodeClient;
 use crate::raft::LeaderAndEpoch;
 
@@ -24,8 +25,8 @@ const MAX_RETRY_PAUSE: Duration = Duration::from_millis(500);
 /// Sends requests to the leader of the quorum, and again where it has moved. Cheap to clone.
 #[derive(Clone)]
 pub struct ControllerChannel {
-    pub(super) leader: watch::Receiver<LeaderAndEpoch>,
-    pub(super) voters: Arc<HashMap<i32, NodeClient>>,
+    pub(crate) leader: watch::Receiver<LeaderAndEpoch>,
+    pub(crate) voters: Arc<HashMap<i32, NodeClient>>,
 }
 
 impl ControllerChannel {
