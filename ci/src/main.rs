@@ -217,7 +217,8 @@ fn tests() -> Outcome {
     cargo(&["test", "--workspace", "--locked", "--no-fail-fast"])
 }
 
-/// Each file of tests by itself, so that none shortens what another has of the machine. A test that fails prints its seed.
+/// As many files of tests at once as there are processors, so that none shortens what another has of the machine. A
+/// test that fails prints its seed.
 fn fuzz() -> Outcome {
     const SECONDS: &str = "600";
     let mut files: Vec<String> = std::fs::read_dir(tidy::root().join("broker/sim/tests"))?
@@ -227,15 +228,27 @@ fn fuzz() -> Outcome {
         .collect();
     files.sort_unstable();
     anyhow::ensure!(!files.is_empty(), "there is nothing to run");
-    for file in &files {
+    cargo(&["test", "-p", "jackdaw-sim", "--locked", "--no-run"])?;
+    let fuzz_one = |file: &str| {
         let arguments = ["test", "-p", "jackdaw-sim", "--locked", "--test", file];
         let mut command = Command::new(env!("CARGO"));
-        let status = command
-            .args(arguments)
-            .current_dir(tidy::root())
-            .env("JACKDAW_FUZZ_SECONDS", SECONDS)
-            .status()?;
-        anyhow::ensure!(status.success(), "JACKDAW_FUZZ_SECONDS={SECONDS} cargo {}", arguments.join(" "));
+        command.args(arguments).current_dir(tidy::root()).env("JACKDAW_FUZZ_SECONDS", SECONDS);
+        let ended = command.output()?;
+        let is_fine = ended.status.success();
+        if !is_fine {
+            [ended.stdout, ended.stderr].iter().for_each(|said| eprint!("{}", String::from_utf8_lossy(said)));
+        }
+        anyhow::ensure!(is_fine, "JACKDAW_FUZZ_SECONDS={SECONDS} cargo {}", arguments.join(" "));
+        Ok(())
+    };
+    let at_once = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    for some in files.chunks(at_once) {
+        std::thread::scope(|scope| {
+            let running: Vec<_> = some.iter().map(|file| scope.spawn(|| fuzz_one(file))).collect();
+            running.into_iter().try_for_each(|one| {
+                one.join().unwrap_or_else(|_| Err(anyhow::anyhow!("a thread that runs a test panicked")))
+            })
+        })?;
     }
     Ok(format!("{SECONDS} s of {}", files.join(", ")))
 }
