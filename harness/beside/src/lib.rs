@@ -51,7 +51,11 @@ pub fn placed(script: &str) -> String {
 /// A path as the container has it, for a message.
 pub fn shown(path: &str) -> &str {
     let root = std::env::var(ROOT).unwrap_or_default();
-    path.strip_prefix(&root).filter(|rest| rest.starts_with('/')).unwrap_or(path)
+    match path.strip_prefix(&root) {
+        Some("") if !root.is_empty() => "/",
+        Some(rest) if rest.starts_with('/') => rest,
+        _ => path,
+    }
 }
 
 /// Whether a path begins with one of the places, which have `:` between them.
@@ -64,6 +68,12 @@ fn under(script: &str, root: &str, places: &str) -> String {
     let (mut rest, mut before) = (script, None);
     while let Some(c) = rest.chars().next() {
         let begins = c == '/' && !before.is_some_and(|c: char| c.is_alphanumeric() || "_-./$}~".contains(c));
+        if begins && is_under(rest, root) {
+            // The folder itself may lie in a place that the container has, too, such as /tmp.
+            out.push_str(root);
+            (before, rest) = (root.chars().next_back(), &rest[root.len()..]);
+            continue;
+        }
         if begins && is_placed(rest, places) {
             out.push_str(root);
         }
@@ -72,6 +82,11 @@ fn under(script: &str, root: &str, places: &str) -> String {
         rest = &rest[c.len_utf8()..];
     }
     out
+}
+
+/// Whether a path lies under that folder already.
+pub fn is_under(path: &str, root: &str) -> bool {
+    !root.is_empty() && path.strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// Whether a path begins there; a place that ends in the middle of a name is the beginning of many.
@@ -107,6 +122,14 @@ mod tests {
             assert_eq!(once, expected, "{script}");
             assert_eq!(under(&once, "/r", places), expected, "a shell within a shell changes nothing");
         }
+    }
+
+    #[test]
+    fn a_root_that_lies_in_a_place_is_left_alone() {
+        let (root, places) = ("/tmp/x/root", "/tmp:/opt/kafka");
+        let once = under("cat /tmp/a /opt/kafka/b >/tmp/x/rooted", root, places);
+        assert_eq!(once, "cat /tmp/x/root/tmp/a /tmp/x/root/opt/kafka/b >/tmp/x/root/tmp/x/rooted");
+        assert_eq!(under(&once, root, places), once);
     }
 
     #[test]

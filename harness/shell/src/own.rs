@@ -7,14 +7,20 @@ use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::fs::{FileTimes, OpenOptions};
 use std::io::Write as _;
-use std::net::{IpAddr, ToSocketAddrs as _};
+use std::net::{IpAddr, SocketAddr};
 use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 use std::time::SystemTime;
 
 /// Names and what they do.
-pub(crate) const TABLE: &[(&str, Tool)] =
-    &[("date", date), ("env", env), ("hostname", hostname), ("nc", crate::nc::run), ("touch", touch)];
+pub(crate) const TABLE: &[(&str, Tool)] = &[
+    ("date", date),
+    ("env", env),
+    ("hostname", hostname),
+    ("nc", crate::nc::run),
+    ("pwd", pwd),
+    ("touch", touch),
+];
 
 /// As GNU's tools: a wrong call is 1, but for `env`, whose small codes are its command's.
 const FAILED: i32 = 1;
@@ -112,22 +118,44 @@ fn env(name: &str, words: Vec<OsString>) -> i32 {
 
 /// `hostname [-i | -I | -s | -f]`
 fn hostname(name: &str, words: Vec<OsString>) -> i32 {
-    let own = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    // Beside a service that is a process the machine has a name of its own.
+    let beside = jackdaw_beside::hosts().and_then(|_| std::env::var("HOSTNAME").ok());
+    let own = beside.unwrap_or_else(|| rustix::system::uname().nodename().to_string_lossy().into_owned());
     let words = texts(words);
     match words.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         [] | ["-f" | "--fqdn"] => println!("{own}"),
         ["-s" | "--short"] => println!("{}", own.split('.').next().unwrap_or(&own)),
         ["-i" | "-I" | "--ip-address" | "--all-ip-addresses"] => {
-            let Ok(found) = (own.as_str(), 0).to_socket_addrs() else {
+            let Ok(found) = jackdaw_beside::addresses(&own, 0) else {
                 eprintln!("{name}: {own} does not resolve");
                 return FAILED;
             };
-            let mut addresses: Vec<IpAddr> = found.map(|address| address.ip()).collect();
+            let mut addresses: Vec<IpAddr> = found.iter().map(SocketAddr::ip).collect();
             addresses.dedup();
             println!("{}", addresses.iter().map(IpAddr::to_string).collect::<Vec<_>>().join(" "));
         }
         [other, ..] => return refused(name, other),
     }
+    0
+}
+
+/// `pwd [-L | -P]`, as the container has the folder.
+fn pwd(name: &str, words: Vec<OsString>) -> i32 {
+    let words = texts(words);
+    if let Some(other) = words.iter().find(|word| !matches!(word.as_str(), "-L" | "-P" | "--logical")) {
+        return refused(name, other);
+    }
+    let here = match std::env::current_dir() {
+        Ok(here) => here,
+        Err(error) => {
+            eprintln!("{name}: {error}");
+            return FAILED;
+        }
+    };
+    let is_here = |path: &String| std::fs::canonicalize(path).is_ok_and(|path| path == here);
+    let logical =
+        std::env::var("PWD").ok().filter(|_| !words.iter().any(|word| word == "-P")).filter(is_here);
+    println!("{}", jackdaw_beside::shown(&logical.unwrap_or_else(|| here.display().to_string())));
     0
 }
 

@@ -45,7 +45,7 @@ const BUNDLED: [&str; 3] = [
 
 /// Folders with owner and mode: a named volume that is mounted on one starts with them, as with the images
 /// that are stood in for. Group 0 may write wherever one of their users may, as with bitnami's: then any user may.
-pub(super) const FOLDERS: [(&str, u64, u64, u32); 27] = [
+pub(crate) const FOLDERS: [(&str, u64, u64, u32); 27] = [
     ("tmp", 0, 0, 0o1777),
     ("root", 0, 0, 0o700),
     ("usr/bin", 0, 0, 0o755),
@@ -96,7 +96,7 @@ const SCRIPTS: [(&str, &str); 15] = [
 ];
 
 /// What whoever a container runs as may change, as with the images: scripts, and settings to start from.
-pub(super) fn changeable() -> impl Iterator<Item = (&'static str, String)> {
+pub(crate) fn changeable() -> impl Iterator<Item = (&'static str, String)> {
     BUNDLED.into_iter().map(|path| (path, bundled_properties())).chain(scripts())
 }
 

@@ -148,6 +148,7 @@ impl ProcessRuntime {
             command,
             env,
             cwd,
+            inside: inside::working_dir(dir, service),
             address: own,
             ports: service.ports.clone(),
             forwards,
@@ -369,14 +370,25 @@ pub(super) fn writable(folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// The service's environment, with what a program needs to find others.
+/// The service's environment as the file says it.
 fn environment(service: &ServiceSpec) -> BTreeMap<String, String> {
-    let ours = ["PATH", "HOME", "LANG", "TZ"];
-    let mut env: BTreeMap<String, String> =
-        ours.iter().filter_map(|name| Some(((*name).to_owned(), std::env::var(name).ok()?))).collect();
-    let theirs = service.compose.environment.iter();
-    env.extend(theirs.filter_map(|var| Some((var.name.value.clone(), var.value.as_ref()?.value.clone()))));
-    env
+    let said = service.compose.environment.iter();
+    said.filter_map(|var| Some((var.name.value.clone(), var.value.as_ref()?.value.clone()))).collect()
+}
+
+/// A process has the user of whoever started it; another one would be promised and not given.
+fn refused_user(user: &str) -> Option<String> {
+    let own = rustix::process::geteuid().as_raw();
+    let name = user.split(':').next().unwrap_or_default();
+    let users = fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let of_name = users.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        (fields.next()? == name).then(|| fields.nth(1)?.parse::<u32>().ok()).flatten()
+    });
+    let wanted = name.parse::<u32>().ok().or(of_name);
+    (wanted != Some(own)).then(|| {
+        format!("a command beside a process runs as user {own}, as the process does, and not as {user}: leave the user out")
+    })
 }
 
 /// A node starts on the settings that were made of its file, whatever the file has around its start.
@@ -541,21 +553,28 @@ impl Runtime for ProcessRuntime {
         exec: ExecSpec,
     ) -> BoxFuture<'a, Result<i32>> {
         Box::pin(async move {
+            if let Some(why) = exec.user.as_deref().and_then(refused_user) {
+                return Err(RuntimeError::Refused(why));
+            }
             let dir = self.dir(project);
-            let kept = supervisor::read_state(&dir);
-            let env = kept.get(&instance.name).map(|saved| saved.spec.env.clone()).unwrap_or_default();
-            let words = inside::words(&env, &exec.command);
+            let gone = || RuntimeError::Failed(format!("{} is gone", instance.name));
+            let spec = supervisor::read_state(&dir).remove(&instance.name).ok_or_else(gone)?.spec;
+            let words = inside::words(&spec.env, &exec.command);
             let (program, arguments) =
                 words.split_first().ok_or_else(|| RuntimeError::Refused("no command".into()))?;
             let root = inside::root(&dir, &instance.name);
-            let mut command = tokio::process::Command::new(program);
-            command.args(arguments).envs(&env);
-            command.envs(exec.env.iter().filter_map(|pair| pair.split_once('=')));
-            let in_folder = exec.working_dir.map(|path| {
+            let folder = exec.working_dir.map_or(spec.inside, |path| {
                 let inside = root.join(path.trim_start_matches('/'));
                 if inside.is_dir() { inside } else { PathBuf::from(path) }
             });
-            command.current_dir(in_folder.unwrap_or(root));
+            let mut command = tokio::process::Command::new(program);
+            command.args(arguments).env_clear().envs(&spec.env).env("PWD", &folder);
+            command.envs(exec.env.iter().filter_map(|pair| pair.split_once('=')));
+            // As with Docker, a name alone stands for the caller's own variable.
+            let named = exec.env.iter().filter(|pair| !pair.contains('='));
+            command.envs(named.filter_map(|name| Some((name, std::env::var_os(name)?))));
+            command.envs(std::env::var_os("TERM").filter(|_| exec.tty).map(|term| ("TERM", term)));
+            command.current_dir(folder);
             if !exec.interactive {
                 command.stdin(std::process::Stdio::null());
             }

@@ -6,9 +6,9 @@
 
 use super::layout::on_host;
 use super::paths::ProjectDir;
-use crate::docker::rootfs::{BINARY, Names, links};
+use crate::docker::rootfs::{BINARY, FOLDERS, Names, changeable, links};
 use crate::model::{MountSource, ServiceSpec};
-use jackdaw_beside::{HOSTS, PLACES, ROOT, is_placed};
+use jackdaw_beside::{HOSTS, PLACES, ROOT, is_placed, is_under};
 use jackdaw_compose::{HealthTest, Healthcheck};
 use jackdaw_conventions::Provider;
 use std::collections::BTreeMap;
@@ -18,17 +18,30 @@ use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 
 /// Beginnings of paths that every container of ours has.
-const OF_EVERY_CONTAINER: [&str; 9] = [
-    "/opt/bitnami/kafka/bin",
-    "/opt/kafka/bin",
-    "/usr/bin/kafka-",
-    "/usr/bin/cub",
-    "/usr/bin/bash",
-    "/usr/bin/sh",
+const OF_EVERY_CONTAINER: [&str; 19] = [
+    "/__cacert_entrypoint.sh",
     "/bin/bash",
     "/bin/sh",
+    "/bitnami",
+    "/docker-entrypoint-initdb.d",
+    "/etc/confluent",
+    "/etc/kafka",
     "/home/appuser",
+    "/mnt/shared",
+    "/opt/bitnami",
+    "/opt/kafka",
+    "/tmp",
+    "/usr/bin/bash",
+    "/usr/bin/cub",
+    "/usr/bin/env",
+    BINARY,
+    "/usr/bin/kafka-",
+    "/usr/bin/sh",
+    "/var/lib/kafka",
 ];
+
+/// The settings that were made of a node's file, in the folder of its instance.
+pub const PROPERTIES: &str = "server.properties";
 
 /// The folder that stands for the root of a container.
 pub fn root(dir: &ProjectDir, container: &str) -> PathBuf {
@@ -46,10 +59,47 @@ pub fn make(dir: &ProjectDir, service: &ServiceSpec, names: &Names, program: &Pa
         _ => {}
     }
     fs::create_dir_all(root.join("usr/bin"))?;
-    for (from, to) in links(names) {
-        let target = if to == BINARY { program } else { Path::new(&to) };
-        link(&root.join(from), target)?;
+    mount_all(dir, service, &root)?;
+    let is_mounted =
+        |path: &str| service.mounts.iter().any(|mount| Path::new("/").join(path).starts_with(&mount.target));
+    for data in service.node.iter().flat_map(|node| &node.data_dirs) {
+        let there = on_host(dir, service, &data.path);
+        let path = data.path.trim_start_matches('/');
+        if !is_mounted(path) && !path.is_empty() {
+            fs::create_dir_all(&there)?;
+            link(&root.join(path), &there)?;
+        }
     }
+    let made = service.node.as_ref().map(|node| node.provider.layout().made_config.trim_start_matches('/'));
+    if let Some(made) = made.filter(|made| !is_mounted(made) && !starts_its_own_way(service)) {
+        link(&root.join(made), &dir.instance(&service.container).join(PROPERTIES))?;
+    }
+    let called = links(names).into_iter().chain([(BINARY.trim_start_matches('/').into(), BINARY.into())]);
+    for (from, to) in called.filter(|(from, _)| !is_mounted(from)) {
+        let target = match to.strip_prefix('/') {
+            _ if to == BINARY => program.to_owned(),
+            Some(inside) => root.join(inside),
+            None => to.into(),
+        };
+        link(&root.join(from), &target)?;
+    }
+    for (folder, ..) in FOLDERS.into_iter().filter(|(folder, ..)| !is_mounted(folder)) {
+        let folder = root.join(folder);
+        if !folder.exists() {
+            fs::create_dir_all(folder)?;
+        }
+    }
+    for (path, text) in changeable().filter(|(path, _)| !is_mounted(path)) {
+        // The kernel reads the first line, and knows nothing of the folder.
+        let text = text.replacen("#!/bin/bash", &format!("#!{}/usr/bin/bash", root.display()), 1);
+        let path = root.join(path);
+        fs::write(&path, text)?;
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755))?;
+    }
+    fs::create_dir_all(working_dir(dir, service))
+}
+
+fn mount_all(dir: &ProjectDir, service: &ServiceSpec, root: &Path) -> io::Result<()> {
     let mut mounts: Vec<_> = service.mounts.iter().collect();
     mounts.sort_by_key(|mount| mount.target.len());
     for mount in mounts {
@@ -66,7 +116,22 @@ pub fn make(dir: &ProjectDir, service: &ServiceSpec, names: &Names, program: &Pa
         }
         link(&root.join(mount.target.trim_start_matches('/')), &there)?;
     }
-    fs::create_dir_all(working_dir(dir, service))
+    Ok(())
+}
+
+/// Whether a node's file has a command of its own, or scripts that run before it: then it goes the image's way, step by
+/// step. Any other is started at once, on the settings that were made of its file.
+pub fn starts_its_own_way(service: &ServiceSpec) -> bool {
+    let (Some(node), Some(provider)) = (&service.node, service.stands_in) else { return false };
+    let layout = provider.layout();
+    let whole = command(service);
+    let is_own = match &service.compose.entrypoint {
+        None => whole.is_empty() || whole == layout.command,
+        Some(_) => whole == [layout.entrypoint, layout.command].concat(),
+    };
+    let holds_scripts =
+        |folder: &str| service.mounts.iter().any(|mount| Path::new(&mount.target).starts_with(folder));
+    !is_own || node.init_scripts_dir.is_some_and(holds_scripts)
 }
 
 /// What is there already stays: a mount inside of another lies in it.
@@ -92,8 +157,10 @@ pub fn working_dir(dir: &ProjectDir, service: &ServiceSpec) -> PathBuf {
 pub fn variables(dir: &ProjectDir, service: &ServiceSpec, hosts: &Path) -> BTreeMap<String, String> {
     let root = root(dir, &service.container).display().to_string();
     let mut places: Vec<&str> = OF_EVERY_CONTAINER.to_vec();
-    let targets = service.mounts.iter().map(|mount| mount.target.trim_end_matches('/'));
-    places.extend(targets.filter(|target| !target.is_empty()));
+    let data = service.node.iter().flat_map(|node| &node.data_dirs).map(|data| data.path.as_str());
+    let targets = service.mounts.iter().map(|mount| mount.target.as_str()).chain(data);
+    places.extend(service.compose.working_dir.as_deref().filter(|path| path.starts_with('/')));
+    places.extend(targets.map(|target| target.trim_end_matches('/')).filter(|target| !target.is_empty()));
     let mut folders: Vec<String> = Vec::new();
     if let Some(layout) = service.stands_in.map(Provider::layout).filter(|layout| layout.bin_on_path) {
         folders.push(format!("{root}{}", layout.bin_dir));
@@ -102,12 +169,14 @@ pub fn variables(dir: &ProjectDir, service: &ServiceSpec, hosts: &Path) -> BTree
     // As far as the file's own PATH, the container's folders come before this machine's.
     let given = service.compose.env("PATH").map(|path| path.value.as_str()).unwrap_or_default();
     let own = given.split(':').filter(|part| part.starts_with('/'));
-    folders.extend(own.filter(|part| OF_EVERY_CONTAINER.contains(part)).map(|part| format!("{root}{part}")));
+    let is_inside = |part: &&str| is_placed(part, &OF_EVERY_CONTAINER.join(":"));
+    folders.extend(own.filter(is_inside).map(|part| format!("{root}{part}")));
     folders.extend(std::env::var("PATH"));
     let hostname = service.compose.hostname.as_ref().map_or(&service.container, |name| &name.value);
     [
         ("PATH", folders.join(":")),
         ("HOSTNAME", hostname.clone()),
+        ("HOME", home(service, &root)),
         (ROOT, root),
         (PLACES, places.join(":")),
         (HOSTS, hosts.display().to_string()),
@@ -116,12 +185,27 @@ pub fn variables(dir: &ProjectDir, service: &ServiceSpec, hosts: &Path) -> BTree
     .into()
 }
 
+/// The home folder of the user that the image runs as.
+fn home(service: &ServiceSpec, root: &str) -> String {
+    let named = service.compose.env("HOME").map(|home| home.value.clone());
+    let is_appuser = service.stands_in.is_some_and(|provider| provider.layout().user_name == "appuser");
+    named.unwrap_or_else(|| if is_appuser { format!("{root}/home/appuser") } else { root.to_owned() })
+}
+
 /// Words of a command as they have to be here; `variables` are those of [`variables`].
 pub fn words(variables: &BTreeMap<String, String>, words: &[String]) -> Vec<String> {
     let of = |name: &str| variables.get(name).map(String::as_str).unwrap_or_default();
     let (root, places) = (of(ROOT), of(PLACES));
-    let moved = |word: &String| if is_placed(word, places) { format!("{root}{word}") } else { word.clone() };
+    let is_inside = |word: &str| is_placed(word, places) && !is_under(word, root);
+    let moved = |word: &String| if is_inside(word) { format!("{root}{word}") } else { word.clone() };
     let mut out: Vec<String> = words.iter().map(moved).collect();
+    // A program of this machine may lie in a folder that every container has, too.
+    if let (Some(moved), Some(given)) = (out.first_mut(), words.first())
+        && given.starts_with("/tmp/")
+        && !Path::new(moved).exists()
+    {
+        moved.clone_from(given);
+    }
     // The kernel would give a script to this machine's shell, if there is one: ours knows the paths.
     if out.first().is_some_and(|first| is_shell_script(Path::new(first))) {
         out.insert(0, format!("{root}/usr/bin/bash"));

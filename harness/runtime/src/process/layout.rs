@@ -29,9 +29,9 @@ pub fn on_host(dir: &ProjectDir, service: &ServiceSpec, path: &str) -> PathBuf {
         Some((mount, rest)) => match &mount.source {
             MountSource::Volume(name) => {
                 let part = mount.options.subpath.as_deref().unwrap_or_default().trim_start_matches('/');
-                volumes::folder(dir, name).join(part).join(rest)
+                below_it(volumes::folder(dir, name).join(part), &rest)
             }
-            MountSource::Bind(source) => source.join(rest),
+            MountSource::Bind(source) => below_it(source.clone(), &rest),
             MountSource::Anonymous
             | MountSource::Tmpfs { .. }
             | MountSource::Other(..)
@@ -39,6 +39,11 @@ pub fn on_host(dir: &ProjectDir, service: &ServiceSpec, path: &str) -> PathBuf {
         },
         None => own.join(path.trim_start_matches('/')),
     }
+}
+
+/// The path itself where there is no rest: with a slash at its end a file would be looked for as a folder.
+fn below_it(path: PathBuf, rest: &str) -> PathBuf {
+    if rest.is_empty() { path } else { path.join(rest) }
 }
 
 /// Writes the secrets and configs whose content the compose file has, where the service finds them.

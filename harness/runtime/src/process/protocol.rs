@@ -25,6 +25,9 @@ pub struct InstanceSpec {
     pub env: BTreeMap<String, String>,
     /// Working directory.
     pub cwd: PathBuf,
+    /// The service's working directory, where commands beside it start.
+    #[serde(default)]
+    pub inside: PathBuf,
     /// The service's own loopback address.
     pub address: IpAddr,
     /// Ports as the file publishes them.
