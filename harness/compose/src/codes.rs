@@ -226,6 +226,11 @@ codes! {
         "Since 3.9 Kafka can do without `controller.quorum.voters`: nodes find the quorum through \
          `controller.quorum.bootstrap.servers`, and keep its voters in the metadata log (KIP-853). Jackdaw behaves as \
          3.7: the controllers of the file at those addresses are the voters, for good."
+    119 CommandMakesSettings Warning "settings are made by the service's own command"
+        "The service's own command writes or changes the `server.properties` that it starts the broker on, so what the \
+         node is can only be known once it runs. A file that is mounted, or that the command writes as a here-document \
+         without variables, is read, and so are `--override` and the cluster id of `kafka-storage.sh format -t`. In a \
+         container the command runs as it is; as a process, where a node's command is not run, the node is refused."
     200 ListenerNotInMap Error "listener has no security protocol"
         "Each listener name that is not itself a security protocol (PLAINTEXT, SSL, SASL_PLAINTEXT, \
          SASL_SSL) needs an entry in `listener.security.protocol.map`, such as `EXTERNAL:PLAINTEXT`. As \

@@ -5,8 +5,8 @@ use jackdaw_compose::{Code, Diagnostic, Project, Service, Severity};
 
 use crate::input::{Files, Input, MountedFiles, variables_of};
 use crate::meant::{self, Gathered};
-use crate::plan::{ClusterId, ClusterIdOrigin, NodePlan, Origin};
-use crate::{Provider, alone, apache, bitnami, cluster_id, confluent, lint, node, variables};
+use crate::plan::{ClusterId, ClusterIdOrigin, NodePlan};
+use crate::{Provider, alone, apache, bitnami, cluster_id, command, confluent, lint, node, variables};
 
 /// Codes whose findings are gathered into one, whatever their words.
 const SAID_ONCE: [Code; 8] = [
@@ -110,28 +110,9 @@ fn assumption(service: &Service, provider: Provider) -> Option<Diagnostic> {
 }
 
 fn plan(provider: Provider, input: Input<'_>, service: &Service) -> NodePlan {
-    let given = configuration(service).and_then(|path| input.files.read(&path));
-    let draft = match given {
-        // Whoever calls the broker by hand leaves the image's entrypoint aside.
-        Some(file) => {
-            let mut draft = crate::draft::Draft::default();
-            draft.read_file(&file);
-            draft.properties.set_default("log.dirs", "/tmp/kafka-logs", Origin::Image);
-            draft
-        }
-        None => draft(provider, input),
-    };
+    let files = input.files;
+    let draft = command::draft(service, provider, files, || draft(provider, input));
     node::plan(provider, draft, &service.name, &service.name.span, Some(service))
-}
-
-/// The `server.properties` that a command of the file's own starts the broker on.
-fn configuration(service: &Service) -> Option<String> {
-    let words = [&service.entrypoint, &service.command].into_iter().flatten().flat_map(|words| &words.value);
-    let text: Vec<String> = words.cloned().collect();
-    let text = text.join(" ");
-    let mut parts = text.split_whitespace().map(|part| part.trim_matches(['"', '\'', ';', ')', '(']));
-    parts.find(|part| part.ends_with("kafka-server-start.sh") || part.ends_with("kafka-server-start"))?;
-    parts.find(|part| !part.starts_with('-')).filter(|path| path.starts_with('/')).map(str::to_owned)
 }
 
 fn draft(provider: Provider, input: Input<'_>) -> crate::draft::Draft {

@@ -19,6 +19,8 @@ pub(crate) struct Draft {
     /// The variable that made the image discard its own configuration.
     pub(crate) lost_default: Option<Spanned<String>>,
     pub(crate) diagnostics: Vec<Diagnostic>,
+    /// The service's own command makes the settings, so these are not they.
+    pub(crate) is_made_by_command: bool,
 }
 
 impl Draft {

@@ -6,6 +6,7 @@ mod apache;
 mod bitnami;
 mod cluster;
 mod cluster_id;
+mod command;
 mod confluent;
 mod draft;
 mod input;

@@ -58,6 +58,7 @@ pub(crate) fn plan(
         data_dirs,
         user,
         init_scripts_dir: (provider == Provider::Bitnami).then_some("/docker-entrypoint-initdb.d"),
+        is_made_by_command: maker.draft.is_made_by_command,
         diagnostics,
     };
     // Without roles one thing is wrong, and the rest would only repeat it.

@@ -219,6 +219,8 @@ pub struct NodePlan {
     pub user: String,
     /// Shell scripts that run once before the first start (bitnami's `/docker-entrypoint-initdb.d`).
     pub init_scripts_dir: Option<&'static str>,
+    /// The service's own command makes the settings that its node starts on, so these are not they.
+    pub is_made_by_command: bool,
     /// What is to be said about this node alone.
     pub diagnostics: Vec<Diagnostic>,
 }

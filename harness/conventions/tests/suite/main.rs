@@ -1,6 +1,7 @@
 //! Kafka nodes from compose files: what each image makes of its environment, and what is said before a start.
 
 mod clusters;
+mod commands;
 mod images;
 mod traps;
 

@@ -163,6 +163,11 @@ const TRAPS: &[(&str, &str, &str)] = &[
         "KAFKA_CONTROLLER_QUORUM_BOOTSTRAP_SERVERS: one:9093",
     ),
     ("a host without a name", "INTERNAL://two:9092", "INTERNAL://:9092"),
+    (
+        "a command that makes its settings",
+        "image: apache/kafka:3.7.0",
+        "image: apache/kafka:3.7.0\n    command: bash -c 'make > /tmp/x; kafka-server-start.sh /tmp/x'",
+    ),
 ];
 
 fn changed(from: &str, to: &str) -> String {

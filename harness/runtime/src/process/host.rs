@@ -409,6 +409,18 @@ fn unheard_command(service: &ServiceSpec) -> Option<String> {
     })
 }
 
+/// Without its command, such a node would be another one than the file asks for.
+fn unknown_settings(service: &ServiceSpec) -> Option<String> {
+    let is_unknown = service.node.as_ref()?.is_made_by_command;
+    is_unknown.then(|| {
+        format!(
+            "{}: its command makes the settings that its node starts on, and a process runs no command of a node: mount \
+             the file, or run it with --runtime docker",
+            service.name
+        )
+    })
+}
+
 /// Scripts that the image would run once, before the first start.
 fn unheard_scripts(service: &ServiceSpec) -> Option<String> {
     let folder = service.node.as_ref()?.init_scripts_dir?;
@@ -484,6 +496,7 @@ impl Runtime for ProcessRuntime {
             let mut found = Preflight::default();
             found.warnings.extend(starting.iter().filter_map(|service| unheard_command(service)));
             found.warnings.extend(starting.iter().filter_map(|service| unheard_scripts(service)));
+            found.errors.extend(starting.iter().filter_map(|service| unknown_settings(service)));
             volumes::check(&dir, spec, starting, &mut found);
             for release in starting.iter().filter_map(|service| service.reference.as_ref()) {
                 Release::java()?;
