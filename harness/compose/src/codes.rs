@@ -231,6 +231,11 @@ codes! {
          node is can only be known once it runs. A file that is mounted, or that the command writes as a here-document \
          without variables, is read, and so are `--override` and the cluster id of `kafka-storage.sh format -t`. In a \
          container the command runs as it is; as a process, where a node's command is not run, the node is refused."
+    120 UnreadSettings Warning "settings are mounted where no image reads them"
+        "bitnami reads a mounted `/bitnami/kafka/config/server.properties`, apache a mounted \
+         `/mnt/shared/config/server.properties`, confluent none. Files of the same name elsewhere in these images are \
+         what their entrypoints write (a mounted one is overwritten) or what nothing reads, so none of the lines has an \
+         effect."
     200 ListenerNotInMap Error "listener has no security protocol"
         "Each listener name that is not itself a security protocol (PLAINTEXT, SSL, SASL_PLAINTEXT, \
          SASL_SSL) needs an entry in `listener.security.protocol.map`, such as `EXTERNAL:PLAINTEXT`. As \
@@ -311,6 +316,12 @@ codes! {
     225 Replicas Error "several replicas of one node"
         "Each Kafka node has an id, a voter entry and an address of its own; a service with several \
          replicas would start the same node several times."
+    226 PublishedWithoutListener Warning "published port without a listener"
+        "The port of the host leads to a port of the container on which the node does not listen, so every connection is \
+         refused. Ports of the JVM's management (JMX) have no meaning here and are not counted."
+    227 ListenerOnLoopback Warning "listener on a container's loopback"
+        "A listener on localhost is reached from inside its own container only: neither a published port nor another \
+         container leads there. Without a host (`PLAINTEXT://:9092`) it listens on all interfaces."
     300 ScenarioKey Error "unknown word in a scenario"
         "A scenario has the keys `protects`, `source`, `cluster`, `steps` and `differences`; a step has one \
          verb; the body of a request has the fields that Apache Kafka 3.7.0 gives it in that version."

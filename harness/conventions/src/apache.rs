@@ -82,9 +82,11 @@ pub(crate) fn draft(mut input: Input<'_>) -> Draft {
     }
     listeners_from_advertised(&mut input, controller_only);
     ssl(&mut input, &mut draft);
-    let file = input.files.read("/mnt/shared/config/server.properties");
+    const MOUNTED: &str = "/mnt/shared/config/server.properties";
+    let file = input.files.read(MOUNTED);
     if let Some(file) = &file {
         draft.read_file(file);
+        draft.config_file = Some(MOUNTED.to_owned());
     }
     let mapped =
         |v: &&Variable| v.name.value.starts_with("KAFKA_") && !NOT_MAPPED.contains(&v.name.value.as_str());
@@ -111,7 +113,7 @@ fn listeners_from_advertised(input: &mut Input<'_>, controller_only: bool) {
     let Some(advertised) = input.get("KAFKA_ADVERTISED_LISTENERS").cloned() else { return };
     let listeners: Vec<String> = advertised.value.value.split(',').map(any_host).collect();
     let value = Spanned::new(listeners.join(","), advertised.value.span);
-    input.set(Variable { name: Spanned::new(String::from("KAFKA_LISTENERS"), advertised.name.span), value });
+    input.set(Variable { name: Spanned::nowhere(String::from("KAFKA_LISTENERS")), value });
 }
 
 fn any_host(listener: &str) -> String {

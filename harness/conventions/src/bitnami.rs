@@ -112,8 +112,11 @@ pub(crate) fn draft(mut input: Input<'_>) -> Draft {
     apply_aliases(&mut input);
     draft.given_cluster_id = input.get("KAFKA_KRAFT_CLUSTER_ID").map(|v| v.value.clone());
     let config_dir = input.text("KAFKA_MOUNTED_CONF_DIR").unwrap_or("/bitnami/kafka/config").to_owned();
-    if let Some(file) = input.files.read(&format!("{config_dir}/server.properties")) {
+    let path = format!("{config_dir}/server.properties");
+    if let Some(file) = input.files.read(&path) {
         draft.read_file(&file);
+        draft.config_file = Some(path);
+        draft.ignores_environment = true;
         let ignored = input.variables().iter().find(|v| v.name.value.starts_with("KAFKA_CFG_"));
         if let Some(ignored) = ignored {
             let message = format!("the mounted {} makes the image ignore KAFKA_CFG_* variables", file.name());

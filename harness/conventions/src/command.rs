@@ -32,7 +32,11 @@ pub(crate) fn draft(
     let file = files.read(&start.path).or_else(|| start.written(service));
     let mut draft = match file {
         Some(file) => {
-            let mut draft = Draft::default();
+            let mut draft = Draft {
+                config_file: Some(start.path.clone()),
+                ignores_environment: true,
+                ..Draft::default()
+            };
             draft.read_file(&file);
             draft.properties.set_default("log.dirs", "/tmp/kafka-logs", Origin::Image);
             draft

@@ -103,5 +103,5 @@ fn listeners_from_advertised(input: &mut Input<'_>) {
     };
     let listeners: Vec<String> = advertised.value.value.split(',').map(any_host).collect();
     let value = Spanned::new(listeners.join(","), advertised.value.span);
-    input.set(Variable { name: Spanned::new(String::from("KAFKA_LISTENERS"), advertised.name.span), value });
+    input.set(Variable { name: Spanned::nowhere(String::from("KAFKA_LISTENERS")), value });
 }

@@ -21,13 +21,20 @@ pub(crate) struct Draft {
     pub(crate) diagnostics: Vec<Diagnostic>,
     /// The service's own command makes the settings, so these are not they.
     pub(crate) is_made_by_command: bool,
+    /// The path in the container of the settings' file, where one was read.
+    pub(crate) config_file: Option<String>,
+    /// No variable sets anything.
+    pub(crate) ignores_environment: bool,
 }
 
 impl Draft {
     /// A property from a variable.
     pub(crate) fn set_from(&mut self, key: &str, variable: &Variable) {
-        let origin =
-            Origin::Environment { name: variable.name.value.clone(), span: variable.value.span.clone() };
+        // An alias stands for the name that it is an alias of; what is changed is what was written.
+        let written = variable.name.span.text().trim_matches(['"', '\'']);
+        let is_name = !written.is_empty() && written.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+        let name = if is_name { written.to_owned() } else { variable.name.value.clone() };
+        let origin = Origin::Environment { name, span: variable.value.span.clone() };
         self.properties.set(key, variable.value.value.trim(), origin);
     }
 

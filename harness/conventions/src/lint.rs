@@ -5,6 +5,7 @@
 mod addresses;
 mod quorum;
 mod storage;
+mod unheard;
 
 use jackdaw_compose::{Code, Condition, Diagnostic, HealthTest, Project, Service};
 
@@ -52,6 +53,7 @@ pub(crate) fn lint(project: &Project, nodes: &[NodePlan], quorums: &[Vec<usize>]
         let Some(service) = view.service(node) else { continue };
         addresses::check(&view, node, service, out);
         storage::volumes(node, service, out);
+        unheard::check(&view, node, service, out);
         health(&view, service, out);
         version(node, service, out);
         replicas(service, out);

@@ -9,7 +9,9 @@ use crate::cluster::on_host_network;
 use crate::cluster_id;
 use crate::draft::Draft;
 use crate::input::below;
-use crate::plan::{ClusterId, ClusterIdOrigin, DataDir, Listener, NodePlan, Origin, Roles, Voter};
+use crate::plan::{
+    ClusterId, ClusterIdOrigin, DataDir, Listener, NodePlan, Origin, Properties, Roles, Voter,
+};
 
 const PROTOCOLS: [&str; 4] = ["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"];
 
@@ -59,6 +61,8 @@ pub(crate) fn plan(
         user,
         init_scripts_dir: (provider == Provider::Bitnami).then_some("/docker-entrypoint-initdb.d"),
         is_made_by_command: maker.draft.is_made_by_command,
+        config_file: maker.draft.config_file,
+        ignores_environment: maker.draft.ignores_environment,
         diagnostics,
     };
     // Without roles one thing is wrong, and the rest would only repeat it.
@@ -87,9 +91,9 @@ impl Maker<'_> {
         if span.is_nowhere() { self.name_span.clone() } else { span }
     }
 
-    /// The variable that sets a property with this image.
+    /// What sets a property of this node.
     fn variable(&self, key: &str) -> String {
-        variable(self.provider, key)
+        setter(self.provider, &self.draft.properties, self.draft.ignores_environment, key)
     }
 
     fn missing(&mut self, key: &str, example: &str) {
@@ -327,8 +331,26 @@ fn written_variable(span: &Span) -> Option<String> {
     name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_').then(|| name.to_owned())
 }
 
+/// What sets a property: the variable that does, the one that would, or the property's line in a file where no variable
+/// has an effect.
+fn setter(provider: Provider, properties: &Properties, ignores_environment: bool, key: &str) -> String {
+    match properties.property(key).map(|property| &property.origin) {
+        Some(Origin::Environment { name, .. }) => name.clone(),
+        Some(Origin::File(_)) => key.to_owned(),
+        _ if ignores_environment => key.to_owned(),
+        _ => variable(provider, key),
+    }
+}
+
+impl NodePlan {
+    /// What sets a property of this node, to be named in a remedy.
+    pub(crate) fn setter(&self, key: &str) -> String {
+        setter(self.provider, &self.properties, self.ignores_environment, key)
+    }
+}
+
 /// The variable that sets a property with this image.
-pub(crate) fn variable(provider: Provider, key: &str) -> String {
+fn variable(provider: Provider, key: &str) -> String {
     let dashed = |key: &str| key.replace('-', "___").replace('_', "__").replace('.', "_").to_uppercase();
     match provider {
         Provider::Bitnami => format!("KAFKA_CFG_{}", key.replace('.', "_").to_uppercase()),
@@ -402,12 +424,11 @@ fn protocols(plan: &NodePlan, out: &mut Vec<Diagnostic>) {
                 let help = match text {
                     Some(text) => format!(
                         "write {}={text},{name}:PLAINTEXT",
-                        variable(plan.provider, "listener.security.protocol.map")
+                        plan.setter("listener.security.protocol.map")
                     ),
-                    None => format!(
-                        "set {}={name}:PLAINTEXT,…",
-                        variable(plan.provider, "listener.security.protocol.map")
-                    ),
+                    None => {
+                        format!("set {}={name}:PLAINTEXT,…", plan.setter("listener.security.protocol.map"))
+                    }
                 };
                 out.push(
                     Diagnostic::new(Code::ListenerNotInMap, message, &span.narrowed_word(name))
@@ -460,7 +481,7 @@ fn controllers(plan: &NodePlan, out: &mut Vec<Diagnostic>) {
     let names_span = place(plan, "controller.listener.names");
     let Some(first) = plan.controller_listener_names.first() else {
         let span = place(plan, "process.roles");
-        let help = format!("set {}=CONTROLLER", variable(plan.provider, "controller.listener.names"));
+        let help = format!("set {}=CONTROLLER", plan.setter("controller.listener.names"));
         let message = format!("`{}` does not say on which listener the controllers speak", plan.service);
         out.push(
             Diagnostic::new(Code::ControllerListener, message, &span)
@@ -473,7 +494,7 @@ fn controllers(plan: &NodePlan, out: &mut Vec<Diagnostic>) {
     match listening {
         None if plan.roles.controller => {
             let message = format!("the controller listener {first} is not among the listeners");
-            let help = format!("add {first}://:9093 to {}", variable(plan.provider, "listeners"));
+            let help = format!("add {first}://:9093 to {}", plan.setter("listeners"));
             out.push(
                 Diagnostic::new(Code::ControllerListener, message, &names_span)
                     .label("does not listen")
@@ -496,8 +517,7 @@ fn advertised(plan: &NodePlan, out: &mut Vec<Diagnostic>) {
     for advertised in &plan.advertised {
         if plan.is_controller_listener(&advertised.name) {
             let message = format!("the controller listener {} is advertised", advertised.name);
-            let help =
-                format!("remove {advertised} from {}", variable(plan.provider, "advertised.listeners"));
+            let help = format!("remove {advertised} from {}", plan.setter("advertised.listeners"));
             out.push(
                 Diagnostic::new(Code::ControllerAdvertised, message, &advertised.span)
                     .label("for the quorum only")
@@ -509,7 +529,7 @@ fn advertised(plan: &NodePlan, out: &mut Vec<Diagnostic>) {
             let help = format!(
                 "add {}://:PORT to {} (there are: {})",
                 advertised.name,
-                variable(plan.provider, "listeners"),
+                plan.setter("listeners"),
                 names.join(", ")
             );
             out.push(
@@ -523,7 +543,7 @@ fn advertised(plan: &NodePlan, out: &mut Vec<Diagnostic>) {
                 format!("{advertised} tells clients to connect to {}, which is no address", advertised.host);
             let help = format!(
                 "set {} to an address that clients can reach, such as {}://{}:{}",
-                variable(plan.provider, "advertised.listeners"),
+                plan.setter("advertised.listeners"),
                 advertised.name,
                 plan.service,
                 advertised.port
@@ -542,7 +562,7 @@ fn advertised(plan: &NodePlan, out: &mut Vec<Diagnostic>) {
         let span = if implied { place(plan, "listeners") } else { place(plan, key) };
         let names: Vec<&str> = plan.advertised.iter().map(|l| l.name.as_str()).collect();
         let message = format!("brokers replicate over {name}, and no advertised listener has this name");
-        let help = format!("set {}={}", variable(plan.provider, key), names.first().unwrap_or(&"PLAINTEXT"));
+        let help = format!("set {}={}", plan.setter(key), names.first().unwrap_or(&"PLAINTEXT"));
         out.push(
             Diagnostic::new(Code::InterBrokerListener, message, &span)
                 .label(if implied { "PLAINTEXT is used where nothing is said" } else { "not advertised" })

@@ -221,6 +221,10 @@ pub struct NodePlan {
     pub init_scripts_dir: Option<&'static str>,
     /// The service's own command makes the settings that its node starts on, so these are not they.
     pub is_made_by_command: bool,
+    /// The path in the container of the settings' file, where one was read.
+    pub config_file: Option<String>,
+    /// No variable sets anything: the settings' file, or the service's own command, does.
+    pub ignores_environment: bool,
     /// What is to be said about this node alone.
     pub diagnostics: Vec<Diagnostic>,
 }

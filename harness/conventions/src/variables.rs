@@ -7,7 +7,7 @@ use jackdaw_settings::keys;
 use crate::{Provider, apache, bitnami, confluent};
 
 /// What tunes the Java virtual machine or the image's own scripts.
-const MEANINGLESS: [&str; 17] = [
+pub(crate) const MEANINGLESS: [&str; 17] = [
     "JMX_PORT",
     "KAFKA_DEBUG",
     "KAFKA_EXTRA_FLAGS",

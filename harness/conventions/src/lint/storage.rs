@@ -6,8 +6,7 @@ use jackdaw_compose::{Code, Diagnostic, Mount, MountKind, Service, Span};
 use super::{View, first_line};
 use crate::Provider;
 use crate::input::below;
-use crate::node::variable;
-use crate::plan::NodePlan;
+use crate::plan::{NodePlan, Origin};
 
 /// What people mount for other reasons than data.
 const NOT_DATA: [&str; 6] = ["config", "secret", "cert", "initdb", "jaas", "plugin"];
@@ -27,7 +26,12 @@ pub(super) fn volumes(node: &NodePlan, service: &Service, out: &mut Vec<Diagnost
         Provider::Apache | Provider::Confluent => mount.target.clone(),
     };
     let better = if node.provider == Provider::Bitnami { "/bitnami/kafka" } else { dir.path.as_str() };
-    let help = format!("mount it at {better}, or set {}={data_dir}", variable(node.provider, "log.dirs"));
+    // The first variable takes from apache's image all that it would do without.
+    let is_whole = node.properties.iter().all(|property| property.origin == Origin::Image);
+    let help = match is_whole && node.provider == Provider::Apache {
+        true => format!("mount it at {better}"),
+        false => format!("mount it at {better}, or set {}={data_dir}", node.setter("log.dirs")),
+    };
     let place = first_line(&mount.span).narrowed(&mount.target);
     let found = Diagnostic::new(Code::VolumeMissesData, message, &place).label("holds nothing").help(help);
     let said = node.properties.span("log.dirs");
@@ -119,7 +123,7 @@ pub(super) fn replication(members: &[&NodePlan], out: &mut Vec<Diagnostic>) {
             let message = format!("`{key}` is {factor} unless it is set, and {brokers}");
             (message, node.properties.span("process.roles"))
         };
-        let help = format!("set {}={count}", variable(first.provider, key));
+        let help = format!("set {}={count}", first.setter(key));
         let label = if written { "too many" } else { "not set on this node" };
         out.push(Diagnostic::new(Code::ReplicationFactor, message, &span).label(label).help(help));
     }

@@ -4,6 +4,7 @@ mod clusters;
 mod commands;
 mod images;
 mod traps;
+mod unheard;
 
 use std::path::Path;
 

@@ -163,6 +163,14 @@ const TRAPS: &[(&str, &str, &str)] = &[
         "KAFKA_CONTROLLER_QUORUM_BOOTSTRAP_SERVERS: one:9093",
     ),
     ("a host without a name", "INTERNAL://two:9092", "INTERNAL://:9092"),
+    ("a published port without a listener", "[\"29092:29092\"]", "[\"29092:29092\", \"8090:8090\"]"),
+    (
+        "a port of the JVM's",
+        "[\"29092:29092\"]\n    environment:",
+        "[\"29092:29092\", \"9101:9101\"]\n    environment:\n      KAFKA_JMX_PORT: 9101",
+    ),
+    ("a published listener on loopback", "HOST://:29092", "HOST://localhost:29092"),
+    ("a controller on loopback", "CONTROLLER://:9093", "CONTROLLER://127.0.0.1:9093"),
     (
         "a command that makes its settings",
         "image: apache/kafka:3.7.0",
@@ -196,8 +204,13 @@ fn every_code_about_nodes_and_clusters_is_raised_by_some_file() {
         .map(|diagnostic| diagnostic.code)
         .collect();
     // Raised by files and secrets that a text alone cannot have, or only inside a container; see `images`.
-    let elsewhere =
-        [Code::SecretFile, Code::EnvironmentIgnored, Code::InvalidProperties, Code::ZooKeeperInside];
+    let elsewhere = [
+        Code::SecretFile,
+        Code::EnvironmentIgnored,
+        Code::InvalidProperties,
+        Code::ZooKeeperInside,
+        Code::UnreadSettings,
+    ];
     let missing: Vec<String> = Code::ALL
         .iter()
         .filter(|code| {
