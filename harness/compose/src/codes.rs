@@ -37,7 +37,7 @@ macro_rules! codes {
 }
 
 // 1 to 19 text and YAML, 20 to 29 variables, 30 to 99 the compose model,
-// 100 to 199 one node and its image, 200 to 299 the cluster, 300 to 399 scenarios.
+// 100 to 199 one node and its image, 200 to 299 the cluster, 300 to 399 scenarios. Gone: 214.
 codes! {
     1 YamlSyntax Error "not YAML"
         "The text cannot be read as YAML. The usual reasons are a tab used for indentation, a missing \
@@ -110,7 +110,7 @@ codes! {
     39 DependencyCycle Error "services wait for each other"
         "The services wait for each other in a circle, so none of them could be started first. Brokers of \
          one cluster need no `depends_on` between them: they find each other."
-    40 ObsoleteVersion Warning "`version` has no meaning"
+    40 ObsoleteVersion Hint "`version` has no meaning"
         "The top-level `version` was needed by old releases of Compose. It is ignored, and may be \
          removed."
     41 InvalidProjectName Error "invalid project name"
@@ -282,9 +282,6 @@ codes! {
     213 ClusterIdsDisagree Error "nodes of one quorum have different cluster ids"
         "Every node of a cluster has the same cluster id. With different ones each vote is refused \
          (INCONSISTENT_CLUSTER_ID), and no leader is ever elected."
-    214 NoStartPeriod Hint "healthcheck without a start period"
-        "While a broker starts, the healthcheck fails. Without `start_period` these failures count, and \
-         what waits for `service_healthy` may give up on a slow machine."
     215 InternalPortPublished Hint "published port leads to an internal listener"
         "A client of the host that connects to this port is sent on to the address that the listener \
          advertises, which only containers can resolve. It can connect, but not produce or consume."

@@ -98,8 +98,16 @@ impl Diagnostic {
         self.span.position()
     }
 
-    /// The finding as a person reads it: message, file, the underlined lines, help.
+    /// The finding as a person reads it: message, file, the underlined lines, help. A hint that nothing is to be done
+    /// about is one line.
     pub fn render(&self, colour: bool, width: usize) -> String {
+        if self.severity == Severity::Hint && self.help.is_none() {
+            return match self.related.len() {
+                0 => format!("{self}\n"),
+                1 => format!("{self} (and in one more place)\n"),
+                more => format!("{self} (and in {more} more places)\n"),
+            };
+        }
         let theme = if colour { GraphicalTheme::unicode() } else { GraphicalTheme::unicode_nocolor() };
         let handler = GraphicalReportHandler::new_themed(theme)
             .with_width(width)

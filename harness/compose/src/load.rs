@@ -276,12 +276,9 @@ impl Loader {
         let mut root = canonicalize(root, &clean(base_dir), self.home.as_deref(), &mut self.diagnostics);
         crate::merge::enforce_unique(&mut root);
         if let Some(Entry { key, .. }) = root.entries().iter().find(|e| e.key.value == "version") {
-            let message = "`version` is ignored by every Compose of today";
-            self.diagnostics.push(
-                Diagnostic::new(Code::ObsoleteVersion, message, &key.span)
-                    .label("no effect")
-                    .help("remove the line"),
-            );
+            let message = "`version` is ignored by every Compose of today: the line may be removed";
+            self.diagnostics
+                .push(Diagnostic::new(Code::ObsoleteVersion, message, &key.span).label("no effect"));
         }
         root.remove("version");
         root

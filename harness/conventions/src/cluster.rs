@@ -9,13 +9,12 @@ use crate::plan::{ClusterId, ClusterIdOrigin, NodePlan};
 use crate::{Provider, alone, apache, bitnami, cluster_id, command, confluent, lint, node, variables};
 
 /// Codes whose findings are gathered into one, whatever their words.
-const SAID_ONCE: [Code; 8] = [
+const SAID_ONCE: [Code; 7] = [
     Code::AssumedImage,
     Code::DerivedVoters,
     Code::ForeignVariable,
     Code::MeaninglessVariable,
     Code::OtherVersion,
-    Code::NoStartPeriod,
     Code::InternalPortPublished,
     Code::DerivedClusterId,
 ];
@@ -254,8 +253,16 @@ fn settle_cluster_id(
 }
 
 /// An env file that only services without Kafka lack keeps none of the nodes from starting: those services are left
-/// out, and what was an error is a warning.
-pub fn excuse_others(project: &Project, diagnostics: &mut [Diagnostic]) {
+/// out, and what was an error is a warning. That the image of a node is empty is said with what is assumed in its place.
+pub fn excuse_others(project: &Project, diagnostics: &mut Vec<Diagnostic>) {
+    let is_assumed = |found: &Diagnostic| {
+        let mut services = project.services.iter();
+        services.any(|service| {
+            service.image.as_ref().is_some_and(|image| image.span == found.span)
+                && crate::assumed(service).is_some()
+        })
+    };
+    diagnostics.retain(|found| found.code != Code::MissingImage || !is_assumed(found));
     let is_kafka =
         |name: &str| project.service(name).is_some_and(|service| crate::provide(service).is_some());
     let wanted = |d: &Diagnostic| {

@@ -7,7 +7,7 @@ mod quorum;
 mod storage;
 mod unheard;
 
-use jackdaw_compose::{Code, Condition, Diagnostic, HealthTest, Project, Service};
+use jackdaw_compose::{Code, Diagnostic, Project, Service};
 
 use crate::Provider;
 use crate::plan::{NodePlan, Roles};
@@ -54,7 +54,6 @@ pub(crate) fn lint(project: &Project, nodes: &[NodePlan], quorums: &[Vec<usize>]
         addresses::check(&view, node, service, out);
         storage::volumes(node, service, out);
         unheard::check(&view, node, service, out);
-        health(&view, service, out);
         version(node, service, out);
         replicas(service, out);
     }
@@ -76,18 +75,6 @@ pub(crate) fn reached<'a>(project: &'a Project, from: &Service, host: &str) -> O
 /// Whether a host is the machine that says it.
 pub(crate) fn is_loopback(host: &str) -> bool {
     host == "localhost" || host == "::1" || host.starts_with("127.")
-}
-
-fn health(view: &View<'_>, service: &Service, out: &mut Vec<Diagnostic>) {
-    let Some(check) = &service.healthcheck else { return };
-    let is_waited_for = view.project.services.iter().flat_map(|s| &s.depends_on).any(|dependency| {
-        dependency.service.value == service.name.value && dependency.condition == Condition::Healthy
-    });
-    if is_waited_for && check.start_period.is_none() && check.test != HealthTest::Disabled {
-        let message = "the healthcheck has no start period: failures while the broker starts count";
-        let place = Diagnostic::new(Code::NoStartPeriod, message, &first_line(&check.span));
-        out.push(place.label("no start_period").help("add `start_period: 30s`"));
-    }
 }
 
 /// The first line of a span.

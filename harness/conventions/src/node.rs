@@ -381,9 +381,12 @@ fn refusals(plan: &NodePlan) -> Vec<Diagnostic> {
     let mut out = Vec::new();
     protocols(plan, &mut out);
     ports(plan, &mut out);
-    controllers(plan, &mut out);
-    if plan.roles.broker {
-        advertised(plan, &mut out);
+    // A listener that was not understood is missed by everything that looks for it.
+    if !plan.diagnostics.iter().any(|found| found.code == Code::InvalidListener) {
+        controllers(plan, &mut out);
+        if plan.roles.broker {
+            advertised(plan, &mut out);
+        }
     }
     membership(plan, &mut out);
     out

@@ -17,7 +17,7 @@ pub(super) fn check(view: &View<'_>, node: &NodePlan, service: &Service, out: &m
             continue;
         }
         if is_loopback(&advertised.host) {
-            published(service, listener, advertised, out);
+            published(view, node, service, listener, advertised, out);
             inter_broker(view, node, advertised, out);
         } else {
             resolvable(view, node, service, advertised, out);
@@ -31,13 +31,24 @@ fn ports_of(service: &Service, target: u16) -> impl Iterator<Item = &Port> {
 }
 
 /// What is advertised on localhost must be published, on that port and to that listener.
-fn published(service: &Service, listener: &Listener, advertised: &Listener, out: &mut Vec<Diagnostic>) {
+fn published(
+    view: &View<'_>,
+    node: &NodePlan,
+    service: &Service,
+    listener: &Listener,
+    advertised: &Listener,
+    out: &mut Vec<Diagnostic>,
+) {
+    // Who shares another's network is published by that one.
+    let shared = service.network_mode.as_ref().and_then(|mode| mode.value.strip_prefix("service:"));
+    let service = shared.and_then(|name| view.project.service(name)).unwrap_or(service);
     let leads_here = |port: &Port| match port.published {
         // What is advertised follows.
         Published::Ephemeral | Published::AnyOf(..) => true,
         Published::Port(at) => at == advertised.port,
     };
-    if ports_of(service, listener.port).any(leads_here) {
+    let is_here = ports_of(service, listener.port).any(leads_here);
+    if is_here || is_forwarded(view, advertised.port) || is_for_itself(node, service, advertised) {
         return;
     }
     let elsewhere = service.ports.iter().find(|port| port.published == Published::Port(advertised.port));
@@ -47,7 +58,8 @@ fn published(service: &Service, listener: &Listener, advertised: &Listener, out:
     });
     let (port, inside) = (advertised.port, listener.port);
     let base = |message: String, label: &str| {
-        Diagnostic::new(Code::AdvertisedNotPublished, message, &advertised.span).label(label.to_owned())
+        let span = if advertised.span.is_nowhere() { &service.name.span } else { &advertised.span };
+        Diagnostic::new(Code::AdvertisedNotPublished, message, span).label(label.to_owned())
     };
     out.push(match (here, elsewhere) {
         (Some((at, span)), _) => base(
@@ -77,6 +89,21 @@ fn published(service: &Service, listener: &Listener, advertised: &Listener, out:
         )
         .help(format!("add \"{port}:{inside}\" to the ports of `{}`", service.name.value)),
     });
+}
+
+/// Whether another service publishes the port that is advertised, such as a proxy before the nodes.
+fn is_forwarded(view: &View<'_>, port: u16) -> bool {
+    let is_node = |service: &Service| view.nodes.iter().any(|node| node.service == service.name.value);
+    let mut others = view.project.services.iter().filter(|service| !is_node(service));
+    others.any(|other| other.ports.iter().any(|at| at.published == Published::Port(port)))
+}
+
+/// Whether what a node advertises on localhost is how it reaches itself: nothing of it is published, and others are sent
+/// elsewhere.
+fn is_for_itself(node: &NodePlan, service: &Service, advertised: &Listener) -> bool {
+    service.ports.is_empty()
+        && node.inter_broker_listener.as_deref() == Some(advertised.name.as_str())
+        && node.advertised.iter().any(|sent| !is_loopback(&sent.host))
 }
 
 /// Brokers that replicate over localhost replicate from themselves.

@@ -1,5 +1,6 @@
 //! Kafka nodes from compose files: what each image makes of its environment, and what is said before a start.
 
+mod alarms;
 mod clusters;
 mod commands;
 mod images;
