@@ -111,37 +111,6 @@ where
 }
 
 impl Inner {
-    /// Answers one of the group APIs. `Err` closes the connection.
-    pub(super) async fn group_api(
-        &self,
-        key: ApiKey,
-        context: &RequestContext,
-        image: &MetadataImage,
-        body: Bytes,
-    ) -> Result<Response, Response> {
-        Ok(match key {
-            ApiKey::JoinGroup => self.join_group(context, decode(context, body)?).await?,
-            ApiKey::SyncGroup => self.sync_group(context, decode(context, body)?).await?,
-            ApiKey::Heartbeat => self.simple(context, Request::Heartbeat(decode(context, body)?)).await?,
-            ApiKey::LeaveGroup => self.leave_group(context, decode(context, body)?).await?,
-            ApiKey::OffsetCommit => self.offset_commit(context, image, decode(context, body)?).await?,
-            ApiKey::TxnOffsetCommit => self.txn_offset_commit(context, image, decode(context, body)?).await?,
-            ApiKey::OffsetFetch => self.offset_fetch(context, decode(context, body)?).await?,
-            ApiKey::DescribeGroups => {
-                // Later ones ask in the same form.
-                let api_version = context.api_version.min(NOT_FOUND_FROM - 1);
-                let request = decode(&RequestContext { api_version, ..context.clone() }, body)?;
-                self.describe_groups(context, request).await?
-            }
-            ApiKey::ListGroups => self.list_groups(context, decode(context, body)?).await?,
-            ApiKey::DeleteGroups => self.delete_groups(context, decode(context, body)?).await?,
-            ApiKey::OffsetDelete => self.offset_delete(context, image, decode(context, body)?).await?,
-            ApiKey::ConsumerGroupHeartbeat => self.consumer_group_heartbeat(context, image, body).await?,
-            ApiKey::ConsumerGroupDescribe => self.consumer_group_describe(context, image, body).await?,
-            _ => Response::Close(format!("API {} is not about groups", context.api_key)),
-        })
-    }
-
     /// Asks the coordinator of a group. Refusals are replies; `Err` is a node that stops.
     async fn ask_group(&self, group: &str, request: Request) -> Result<Reply, Response> {
         self.ask_group_guarded(group, request.into()).await
@@ -161,7 +130,11 @@ impl Inner {
     }
 
     /// One whose reply needs nothing done to it.
-    async fn simple(&self, context: &RequestContext, request: Request) -> Result<Response, Response> {
+    pub(super) async fn simple(
+        &self,
+        context: &RequestContext,
+        request: Request,
+    ) -> Result<Response, Response> {
         let group = match &request {
             Request::Heartbeat(request) => request.group_id.clone(),
             Request::Sync(request) => request.group_id.clone(),
@@ -190,7 +163,7 @@ impl Inner {
         }
     }
 
-    async fn consumer_group_heartbeat(
+    pub(super) async fn consumer_group_heartbeat(
         &self,
         context: &RequestContext,
         image: &MetadataImage,
@@ -215,7 +188,7 @@ impl Inner {
         }
     }
 
-    async fn consumer_group_describe(
+    pub(super) async fn consumer_group_describe(
         &self,
         context: &RequestContext,
         image: &MetadataImage,
@@ -247,7 +220,7 @@ impl Inner {
         consumer_group::encode(version, &reply).map(Response::from).map_err(close)
     }
 
-    async fn join_group(
+    pub(super) async fn join_group(
         &self,
         context: &RequestContext,
         request: JoinGroupRequest,
@@ -266,7 +239,7 @@ impl Inner {
         Ok(Response::encode(context, &reply))
     }
 
-    async fn sync_group(
+    pub(super) async fn sync_group(
         &self,
         context: &RequestContext,
         request: SyncGroupRequest,
@@ -279,7 +252,7 @@ impl Inner {
         self.simple(context, Request::Sync(request)).await
     }
 
-    async fn leave_group(
+    pub(super) async fn leave_group(
         &self,
         context: &RequestContext,
         mut request: LeaveGroupRequest,
@@ -300,7 +273,7 @@ impl Inner {
         Ok(Response::encode(context, &reply))
     }
 
-    async fn offset_commit(
+    pub(super) async fn offset_commit(
         &self,
         context: &RequestContext,
         image: &MetadataImage,
@@ -326,7 +299,7 @@ impl Inner {
         Ok(Response::encode(context, &reply))
     }
 
-    async fn txn_offset_commit(
+    pub(super) async fn txn_offset_commit(
         &self,
         context: &RequestContext,
         image: &MetadataImage,
@@ -380,7 +353,7 @@ impl Inner {
         }
     }
 
-    async fn offset_fetch(
+    pub(super) async fn offset_fetch(
         &self,
         context: &RequestContext,
         request: OffsetFetchRequest,
@@ -421,11 +394,15 @@ impl Inner {
         Ok(Response::encode(context, &reply))
     }
 
-    async fn describe_groups(
+    pub(super) async fn describe_groups(
         &self,
         context: &RequestContext,
-        request: DescribeGroupsRequest,
+        body: Bytes,
     ) -> Result<Response, Response> {
+        // Later versions ask in the same form.
+        let api_version = context.api_version.min(NOT_FOUND_FROM - 1);
+        let request: DescribeGroupsRequest =
+            decode(&RequestContext { api_version, ..context.clone() }, body)?;
         let of_group = match self.parts.config.groups.consumer.enabled {
             true => operations::GROUP_WITH_CONFIGS,
             false => operations::GROUP,
@@ -456,7 +433,7 @@ impl Inner {
     }
 
     /// The groups that this broker coordinates: clients ask every broker.
-    async fn list_groups(
+    pub(super) async fn list_groups(
         &self,
         context: &RequestContext,
         request: ListGroupsRequest,
@@ -482,7 +459,7 @@ impl Inner {
         ))
     }
 
-    async fn delete_groups(
+    pub(super) async fn delete_groups(
         &self,
         context: &RequestContext,
         request: DeleteGroupsRequest,
@@ -498,7 +475,7 @@ impl Inner {
         Ok(Response::encode(context, &reply))
     }
 
-    async fn offset_delete(
+    pub(super) async fn offset_delete(
         &self,
         context: &RequestContext,
         image: &MetadataImage,

@@ -12,6 +12,7 @@ use jackdaw_wire::{ErrorCode, Uuid};
 
 use super::{Inner, cluster, operations};
 use crate::dispatch::RequestContext;
+use crate::loader;
 
 /// From this version on topics may be asked for by id.
 const BY_ID: i16 = 12;
@@ -25,6 +26,17 @@ struct View<'a> {
 }
 
 impl Inner {
+    /// Waits for what was decided, so that nobody is told of a leader that is known to be gone.
+    pub(super) async fn metadata_as_decided(
+        &self,
+        context: &RequestContext,
+        request: &MetadataRequest,
+    ) -> MetadataResponse {
+        loader::settled(&self.parts.image, &self.parts.given).await;
+        let image = loader::decided(&self.parts.image, self.parts.replicas.lost_leaders()).await;
+        self.metadata(context, &image, request)
+    }
+
     pub(super) fn metadata(
         &self,
         context: &RequestContext,

@@ -13,24 +13,23 @@ pub mod forward;
 mod groups;
 mod metadata;
 mod of_controller;
+mod produce;
 mod producer_ids;
+mod table;
 mod transactions;
 
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use jackdaw_metadata::MetadataImage;
-use jackdaw_wire::api::{self, Extras};
-use jackdaw_wire::messages::*;
+use jackdaw_wire::api::Extras;
 use tokio::sync::watch;
 
 use crate::config::Config;
 use crate::coordinators::groups::GroupCoordinators;
 use crate::coordinators::transactions::{MarkerWriter, TransactionCoordinators};
-use crate::dispatch::{RequestContext, Response, decode};
-use crate::loader;
+use crate::dispatch::{RequestContext, Response};
 use crate::net::Handler;
 use crate::replicas::ReplicaManager;
 use crate::to_controller::ControllerLink;
@@ -114,11 +113,8 @@ impl BrokerApis {
 
 impl Handler for BrokerApis {
     fn handle(&self, context: RequestContext, body: Bytes) -> BoxFuture<'static, Response> {
-        if context.api_key == ApiKey::Produce as i16 {
-            return self.produce(&context, body);
-        }
-        let inner = Arc::clone(&self.inner);
-        async move { inner.answer(context, body).await.unwrap_or_else(|close| close) }.boxed()
+        let api = Arc::clone(&self.inner);
+        table::answer(Ask { image: api.image(), api, context, body })
     }
 
     fn extras(&self) -> Extras {
@@ -126,100 +122,13 @@ impl Handler for BrokerApis {
     }
 }
 
-impl BrokerApis {
-    /// The append happens before this returns; only the wait for acknowledgements is left to the future.
-    fn produce(&self, context: &RequestContext, body: Bytes) -> BoxFuture<'static, Response> {
-        let request: ProduceRequest = match decode(context, body) {
-            Ok(request) => request,
-            Err(close) => return std::future::ready(close).boxed(),
-        };
-        let wants_reply = request.acks != 0;
-        let produced = self.inner.parts.replicas.produce(context, request);
-        let context = context.clone();
-        async move {
-            let produced = produced.await;
-            match (wants_reply, produced.failed) {
-                (true, _) => Response::encode(&context, &produced.response),
-                (false, false) => Response::None,
-                // The only way left to tell the producer (`KafkaApis.handleProduceRequest`).
-                (false, true) => Response::Close(
-                    "a Produce request with acks=0 failed, so the client has to refresh its metadata"
-                        .to_owned(),
-                ),
-            }
-        }
-        .boxed()
-    }
-}
-
-impl Inner {
-    /// `Err` closes the connection.
-    async fn answer(self: Arc<Self>, context: RequestContext, body: Bytes) -> Result<Response, Response> {
-        let image = self.image();
-        let (config, replicas) = (&self.parts.config, &self.parts.replicas);
-        let Ok(key) = ApiKey::try_from(context.api_key) else {
-            return Err(Response::Close(format!("Unknown API key {}", context.api_key)));
-        };
-        Ok(match key {
-            ApiKey::ApiVersions => api_versions::answer(&context, config.groups.extras(), body, &image),
-            ApiKey::Metadata => {
-                let request = decode(&context, body)?;
-                loader::settled(&self.parts.image, &self.parts.given).await;
-                let image = loader::decided(&self.parts.image, replicas.lost_leaders()).await;
-                Response::encode(&context, &self.metadata(&context, &image, &request))
-            }
-            ApiKey::DescribeCluster => {
-                let request = decode(&context, body)?;
-                Response::encode(&context, &cluster::broker(&context, &self.parts, &image, &request))
-            }
-            ApiKey::DescribeConfigs => {
-                Response::encode(&context, &configs::describe(config, &image, &decode(&context, body)?))
-            }
-            ApiKey::FindCoordinator => {
-                let request = decode(&context, body)?;
-                Response::encode(&context, &self.find_coordinators(&context, &image, &request))
-            }
-            ApiKey::Fetch => replicas.fetch(&context, decode(&context, body)?).await,
-            ApiKey::ListOffsets => {
-                Response::encode(&context, &replicas.list_offsets(&context, decode(&context, body)?).await)
-            }
-            ApiKey::OffsetForLeaderEpoch => {
-                let request = decode(&context, body)?;
-                Response::encode(&context, &replicas.offset_for_leader_epoch(&context, request).await)
-            }
-            ApiKey::JoinGroup
-            | ApiKey::SyncGroup
-            | ApiKey::Heartbeat
-            | ApiKey::LeaveGroup
-            | ApiKey::OffsetCommit
-            | ApiKey::TxnOffsetCommit
-            | ApiKey::OffsetFetch
-            | ApiKey::DescribeGroups
-            | ApiKey::ListGroups
-            | ApiKey::DeleteGroups
-            | ApiKey::OffsetDelete
-            | ApiKey::ConsumerGroupHeartbeat
-            | ApiKey::ConsumerGroupDescribe => self.group_api(key, &context, &image, body).await?,
-            ApiKey::AlterConfigs => self.alter_configs(&context, body).await?,
-            ApiKey::IncrementalAlterConfigs => self.incremental_alter_configs(&context, body).await?,
-            ApiKey::DescribeLogDirs => {
-                Response::encode(&context, &replicas.describe_log_dirs(&decode(&context, body)?).await)
-            }
-            ApiKey::DeleteRecords => {
-                Response::encode(&context, &replicas.delete_records(decode(&context, body)?).await)
-            }
-            ApiKey::InitProducerId
-            | ApiKey::AddPartitionsToTxn
-            | ApiKey::AddOffsetsToTxn
-            | ApiKey::EndTxn
-            | ApiKey::WriteTxnMarkers
-            | ApiKey::DescribeProducers
-            | ApiKey::DescribeTransactions
-            | ApiKey::ListTransactions => self.transaction_api(key, &context, &image, body).await?,
-            key if api::of(key).is_some_and(|row| row.forwarded) => self.forward(&context, body).await,
-            _ => Response::Close(format!("API {} is advertised and not served", context.api_key)),
-        })
-    }
+/// A request on its way to its handler.
+struct Ask {
+    api: Arc<Inner>,
+    context: RequestContext,
+    body: Bytes,
+    /// The newest when it came.
+    image: Arc<MetadataImage>,
 }
 
 #[cfg(test)]

@@ -7,7 +7,6 @@ use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
-use bytes::Bytes;
 use jackdaw_metadata::MetadataImage;
 use jackdaw_metadata::topic_name::GROUP_METADATA_TOPIC;
 use jackdaw_transactions::{Listed, Reply, Request, State};
@@ -25,7 +24,7 @@ use jackdaw_wire::messages::*;
 use jackdaw_wire::{ErrorCode, StrBytes, TopicPartition};
 
 use super::{Inner, producer_ids, rarely_again};
-use crate::dispatch::{RequestContext, Response, decode};
+use crate::dispatch::{RequestContext, Response};
 use crate::replicas::MarkerResults;
 
 /// Below these versions PRODUCER_FENCED is not known, and INVALID_PRODUCER_EPOCH stands for it (KIP-588).
@@ -46,37 +45,6 @@ fn code_in(version: i16, known_from: i16, error: Option<ErrorCode>) -> i16 {
 }
 
 impl Inner {
-    /// Answers one of the APIs of transactions. `Err` closes the connection.
-    pub(super) async fn transaction_api(
-        &self,
-        key: ApiKey,
-        context: &RequestContext,
-        image: &MetadataImage,
-        body: Bytes,
-    ) -> Result<Response, Response> {
-        Ok(match key {
-            ApiKey::InitProducerId => {
-                let reply = self.init_producer_id(context, decode(context, body)?).await?;
-                Response::encode(context, &reply)
-            }
-            ApiKey::AddPartitionsToTxn => self.add_partitions(context, image, decode(context, body)?).await?,
-            ApiKey::AddOffsetsToTxn => self.add_offsets(context, decode(context, body)?).await?,
-            ApiKey::EndTxn => self.end_transaction(context, decode(context, body)?).await?,
-            ApiKey::DescribeTransactions => {
-                self.describe_transactions(context, decode(context, body)?).await?
-            }
-            ApiKey::ListTransactions => self.list_transactions(context, decode(context, body)?).await?,
-            ApiKey::WriteTxnMarkers => {
-                Response::encode(context, &self.write_markers(decode(context, body)?).await)
-            }
-            ApiKey::DescribeProducers => {
-                let reply = self.parts.replicas.describe_producers(decode(context, body)?).await;
-                Response::encode(context, &reply)
-            }
-            _ => Response::Close(format!("API {} is not about transactions", context.api_key)),
-        })
-    }
-
     /// Asks the coordinator of a transactional id.
     async fn ask_coordinator(&self, id: &str, request: Request) -> Result<Reply, Response> {
         let transactions = &self.parts.transactions;
@@ -87,7 +55,7 @@ impl Inner {
         }
     }
 
-    async fn init_producer_id(
+    pub(super) async fn init_producer_id(
         &self,
         context: &RequestContext,
         request: InitProducerIdRequest,
@@ -124,7 +92,7 @@ impl Inner {
         }
     }
 
-    async fn add_partitions(
+    pub(super) async fn add_partitions(
         &self,
         context: &RequestContext,
         image: &MetadataImage,
@@ -193,7 +161,7 @@ impl Inner {
         })
     }
 
-    async fn add_offsets(
+    pub(super) async fn add_offsets(
         &self,
         context: &RequestContext,
         request: AddOffsetsToTxnRequest,
@@ -210,7 +178,7 @@ impl Inner {
         Ok(Response::encode(context, &AddOffsetsToTxnResponse::default().with_error_code(code)))
     }
 
-    async fn end_transaction(
+    pub(super) async fn end_transaction(
         &self,
         context: &RequestContext,
         request: EndTxnRequest,
@@ -238,7 +206,7 @@ impl Inner {
         })
     }
 
-    async fn describe_transactions(
+    pub(super) async fn describe_transactions(
         &self,
         context: &RequestContext,
         request: DescribeTransactionsRequest,
@@ -268,7 +236,7 @@ impl Inner {
         Ok(Response::encode(context, &reply))
     }
 
-    async fn list_transactions(
+    pub(super) async fn list_transactions(
         &self,
         context: &RequestContext,
         request: ListTransactionsRequest,
@@ -303,7 +271,7 @@ impl Inner {
     }
 
     /// Writes the ends of transactions. One result for each producer id, as the reply is built in Kafka.
-    async fn write_markers(&self, request: WriteTxnMarkersRequest) -> WriteTxnMarkersResponse {
+    pub(super) async fn write_markers(&self, request: WriteTxnMarkersRequest) -> WriteTxnMarkersResponse {
         // Kafka makes no batch of a marker without a producer, and fails on it (`MemoryRecordsBuilder`).
         let has_producer =
             |marker: &WritableTxnMarker| marker.producer_id.0 != -1 && marker.producer_epoch != -1;
