@@ -47,6 +47,9 @@ pub struct Global {
     /// Where services run; by default (and without JACKDAW_RUNTIME) a Docker engine if one answers, else processes
     #[arg(long, global = true, value_enum)]
     pub runtime: Option<RuntimeChoice>,
+    /// Brokers in ZooKeeper mode: run them as a KRaft quorum, or refuse the file
+    #[arg(long, global = true, value_enum, default_value_t = ZooKeeperChoice::Replace)]
+    pub zookeeper: ZooKeeperChoice,
     /// Print without colours (so does NO_COLOR)
     #[arg(long, global = true)]
     pub no_color: bool,
@@ -71,6 +74,15 @@ pub enum RuntimeChoice {
     Docker,
     /// Processes on loopback addresses
     Process,
+}
+
+/// See [`Global::zookeeper`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ZooKeeperChoice {
+    /// A KRaft quorum in its place
+    Replace,
+    /// An error
+    Refuse,
 }
 
 /// Text for people, JSON for programs.

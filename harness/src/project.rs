@@ -1,6 +1,6 @@
 //! The project a command is about: its file loaded and judged, the runtime that holds it, the spec for it.
 
-use crate::cli::{Global, RuntimeChoice};
+use crate::cli::{Global, RuntimeChoice, ZooKeeperChoice};
 use crate::exit::{Exit, Result, Stop};
 use crate::inside;
 use crate::terminal::{Terminal, narrate};
@@ -9,7 +9,7 @@ use jackdaw_compose::{
     Code, Diagnostic, LoadOptions, MountKind, Owner, Project, Severity, Target, Unheeded, has_errors, load,
     sort,
 };
-use jackdaw_conventions::{Cluster, excuse_others};
+use jackdaw_conventions::{Cluster, ZooKeeper, excuse_others};
 use jackdaw_runtime::docker::DockerRuntime;
 use jackdaw_runtime::lower::lower;
 use jackdaw_runtime::model::{LeftOut, ProjectSpec, ServiceSpec};
@@ -43,6 +43,14 @@ fn options(global: &Global) -> Result<LoadOptions> {
     })
 }
 
+fn cluster_of(global: &Global, project: &Project) -> Cluster {
+    let policy = match global.zookeeper {
+        ZooKeeperChoice::Replace => ZooKeeper::Replace,
+        ZooKeeperChoice::Refuse => ZooKeeper::Refuse,
+    };
+    Cluster::with(project, policy)
+}
+
 /// Whether nodes start on their settings now, and on those of a broker of ours.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Nodes {
@@ -59,7 +67,7 @@ pub enum Nodes {
 pub fn loaded(global: &Global, nodes: Nodes, terminal: &Terminal) -> Result<Loaded> {
     let read = load(&options(global)?);
     let mut diagnostics = read.diagnostics;
-    let cluster = read.project.as_ref().map(Cluster::of);
+    let cluster = read.project.as_ref().map(|project| cluster_of(global, project));
     if let Some(project) = &read.project {
         excuse_others(project, &mut diagnostics);
     }
@@ -90,7 +98,7 @@ pub fn loaded_text(global: &Global, terminal: &Terminal, judged: bool) -> Result
     let read = load(&options(global)?);
     let is_understood = !has_errors(&read.diagnostics);
     let mut diagnostics = read.diagnostics;
-    let cluster = read.project.as_ref().map(Cluster::of);
+    let cluster = read.project.as_ref().map(|project| cluster_of(global, project));
     if let (Some(project), Some(cluster), true) = (&read.project, &cluster, judged) {
         diagnostics.extend(cluster.diagnostics.clone());
         diagnostics.extend(crate::settings::refused(project, cluster));
@@ -122,7 +130,7 @@ pub fn for_existing(global: &Global, terminal: &Terminal) -> Result<(String, Opt
         read.diagnostics.into_iter().filter(|diagnostic| diagnostic.severity == Severity::Error).collect();
     match (read.project, &global.project_name) {
         (Some(project), _) if errors.is_empty() => {
-            let cluster = Cluster::of(&project);
+            let cluster = cluster_of(global, &project);
             Ok((project.name.value.clone(), Some(Loaded { project, cluster, said: Vec::new() })))
         }
         (_, Some(name)) if global.files.is_empty() => Ok((name.clone(), None)),

@@ -5,13 +5,13 @@
 use jackdaw_broker::config::Config;
 use jackdaw_compose::Project;
 use jackdaw_compose::{Code, Diagnostic, has_errors};
-use jackdaw_conventions::{Cluster, NodePlan, Origin};
+use jackdaw_conventions::{Cluster, NodePlan, Origin, Roles};
 use std::collections::BTreeSet;
 
 /// What the brokers of a project would refuse at their start. A node that was found fault with is not asked: it would say
 /// the same in other words.
 pub fn refused(project: &Project, cluster: &Cluster) -> Vec<Diagnostic> {
-    let is_clean = |node: &&NodePlan| !has_errors(&node.diagnostics);
+    let is_clean = |node: &&NodePlan| !has_errors(&node.diagnostics) && node.roles != Roles::default();
     cluster.nodes.iter().filter(is_clean).flat_map(|node| of_node(project, node)).collect()
 }
 

@@ -166,12 +166,13 @@ codes! {
     101 MeaninglessVariable Hint "variable has no meaning here"
         "The variable tunes the Java virtual machine or the image's own scripts. Jackdaw has neither, so \
          the variable is accepted and has no effect."
-    102 ZooKeeperMode Error "ZooKeeper mode"
-        "The broker is configured to keep its metadata in ZooKeeper. Jackdaw speaks KRaft only, which \
-         Kafka has had since 2.8 and which is the only mode since 4.0. Give the node \
-         `process.roles=broker,controller`, a `node.id`, `controller.quorum.voters`, a CONTROLLER \
-         listener and `controller.listener.names`, and drop `zookeeper.connect` and the ZooKeeper \
-         service."
+    102 ZooKeeperMode Warning "ZooKeeper mode"
+        "The broker is configured to keep its metadata in ZooKeeper. Jackdaw speaks KRaft only, which Kafka has had since \
+         2.8 and which is the only mode since 4.0. The brokers of one ensemble run as one KRaft quorum: each is \
+         broker and controller, its id is its broker id, and a listener for the controllers is added. The ZooKeeper \
+         services are not started where nobody else asks them, and nobody waits for them. With `--zookeeper refuse`, \
+         and where a node is on its way from the one to the other, the file is refused with what would make KRaft \
+         nodes of its own."
     103 ForeignVariable Warning "variable of another image"
         "The variable belongs to the conventions of another image family and is ignored, or turned into a \
          property that does not exist. bitnami reads `KAFKA_CFG_LISTENERS`, `KAFKA_KRAFT_CLUSTER_ID`; \

@@ -6,7 +6,6 @@ use jackdaw_compose::{Code, Diagnostic};
 
 use crate::draft::Draft;
 use crate::lint::is_loopback;
-use crate::plan::Origin;
 
 const CONTROLLER: &str = "CONTROLLER";
 
@@ -28,16 +27,13 @@ pub(crate) fn without_zookeeper(draft: &mut Draft) {
     let said = Diagnostic::new(Code::ZooKeeperInside, message, &span)
         .help("nothing to do: the node is its own controller there, and needs no ZooKeeper");
     draft.diagnostics.push(said);
-    draft.properties.remove("zookeeper.connect");
+    let protocols = protocols.map(|map| ("listener.security.protocol.map", map));
     let made = [
+        ("node.id", id.clone()),
+        ("process.roles", "broker,controller".to_owned()),
         ("controller.quorum.voters", format!("{id}@{zookeeper}")),
         ("controller.listener.names", CONTROLLER.to_owned()),
-        ("process.roles", "broker,controller".to_owned()),
         ("listeners", listeners),
-        ("node.id", id),
     ];
-    let protocols = protocols.map(|map| ("listener.security.protocol.map", map));
-    for (key, value) in made.into_iter().chain(protocols) {
-        draft.properties.set(key, value, Origin::Image);
-    }
+    crate::zookeeper::apply(draft, made.into_iter().chain(protocols).collect());
 }

@@ -6,7 +6,11 @@ use jackdaw_compose::{Code, Diagnostic, Project, Service, Severity};
 use crate::input::{Files, Input, MountedFiles, variables_of};
 use crate::meant::{self, Gathered};
 use crate::plan::{ClusterId, ClusterIdOrigin, NodePlan};
-use crate::{Provider, alone, apache, bitnami, cluster_id, command, confluent, lint, node, variables};
+use crate::zookeeper::{Drafted, ZooKeeper};
+use crate::{
+    Provider, alone, apache, bitnami, cluster_id, command, confluent, debezium, lint, node, variables,
+    zookeeper,
+};
 
 /// Codes whose findings are gathered into one, whatever their words.
 const SAID_ONCE: [Code; 7] = [
@@ -31,11 +35,18 @@ pub struct Cluster {
     pub quorums: Vec<Vec<usize>>,
     /// Of the nodes and of their being together; errors first.
     pub diagnostics: Vec<Diagnostic>,
+    /// Services that the nodes as they run have no use for: their ZooKeeper.
+    pub unneeded: Vec<String>,
 }
 
 impl Cluster {
     /// Applies each image's conventions and checks the nodes against each other.
     pub fn of(project: &Project) -> Self {
+        Self::with(project, ZooKeeper::default())
+    }
+
+    /// As [`Cluster::of`], and what becomes of brokers in ZooKeeper mode.
+    pub fn with(project: &Project, policy: ZooKeeper) -> Self {
         let mut diagnostics = Vec::new();
         let mut gathered: Vec<Gathered<'_>> = Vec::new();
         for service in &project.services {
@@ -48,6 +59,9 @@ impl Cluster {
             let set = service.environment.iter().filter(|var| var.value.is_some());
             diagnostics.extend(variables::check(provider, set.map(|var| &var.name)));
             let mut variables = variables_of(service);
+            if service.image.as_ref().is_some_and(|image| debezium::is_image(&image.value)) {
+                debezium::with_defaults(service, &mut variables);
+            }
             if meant::of_another_image(provider, &mut variables) {
                 let (name, span) = (&service.name.value, &service.name.span);
                 diagnostics.push(meant::said_of_another_image(provider, name, span));
@@ -58,11 +72,17 @@ impl Cluster {
             gathered.push(Gathered { service, provider, variables });
         }
         diagnostics.extend(meant::voters_of_bootstrap_servers(&mut gathered));
-        let mut nodes = Vec::new();
+        let mut drafts: Vec<Drafted<'_>> = Vec::new();
         for Gathered { service, provider, variables } in gathered {
             let files = MountedFiles { project, service };
             let input = Input::new(variables, &files).of_version(lint::version_of(service));
-            let plan = plan(provider, input, service);
+            let draft = command::draft(service, provider, &files, || draft(provider, input));
+            drafts.push(Drafted { service, provider, draft });
+        }
+        let unneeded = zookeeper::replace(project, &mut drafts, policy, &mut diagnostics);
+        let mut nodes = Vec::new();
+        for Drafted { service, provider, draft } in drafts {
+            let plan = node::plan(provider, draft, &service.name, &service.name.span, Some(service));
             diagnostics.extend(plan.diagnostics.iter().cloned());
             nodes.push(plan);
         }
@@ -76,7 +96,7 @@ impl Cluster {
         }
         lint::lint(project, &nodes, &quorums, &mut diagnostics);
         let diagnostics = gathered_once(diagnostics);
-        Self { nodes, quorums, diagnostics }
+        Self { nodes, quorums, diagnostics, unneeded }
     }
 
     /// The quorum of a service's node, as an index into `quorums`.
@@ -103,15 +123,9 @@ fn assumption(service: &Service, provider: Provider) -> Option<Diagnostic> {
         (None, Some(empty), None) => (String::from("is empty"), empty.span.clone()),
         (None, None, None) => (String::from("is not named"), service.name.span.clone()),
     };
-    let message = format!("the image of `{name}` {why}: by its environment it is run as {usual}");
+    let message = format!("the image of `{name}` {why}: by what it says it is run as {usual}");
     let found = Diagnostic::new(Code::AssumedImage, message, &span).label("not known");
     Some(found.help(format!("write `image: {usual}`; what another image adds to Kafka is not there")))
-}
-
-fn plan(provider: Provider, input: Input<'_>, service: &Service) -> NodePlan {
-    let files = input.files;
-    let draft = command::draft(service, provider, files, || draft(provider, input));
-    node::plan(provider, draft, &service.name, &service.name.span, Some(service))
 }
 
 fn draft(provider: Provider, input: Input<'_>) -> crate::draft::Draft {
@@ -249,7 +263,8 @@ fn settle_cluster_id(
     };
     let help = format!("to run the file with the original image, too, set {variable}={value} on every node");
     let found = Diagnostic::new(Code::DerivedClusterId, message, &service.name.span).label("no cluster id");
-    (quorum.len() > 1).then(|| found.help(help))
+    // What was made of a node's ZooKeeper was said, and its cluster id goes with it.
+    (quorum.len() > 1 && !nodes[first].ignores_command).then(|| found.help(help))
 }
 
 /// An env file that only services without Kafka lack keeps none of the nodes from starting: those services are left

@@ -6,10 +6,20 @@ use std::sync::Arc;
 
 use jackdaw_compose::{Code, Diagnostic, Service, Source, Span, Spanned};
 
-use crate::Provider;
 use crate::draft::Draft;
 use crate::input::Files;
 use crate::plan::Origin;
+use crate::{Provider, apache};
+
+/// Kafka's `config/server.properties`, of the days of ZooKeeper.
+const ZOOKEEPER_S: &str = "broker.id=0
+log.dirs=/tmp/kafka-logs
+offsets.topic.replication.factor=1
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+zookeeper.connect=localhost:2181
+group.initial.rebalance.delay.ms=0
+";
 
 /// How a command starts the broker.
 struct Start {
@@ -43,21 +53,48 @@ pub(crate) fn draft(
         }
         None => {
             let is_known = start.names_the_image_s(provider) && !start.is_changed();
-            let mut draft = by_environment();
+            let mut draft = start.of_the_image(service, provider).unwrap_or_else(by_environment);
             draft.is_made_by_command = !is_known;
+            // Another image's folders are not ours, and so its command would not find them.
+            draft.ignores_command = is_known && crate::assumed(service).is_some();
             draft.diagnostics.extend((!is_known).then(|| start.unknown(service)));
             draft
         }
     };
     for (key, value) in &start.overrides {
         let place = start.span.narrowed(&format!("{key}={value}"));
-        draft.properties.set(key.clone(), value.clone(), Origin::File(place));
+        draft.properties.set(key.clone(), put_in(service, value), Origin::File(place));
     }
     if let Some(id) = start.formatted() {
         let place = start.span.narrowed_word(&id);
         draft.given_cluster_id = Some(Spanned::new(id, place));
     }
     draft
+}
+
+/// Whether the service's own command calls the broker.
+pub(crate) fn starts_broker(service: &Service) -> bool {
+    start(service).is_some()
+}
+
+/// A value with the service's variables in it: `$NAME`, `${NAME}`, `${NAME:-default}`.
+fn put_in(service: &Service, value: &str) -> String {
+    let Some((before, rest)) = value.split_once('$') else { return value.to_owned() };
+    let wordy = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let braced = rest.strip_prefix('{').and_then(|rest| rest.split_once('}'));
+    let (name, default, after) = match braced {
+        Some((inside, after)) => {
+            let (name, default) = inside.split_once(":-").unwrap_or((inside, ""));
+            (name, default, after)
+        }
+        None => {
+            let end = rest.find(|c| !wordy(c)).unwrap_or(rest.len());
+            (&rest[..end], "", &rest[end..])
+        }
+    };
+    let set = service.environment.iter().find(|variable| variable.name.value == name);
+    let set = set.and_then(|variable| variable.value.as_ref()).map(|value| value.value.as_str());
+    format!("{before}{}{}", set.unwrap_or(default), put_in(service, after))
 }
 
 fn start(service: &Service) -> Option<Start> {
@@ -111,6 +148,22 @@ impl Start {
             }
         }
         None
+    }
+
+    /// Kafka's own files, which an entrypoint of apache's that is not called leaves as they are.
+    fn of_the_image(&self, service: &Service, provider: Provider) -> Option<Draft> {
+        if provider != Provider::Apache || self.text.contains("/etc/kafka/docker/") {
+            return None;
+        }
+        let mut draft = Draft { ignores_environment: true, ..Draft::default() };
+        let bundled = apache::bundled();
+        let text = match self.path.ends_with("config/kraft/server.properties") {
+            true => bundled.as_str(),
+            false if crate::assumed(service).is_some() => ZOOKEEPER_S,
+            false => return None,
+        };
+        draft.read_file(&Source::new(self.path.as_str(), text));
+        Some(draft)
     }
 
     /// Whether it is a file that the image has.

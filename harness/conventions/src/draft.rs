@@ -25,6 +25,10 @@ pub(crate) struct Draft {
     pub(crate) config_file: Option<String>,
     /// No variable sets anything.
     pub(crate) ignores_environment: bool,
+    /// The service's command is of no use to what the node has become.
+    pub(crate) ignores_command: bool,
+    /// That it keeps its metadata in ZooKeeper was refused.
+    pub(crate) is_refused: bool,
 }
 
 impl Draft {

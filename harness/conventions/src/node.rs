@@ -2,16 +2,16 @@
 //! (`KafkaConfig.validateValues`) told before anything starts.
 //! It must not look at other nodes; [`crate::lint`] does.
 
-use jackdaw_compose::{Code, Diagnostic, Service, Span};
+use jackdaw_compose::{Code, Diagnostic, Service, Severity, Span};
 
 use crate::Provider;
 use crate::cluster::on_host_network;
-use crate::cluster_id;
 use crate::draft::Draft;
 use crate::input::below;
 use crate::plan::{
     ClusterId, ClusterIdOrigin, DataDir, Listener, NodePlan, Origin, Properties, Roles, Voter,
 };
+use crate::{cluster_id, zookeeper};
 
 const PROTOCOLS: [&str; 4] = ["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"];
 
@@ -23,7 +23,8 @@ pub(crate) fn plan(
     name_span: &Span,
     service: Option<&Service>,
 ) -> NodePlan {
-    let mut maker = Maker { draft, provider, name, name_span, diagnostics: Vec::new() };
+    let mut maker =
+        Maker { draft, provider, name, name_span, in_container: service.is_none(), diagnostics: Vec::new() };
     let roles = maker.roles();
     let node_id = if roles.is_some() { maker.node_id() } else { -1 };
     let voters = if roles.is_some() { maker.voters() } else { Vec::new() };
@@ -63,6 +64,7 @@ pub(crate) fn plan(
         is_made_by_command: maker.draft.is_made_by_command,
         config_file: maker.draft.config_file,
         ignores_environment: maker.draft.ignores_environment,
+        ignores_command: maker.draft.ignores_command,
         diagnostics,
     };
     // Without roles one thing is wrong, and the rest would only repeat it.
@@ -78,6 +80,7 @@ struct Maker<'a> {
     provider: Provider,
     name: &'a str,
     name_span: &'a Span,
+    in_container: bool,
     diagnostics: Vec<Diagnostic>,
 }
 
@@ -144,19 +147,22 @@ impl Maker<'_> {
         understood.then_some(roles)
     }
 
+    /// A node whose brokers, or whose way to KRaft, cannot be seen from here.
     fn zookeeper(&mut self) {
+        if self.draft.is_refused {
+            return;
+        }
+        let own = if self.in_container { "localhost" } else { self.name };
         let message = format!("`{}` keeps its metadata in ZooKeeper, which is not supported", self.name);
+        let settings = zookeeper::alone(&self.draft, own);
         let help = format!(
-            "run it in KRaft mode: {}=broker,controller, {}=ID, {}=ID@HOST:9093 for each controller, \
-             a CONTROLLER listener on port 9093 and {}=CONTROLLER; then drop the ZooKeeper service",
-            self.variable("process.roles"),
-            self.variable("node.id"),
-            self.variable("controller.quorum.voters"),
-            self.variable("controller.listener.names"),
+            "run it in KRaft mode, without ZooKeeper: set {}",
+            zookeeper::lines(self.provider, &self.draft, &settings, true)
         );
         let span = self.span("zookeeper.connect");
-        self.diagnostics
-            .push(Diagnostic::new(Code::ZooKeeperMode, message, &span).label("ZooKeeper").help(help));
+        let mut found = Diagnostic::new(Code::ZooKeeperMode, message, &span).label("ZooKeeper").help(help);
+        found.severity = Severity::Error;
+        self.diagnostics.push(found);
     }
 
     fn no_roles(&mut self) {
@@ -350,7 +356,7 @@ impl NodePlan {
 }
 
 /// The variable that sets a property with this image.
-fn variable(provider: Provider, key: &str) -> String {
+pub(crate) fn variable(provider: Provider, key: &str) -> String {
     let dashed = |key: &str| key.replace('-', "___").replace('_', "__").replace('.', "_").to_uppercase();
     match provider {
         Provider::Bitnami => format!("KAFKA_CFG_{}", key.replace('.', "_").to_uppercase()),

@@ -225,6 +225,9 @@ pub struct NodePlan {
     pub config_file: Option<String>,
     /// No variable sets anything: the settings' file, or the service's own command, does.
     pub ignores_environment: bool,
+    /// The service's command is of no use to what the node has become: it waits for a ZooKeeper that is not there, or
+    /// calls the tools of an image that is laid out otherwise.
+    pub ignores_command: bool,
     /// What is to be said about this node alone.
     pub diagnostics: Vec<Diagnostic>,
 }

@@ -28,7 +28,7 @@ pub fn lower(project: &Project, cluster: &Cluster, build: &str) -> (ProjectSpec,
     let mut services = Vec::new();
     for service in in_dependency_order(project) {
         let node = cluster.node(&service.name);
-        match why_left_out(project, service) {
+        match why_left_out(project, cluster, service) {
             Some(reason) => left_out.push(LeftOut { service: service.name.value.clone(), reason }),
             None => services.push(ServiceSpec {
                 quorum: cluster.quorum_of(&service.name),
@@ -59,7 +59,10 @@ pub fn lower(project: &Project, cluster: &Cluster, build: &str) -> (ProjectSpec,
     (spec, left_out)
 }
 
-fn why_left_out(project: &Project, service: &Service) -> Option<String> {
+fn why_left_out(project: &Project, cluster: &Cluster, service: &Service) -> Option<String> {
+    if cluster.unneeded.contains(&service.name.value) {
+        return Some("the brokers run without ZooKeeper".into());
+    }
     if service.replicas == 0 {
         return Some("its scale is 0".into());
     }
@@ -312,6 +315,26 @@ pub fn select<'a>(
 mod tests {
     use super::*;
     use jackdaw_compose::LoadOptions;
+
+    #[test]
+    fn a_zookeeper_that_nobody_asks_is_left_out() {
+        let folder = tempfile::tempdir().unwrap();
+        let text = "services:
+  zk: {image: zookeeper}
+  kafka:
+    image: bitnami/kafka
+    depends_on: {zk: {condition: service_healthy}}
+    environment: {KAFKA_CFG_ZOOKEEPER_CONNECT: 'zk:2181', KAFKA_BROKER_ID: 3}
+";
+        std::fs::write(folder.path().join("compose.yml"), text).unwrap();
+        let options = LoadOptions { working_dir: folder.path().to_owned(), ..LoadOptions::default() };
+        let project = jackdaw_compose::load(&options).project.unwrap();
+        let (spec, left_out) = lower(&project, &Cluster::of(&project), "test");
+        let out: Vec<_> = left_out.iter().map(|out| (out.service.as_str(), out.reason.as_str())).collect();
+        assert_eq!(out, [("zk", "the brokers run without ZooKeeper")]);
+        let nodes: Vec<_> = spec.nodes().map(|(_, node)| node.node_id).collect();
+        assert_eq!(nodes, [3]);
+    }
 
     #[test]
     fn what_only_others_lack_leaves_only_them_out() {

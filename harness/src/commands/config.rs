@@ -83,7 +83,8 @@ fn text(global: &Global, project: &Project, wanted: &Config) -> Result<String> {
 
 /// Digests of the services as the file has them: no program and no node has a part in them.
 fn hashes(project: &Project, names: &str) -> Result<Vec<String>> {
-    let nothing = Cluster { nodes: Vec::new(), quorums: Vec::new(), diagnostics: Vec::new() };
+    let nothing =
+        Cluster { nodes: Vec::new(), quorums: Vec::new(), diagnostics: Vec::new(), unneeded: Vec::new() };
     let spec = lower(project, &nothing, "").0;
     let asked: Vec<&str> = names.split(',').map(str::trim).collect();
     if let Some(unknown) = asked.iter().find(|name| **name != "*" && project.service(name).is_none()) {

@@ -6,6 +6,7 @@ mod commands;
 mod images;
 mod traps;
 mod unheard;
+mod zookeeper;
 
 use std::path::Path;
 

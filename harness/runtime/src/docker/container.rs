@@ -156,8 +156,8 @@ fn run_node(body: &mut ContainerCreateBody, service: &ServiceSpec, node: &NodePl
     body.user = Some(node.user.clone());
     let has_scripts =
         |folder: &str| service.mounts.iter().any(|mount| Path::new(&mount.target).starts_with(folder));
-    let own_way = service.compose.entrypoint.is_some()
-        || service.compose.command.is_some()
+    let has_command = service.compose.entrypoint.is_some() || service.compose.command.is_some();
+    let own_way = (has_command && !node.ignores_command)
         || service.compose.read_only
         || node.init_scripts_dir.is_some_and(has_scripts);
     let id = node.cluster_id.as_ref().map(|id| id.value.clone());
