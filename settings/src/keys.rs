@@ -1,5 +1,5 @@
-//! The one table of `server.properties` keys: every key of Kafka 3.7's `KafkaConfig`, its type, default and bounds,
-//! whether Kafka can change it while running, and what this broker makes of it.
+//! The one table of keys, of nodes and of topics: every key of Kafka 3.7's `KafkaConfig` and `LogConfig`, its type,
+//! default and bounds, whether Kafka can change it while running, and what this broker makes of it.
 //!
 //! Must not parse files, compare settings with each other or know what a value does to a node; the broker's `config`
 //! does.
@@ -9,8 +9,10 @@ mod node;
 mod security;
 mod service;
 mod storage;
+pub mod topics;
+mod value;
 
-use crate::metadata_version;
+pub use value::{Value, parse};
 
 /// Kafka's `ConfigDef.Type`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,7 +40,10 @@ pub enum Check {
     /// The value, or each item of a list.
     OneOf(&'static [&'static str]),
     NonEmpty,
+    /// A version string that `MetadataVersion.fromVersionString` knows.
     MetadataVersion,
+    /// `[partition]:[broker]` pairs or `*` (`ThrottledReplicaListValidator`).
+    ThrottledReplicas,
 }
 
 /// What this broker does with a key.
@@ -109,6 +114,7 @@ macro_rules! keys {
     (@check one_of($($item:expr),*)) => { Check::OneOf(&[$($item),*]) };
     (@check non_empty) => { Check::NonEmpty };
     (@check metadata_version) => { Check::MetadataVersion };
+    (@check throttled_replicas) => { Check::ThrottledReplicas };
     (@update fixed) => { false };
     (@update dynamic) => { true };
     (@internal internal) => { true };
@@ -179,52 +185,6 @@ pub fn split_csv(text: &str) -> Vec<String> {
     split_list(text).into_iter().filter(|item| !item.is_empty()).collect()
 }
 
-/// Whether a value fits its key; the error is Kafka's `ConfigException` text.
-pub fn parse(key: &Key, value: &str) -> Result<(), String> {
-    let invalid =
-        |value: &str, why: String| format!("Invalid value {value} for configuration {}: {why}", key.name);
-    let number = |parses: bool, kind: &str| {
-        if parses { Ok(()) } else { Err(invalid(value, format!("Not a number of type {kind}"))) }
-    };
-    match key.kind {
-        Kind::Bool if !value.eq_ignore_ascii_case("true") && !value.eq_ignore_ascii_case("false") => {
-            return Err(invalid(value, "Expected value to be either true or false".to_owned()));
-        }
-        Kind::Int => number(value.parse::<i32>().is_ok(), "INT")?,
-        Kind::Short => number(value.parse::<i16>().is_ok(), "SHORT")?,
-        Kind::Long => number(value.parse::<i64>().is_ok(), "LONG")?,
-        Kind::Double => number(value.parse::<f64>().is_ok(), "DOUBLE")?,
-        _ => {}
-    }
-    check(key, value).map_err(|(value, why)| invalid(&value, why))
-}
-
-fn check(key: &Key, value: &str) -> Result<(), (String, String)> {
-    let refuse = |why: String| Err((value.to_owned(), why));
-    match key.check {
-        Check::AtLeast(min) if value.parse::<i64>().is_ok_and(|n| n < min) => {
-            refuse(format!("Value must be at least {min}"))
-        }
-        Check::Between(min, max) => match value.parse::<f64>() {
-            Ok(n) if n < min => refuse(format!("Value must be at least {min}")),
-            Ok(n) if n > max => refuse(format!("Value must be no more than {max}")),
-            _ => Ok(()),
-        },
-        Check::OneOf(known) => {
-            let items = if key.kind == Kind::List { split_list(value) } else { vec![value.to_owned()] };
-            match items.into_iter().find(|item| !known.contains(&item.as_str())) {
-                Some(item) => Err((item, format!("String must be one of: {}", known.join(", ")))),
-                None => Ok(()),
-            }
-        }
-        Check::NonEmpty if value.is_empty() => refuse("String must be non-empty".to_owned()),
-        Check::MetadataVersion if metadata_version::level_of(value).is_none() => {
-            refuse(format!("Version {value} is not a valid version"))
-        }
-        _ => Ok(()),
-    }
-}
-
 /// Edits (insert, delete, replace, swap of neighbours) between two names.
 fn distance(a: &str, b: &str) -> usize {
     let (a, b) = (a.as_bytes(), b.as_bytes());
@@ -279,7 +239,7 @@ mod tests {
     fn every_default_of_the_table_parses() {
         for key in all() {
             if let Some(default) = key.default {
-                assert_eq!(parse(key, default), Ok(()), "{}", key.name);
+                assert_eq!(parse(key, default).err(), None, "{}", key.name);
             }
         }
     }

@@ -1,134 +1,20 @@
-//! The topic-level settings: one table of names, types, defaults, checks and broker-level synonyms (Kafka's
-//! `LogConfig`, `TopicConfig` and `ServerTopicConfigSynonyms`), and [`LogConfig`], the same as typed fields.
+//! What the settings of a topic make of its log: [`TopicConfigs`], a value for every key of the table in `settings`, and
+//! [`LogConfig`], the same as typed fields.
 //!
 //! Refusals are worded as Kafka words them: clients show them to people who search for these very words.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 
-use jackdaw_settings::metadata_version;
-
-/// The type of a setting, as DescribeConfigs and the documentation name it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ValueType {
-    Boolean,
-    String,
-    Int,
-    Long,
-    Double,
-    List,
-}
-
-impl ValueType {
-    fn name(self) -> &'static str {
-        match self {
-            ValueType::Boolean => "BOOLEAN",
-            ValueType::String => "STRING",
-            ValueType::Int => "INT",
-            ValueType::Long => "LONG",
-            ValueType::Double => "DOUBLE",
-            ValueType::List => "LIST",
-        }
-    }
-}
-
-/// A parsed value.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Value {
-    Boolean(bool),
-    String(String),
-    Int(i32),
-    Long(i64),
-    Double(f64),
-    List(Vec<String>),
-}
-
-impl Value {
-    fn as_number(&self) -> Option<f64> {
-        match self {
-            Value::Int(number) => Some(f64::from(*number)),
-            // As Java's `doubleValue`, with its rounding at the far ends.
-            Value::Long(number) => Some(*number as f64),
-            Value::Double(number) => Some(*number),
-            _ => None,
-        }
-    }
-}
-
-/// As `ConfigDef.convertToString`: what DescribeConfigs shows.
-impl std::fmt::Display for Value {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Value::Boolean(value) => write!(f, "{value}"),
-            Value::String(value) => f.write_str(value),
-            Value::Int(value) => write!(f, "{value}"),
-            Value::Long(value) => write!(f, "{value}"),
-            Value::Double(value) => write!(f, "{value:?}"),
-            Value::List(values) => f.write_str(&values.join(",")),
-        }
-    }
-}
-
-/// What values a setting takes.
-#[derive(Debug, Clone, Copy)]
-pub enum Check {
-    Any,
-    AtLeast(i64),
-    Between(i64, i64),
-    OneOf(&'static [&'static str]),
-    ListOf(&'static [&'static str]),
-    /// `[partition]:[broker]` pairs or `*` (`ThrottledReplicaListValidator`).
-    ThrottledReplicas,
-    /// A version string that `MetadataVersion.fromVersionString` knows.
-    MetadataVersion,
-}
-
-/// The unit of a broker-level synonym, where it is not the setting's own.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Unit {
-    Same,
-    Minutes,
-    Hours,
-}
-
-impl Unit {
-    /// Milliseconds in one; 1 where the unit is the setting's own.
-    pub fn factor(self) -> i64 {
-        match self {
-            Unit::Same => 1,
-            Unit::Minutes => 60_000,
-            Unit::Hours => 3_600_000,
-        }
-    }
-}
-
-/// A broker-level setting that is the default of a topic-level one.
-#[derive(Debug, Clone, Copy)]
-pub struct Synonym {
-    pub name: &'static str,
-    pub unit: Unit,
-}
-
-/// One setting.
-#[derive(Debug, Clone, Copy)]
-pub struct TopicConfigDef {
-    pub name: &'static str,
-    pub value_type: ValueType,
-    /// As Kafka prints it.
-    pub default: &'static str,
-    pub check: Check,
-    /// Broker-level names, the strongest first (`ServerTopicConfigSynonyms.ALL_TOPIC_CONFIG_SYNONYMS`).
-    pub synonyms: &'static [Synonym],
-    pub doc: &'static str,
-}
+use jackdaw_settings::keys::topics::{self, Handle};
+use jackdaw_settings::keys::{Value, parse};
 
 /// A value or a name is not acceptable; the text is Kafka's. INVALID_CONFIG.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigError {
     #[error("Unknown topic config name: {name}")]
     UnknownName { name: String },
-    #[error("Invalid value {value} for configuration {name}: {why}")]
-    InvalidValue { name: &'static str, value: String, why: String },
+    #[error("{refusal}")]
+    InvalidValue { name: &'static str, refusal: String },
     #[error(
         "conflict topic config setting min.compaction.lag.ms ({min_ms}) > max.compaction.lag.ms ({max_ms})"
     )]
@@ -137,191 +23,6 @@ pub enum ConfigError {
         "Tiered Storage functionality is disabled in the broker. Topic cannot be configured with remote log storage."
     )]
     NoTieredStorage,
-}
-
-const fn same(name: &'static str) -> Synonym {
-    Synonym { name, unit: Unit::Same }
-}
-
-const fn in_unit(name: &'static str, unit: Unit) -> Synonym {
-    Synonym { name, unit }
-}
-
-const COMPRESSION_TYPES: &[&str] = &["uncompressed", "zstd", "lz4", "snappy", "gzip", "producer"];
-const CLEANUP_POLICIES: &[&str] = &["compact", "delete"];
-const TIMESTAMP_TYPES: &[&str] = &["CreateTime", "LogAppendTime"];
-/// Size of the smallest record of the oldest format (`LegacyRecord.RECORD_OVERHEAD_V0`).
-const SMALLEST_SEGMENT_BYTES: i64 = 14;
-
-macro_rules! def {
-    ($name:literal, $type:ident, $default:literal, $check:expr, [$($synonym:expr),*], $doc:literal) => {
-        TopicConfigDef {
-            name: $name,
-            value_type: ValueType::$type,
-            default: $default,
-            check: $check,
-            synonyms: &[$($synonym),*],
-            doc: $doc,
-        }
-    };
-}
-
-/// Every topic-level setting of Kafka 3.7, by name.
-#[rustfmt::skip] // one setting, one row
-pub static TOPIC_CONFIGS: &[TopicConfigDef] = &[
-    def!("cleanup.policy", List, "delete", Check::ListOf(CLEANUP_POLICIES), [same("log.cleanup.policy")],
-        "What happens to old segments: 'delete' discards them by age and size, 'compact' keeps the last value of each key; both may be given, separated by a comma."),
-    def!("compression.type", String, "producer", Check::OneOf(COMPRESSION_TYPES), [same("compression.type")],
-        "The codec that batches have on disk; 'producer' keeps what the producer chose, 'uncompressed' removes it."),
-    def!("delete.retention.ms", Long, "86400000", Check::AtLeast(0), [same("log.cleaner.delete.retention.ms")],
-        "How long tombstones stay readable in a compacted topic."),
-    def!("file.delete.delay.ms", Long, "60000", Check::AtLeast(0), [same("log.segment.delete.delay.ms")],
-        "How long a file that is no longer part of the log stays on disk, for readers that still hold it."),
-    def!("flush.messages", Long, "9223372036854775807", Check::AtLeast(1), [same("log.flush.interval.messages")],
-        "After how many records the log is fsynced; 1 makes every acknowledged record durable."),
-    def!("flush.ms", Long, "9223372036854775807", Check::AtLeast(0), [same("log.flush.interval.ms"), same("log.flush.scheduler.interval.ms")],
-        "After how long records that are in the log are fsynced."),
-    def!("follower.replication.throttled.replicas", List, "", Check::ThrottledReplicas, [],
-        "Replicas whose replication is throttled on the follower side: [partition]:[broker] pairs, or '*'."),
-    def!("index.interval.bytes", Int, "4096", Check::AtLeast(0), [same("log.index.interval.bytes")],
-        "After how many bytes of records the next index entry is written."),
-    def!("leader.replication.throttled.replicas", List, "", Check::ThrottledReplicas, [],
-        "Replicas whose replication is throttled on the leader side: [partition]:[broker] pairs, or '*'."),
-    def!("local.retention.bytes", Long, "-2", Check::AtLeast(-2), [same("log.local.retention.bytes")],
-        "With tiered storage: how much of a partition stays on local disks; -2 follows retention.bytes."),
-    def!("local.retention.ms", Long, "-2", Check::AtLeast(-2), [same("log.local.retention.ms")],
-        "With tiered storage: how long segments stay on local disks; -2 follows retention.ms."),
-    def!("max.compaction.lag.ms", Long, "9223372036854775807", Check::AtLeast(1), [same("log.cleaner.max.compaction.lag.ms")],
-        "The longest a record of a compacted topic may wait for compaction."),
-    def!("max.message.bytes", Int, "1048588", Check::AtLeast(0), [same("message.max.bytes")],
-        "The largest batch that is accepted, after compression."),
-    def!("message.downconversion.enable", Boolean, "true", Check::Any, [same("log.message.downconversion.enable")],
-        "Whether batches are converted for consumers that know older formats only."),
-    def!("message.format.version", String, "3.0-IV1", Check::MetadataVersion, [same("log.message.format.version")],
-        "Deprecated; ignored from inter.broker.protocol.version 3.0 on."),
-    def!("message.timestamp.after.max.ms", Long, "9223372036854775807", Check::AtLeast(0), [same("log.message.timestamp.after.max.ms")],
-        "How far in the future a record's own timestamp may be."),
-    def!("message.timestamp.before.max.ms", Long, "9223372036854775807", Check::AtLeast(0), [same("log.message.timestamp.before.max.ms")],
-        "How far in the past a record's own timestamp may be."),
-    def!("message.timestamp.difference.max.ms", Long, "9223372036854775807", Check::AtLeast(0), [same("log.message.timestamp.difference.max.ms")],
-        "Deprecated; stands in for the two above where they are at their default."),
-    def!("message.timestamp.type", String, "CreateTime", Check::OneOf(TIMESTAMP_TYPES), [same("log.message.timestamp.type")],
-        "Whether a record's timestamp is the producer's or that of its append."),
-    def!("min.cleanable.dirty.ratio", Double, "0.5", Check::Between(0, 1), [same("log.cleaner.min.cleanable.ratio")],
-        "How much of a log has to be uncompacted before it is compacted again."),
-    def!("min.compaction.lag.ms", Long, "0", Check::AtLeast(0), [same("log.cleaner.min.compaction.lag.ms")],
-        "How long a record stays uncompacted at least."),
-    def!("min.insync.replicas", Int, "1", Check::AtLeast(1), [same("min.insync.replicas")],
-        "How many in-sync replicas a write with acks=all needs."),
-    def!("preallocate", Boolean, "false", Check::Any, [same("log.preallocate")],
-        "Whether a new segment's file is made at its full size at once."),
-    def!("remote.storage.enable", Boolean, "false", Check::Any, [],
-        "Whether the topic is kept in tiered storage as well."),
-    def!("retention.bytes", Long, "-1", Check::Any, [same("log.retention.bytes")],
-        "How large a partition may grow before its oldest segments are discarded; -1 sets no limit."),
-    def!("retention.ms", Long, "604800000", Check::AtLeast(-1), [same("log.retention.ms"), in_unit("log.retention.minutes", Unit::Minutes), in_unit("log.retention.hours", Unit::Hours)],
-        "How old the newest record of a segment may get before the segment is discarded; -1 sets no limit."),
-    def!("segment.bytes", Int, "1073741824", Check::AtLeast(SMALLEST_SEGMENT_BYTES), [same("log.segment.bytes")],
-        "How large a segment's file gets before the next one is begun."),
-    def!("segment.index.bytes", Int, "10485760", Check::AtLeast(4), [same("log.index.size.max.bytes")],
-        "How large a segment's index gets before the next segment is begun."),
-    def!("segment.jitter.ms", Long, "0", Check::AtLeast(0), [same("log.roll.jitter.ms"), in_unit("log.roll.jitter.hours", Unit::Hours)],
-        "The most that is taken off segment.ms at random, so that not all partitions roll at once."),
-    def!("segment.ms", Long, "604800000", Check::AtLeast(1), [same("log.roll.ms"), in_unit("log.roll.hours", Unit::Hours)],
-        "After how long the next segment is begun although the current one is not full."),
-    def!("unclean.leader.election.enable", Boolean, "false", Check::Any, [same("unclean.leader.election.enable")],
-        "Whether a replica that is not in sync may lead as a last resort, which may lose records."),
-];
-
-/// The setting of that name.
-pub fn lookup(name: &str) -> Option<&'static TopicConfigDef> {
-    TOPIC_CONFIGS.iter().find(|def| def.name == name)
-}
-
-impl TopicConfigDef {
-    fn refuse(&self, value: impl Into<String>, why: impl Into<String>) -> ConfigError {
-        ConfigError::InvalidValue { name: self.name, value: value.into(), why: why.into() }
-    }
-
-    /// Parses and checks a value (`ConfigDef.parseType`, then the validator).
-    pub fn parse(&self, text: &str) -> Result<Value, ConfigError> {
-        let value = self.parse_type(text)?;
-        self.check(&value)?;
-        Ok(value)
-    }
-
-    fn parse_type(&self, text: &str) -> Result<Value, ConfigError> {
-        let trimmed = text.trim();
-        let not_a_number = || self.refuse(text, format!("Not a number of type {}", self.value_type.name()));
-        Ok(match self.value_type {
-            ValueType::Boolean if trimmed.eq_ignore_ascii_case("true") => Value::Boolean(true),
-            ValueType::Boolean if trimmed.eq_ignore_ascii_case("false") => Value::Boolean(false),
-            ValueType::Boolean => return Err(self.refuse(text, "Expected value to be either true or false")),
-            ValueType::String => Value::String(trimmed.to_owned()),
-            ValueType::Int => Value::Int(trimmed.parse().map_err(|_| not_a_number())?),
-            ValueType::Long => Value::Long(trimmed.parse().map_err(|_| not_a_number())?),
-            ValueType::Double => Value::Double(trimmed.parse().map_err(|_| not_a_number())?),
-            ValueType::List if trimmed.is_empty() => Value::List(Vec::new()),
-            ValueType::List => Value::List(trimmed.split(',').map(|item| item.trim().to_owned()).collect()),
-        })
-    }
-
-    fn check(&self, value: &Value) -> Result<(), ConfigError> {
-        let refuse = |why: String| Err(self.refuse(value_in_message(value), why));
-        match (self.check, value) {
-            (Check::Any, _) => Ok(()),
-            (Check::AtLeast(least), value) => match value.as_number() {
-                Some(number) if number < least as f64 => refuse(format!("Value must be at least {least}")),
-                _ => Ok(()),
-            },
-            (Check::Between(least, most), value) => match value.as_number() {
-                Some(number) if number < least as f64 => refuse(format!("Value must be at least {least}")),
-                Some(number) if number > most as f64 => refuse(format!("Value must be no more than {most}")),
-                _ => Ok(()),
-            },
-            (Check::OneOf(choices), Value::String(choice)) if !choices.contains(&choice.as_str()) => {
-                refuse(format!("String must be one of: {}", choices.join(", ")))
-            }
-            (Check::ListOf(choices), Value::List(items)) => {
-                match items.iter().find(|item| !choices.contains(&item.as_str())) {
-                    Some(item) => {
-                        Err(self.refuse(item, format!("String must be one of: {}", choices.join(", "))))
-                    }
-                    None => Ok(()),
-                }
-            }
-            (Check::ThrottledReplicas, Value::List(items)) if !are_throttled_replicas(items) => {
-                refuse(format!(
-                    "{} must be the literal '*' or a list of replicas in the following format: \
-                 [partitionId]:[brokerId],[partitionId]:[brokerId],...",
-                    self.name
-                ))
-            }
-            (Check::MetadataVersion, Value::String(version))
-                if metadata_version::level_of(version).is_none() =>
-            {
-                refuse(format!("Version {version} is not a valid version"))
-            }
-            _ => Ok(()),
-        }
-    }
-}
-
-/// Java prints a list in brackets inside its messages.
-fn value_in_message(value: &Value) -> String {
-    match value {
-        Value::List(items) => format!("[{}]", items.join(", ")),
-        other => other.to_string(),
-    }
-}
-
-fn are_throttled_replicas(items: &[String]) -> bool {
-    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    let is_pair = |item: &String| match item.split_once(':') {
-        Some((partition, broker)) => is_number(partition) && is_number(broker),
-        None => item.is_empty(),
-    };
-    items.iter().all(is_pair) || items.concat() == "*"
 }
 
 /// What the final codec of a batch is.
@@ -366,7 +67,6 @@ pub struct LogConfig {
     pub compact: bool,
     /// `cleanup.policy` contains `delete`.
     pub delete: bool,
-    pub unclean_leader_election_enable: bool,
     pub min_insync_replicas: i32,
     pub compression_type: CompressionType,
     pub preallocate: bool,
@@ -376,8 +76,6 @@ pub struct LogConfig {
     /// With the deprecated `message.timestamp.difference.max.ms` taken into account.
     pub message_timestamp_after_max_ms: i64,
     pub message_downconversion_enable: bool,
-    pub leader_replication_throttled_replicas: Vec<String>,
-    pub follower_replication_throttled_replicas: Vec<String>,
 }
 
 impl Default for LogConfig {
@@ -407,11 +105,11 @@ pub struct TopicConfigs {
 
 impl Default for TopicConfigs {
     fn default() -> Self {
-        let values = TOPIC_CONFIGS
-            .iter()
-            .map(|def| (def.name, def.parse(def.default).expect("a test parses every default of the table")))
-            .collect();
-        Self { values }
+        let default = |row: &'static topics::TopicKey| {
+            let value = parse(&row.key, row.key.default.unwrap_or_default());
+            (row.key.name, value.expect("a test parses every default of the table"))
+        };
+        Self { values: topics::all().map(default).collect() }
     }
 }
 
@@ -422,14 +120,16 @@ impl TopicConfigs {
         &self,
         overrides: impl IntoIterator<Item = (&'a str, &'a str)> + Clone,
     ) -> Result<Self, ConfigError> {
-        let unknown = overrides.clone().into_iter().find(|(name, _)| lookup(name).is_none());
+        let unknown = overrides.clone().into_iter().find(|(name, _)| topics::find(name).is_none());
         if let Some((name, _)) = unknown {
             return Err(ConfigError::UnknownName { name: name.to_owned() });
         }
         let mut values = self.values.clone();
         for (name, text) in overrides {
-            if let Some(def) = lookup(name) {
-                values.insert(def.name, def.parse(text)?);
+            if let Some(topics::TopicKey { key, .. }) = topics::find(name) {
+                let value = parse(key, text)
+                    .map_err(|refusal| ConfigError::InvalidValue { name: key.name, refusal })?;
+                values.insert(key.name, value);
             }
         }
         let all = Self { values };
@@ -438,12 +138,12 @@ impl TopicConfigs {
     }
 
     fn check_relations(&self) -> Result<(), ConfigError> {
-        let min_ms = self.long("min.compaction.lag.ms");
-        let max_ms = self.long("max.compaction.lag.ms");
+        let min_ms = self.read(topics::MIN_COMPACTION_LAG_MS);
+        let max_ms = self.read(topics::MAX_COMPACTION_LAG_MS);
         if min_ms > max_ms {
             return Err(ConfigError::CompactionLagsConflict { min_ms, max_ms });
         }
-        if self.boolean("remote.storage.enable") {
+        if self.read(topics::REMOTE_STORAGE_ENABLE) {
             return Err(ConfigError::NoTieredStorage);
         }
         Ok(())
@@ -454,41 +154,12 @@ impl TopicConfigs {
         self.values.get(name)
     }
 
-    fn long(&self, name: &str) -> i64 {
-        match self.values.get(name) {
-            Some(Value::Long(value)) => *value,
-            Some(Value::Int(value)) => i64::from(*value),
-            _ => 0,
-        }
-    }
-
-    fn int(&self, name: &str) -> i32 {
-        match self.values.get(name) {
-            Some(Value::Int(value)) => *value,
-            _ => 0,
-        }
-    }
-
-    fn boolean(&self, name: &str) -> bool {
-        matches!(self.values.get(name), Some(Value::Boolean(true)))
-    }
-
-    fn list(&self, name: &str) -> &[String] {
-        match self.values.get(name) {
-            Some(Value::List(items)) => items,
-            _ => &[],
-        }
-    }
-
-    fn string(&self, name: &str) -> &str {
-        match self.values.get(name) {
-            Some(Value::String(text)) => text,
-            _ => "",
-        }
+    fn read<T: Clone + Default>(&self, key: Handle<T>) -> T {
+        self.values.get(key.name).and_then(key.read).cloned().unwrap_or_default()
     }
 
     fn compression_type(&self) -> CompressionType {
-        match self.string("compression.type") {
+        match self.read(topics::COMPRESSION_TYPE).as_str() {
             "uncompressed" => CompressionType::Uncompressed,
             "gzip" => CompressionType::Gzip,
             "snappy" => CompressionType::Snappy,
@@ -499,72 +170,44 @@ impl TopicConfigs {
     }
 
     /// The deprecated setting stands in for a new one at its default (`LogConfig.getMessageTimestampBeforeMaxMs`).
-    fn timestamp_limit_ms(&self, name: &str) -> i64 {
-        match self.long(name) {
-            i64::MAX => self.long("message.timestamp.difference.max.ms"),
+    fn timestamp_limit_ms(&self, key: Handle<i64>) -> i64 {
+        match self.read(key) {
+            i64::MAX => self.read(topics::MESSAGE_TIMESTAMP_DIFFERENCE_MAX_MS),
             limit => limit,
         }
     }
 
     /// The same as typed fields.
     pub fn to_log_config(&self) -> LogConfig {
-        let has_policy = |policy: &str| self.list("cleanup.policy").iter().any(|item| item == policy);
+        let has_policy = |policy: &str| self.read(topics::CLEANUP_POLICY).iter().any(|item| item == policy);
         LogConfig {
-            segment_bytes: self.int("segment.bytes"),
-            segment_ms: self.long("segment.ms"),
-            segment_jitter_ms: self.long("segment.jitter.ms"),
-            segment_index_bytes: self.int("segment.index.bytes"),
-            flush_messages: self.long("flush.messages"),
-            flush_ms: self.long("flush.ms"),
-            retention_bytes: self.long("retention.bytes"),
-            retention_ms: self.long("retention.ms"),
-            max_message_bytes: self.int("max.message.bytes"),
-            index_interval_bytes: self.int("index.interval.bytes"),
-            file_delete_delay_ms: self.long("file.delete.delay.ms"),
-            delete_retention_ms: self.long("delete.retention.ms"),
-            min_compaction_lag_ms: self.long("min.compaction.lag.ms"),
-            max_compaction_lag_ms: self.long("max.compaction.lag.ms"),
-            min_cleanable_dirty_ratio: match self.values.get("min.cleanable.dirty.ratio") {
-                Some(Value::Double(ratio)) => *ratio,
-                _ => 0.5,
-            },
+            segment_bytes: self.read(topics::SEGMENT_BYTES),
+            segment_ms: self.read(topics::SEGMENT_MS),
+            segment_jitter_ms: self.read(topics::SEGMENT_JITTER_MS),
+            segment_index_bytes: self.read(topics::SEGMENT_INDEX_BYTES),
+            flush_messages: self.read(topics::FLUSH_MESSAGES),
+            flush_ms: self.read(topics::FLUSH_MS),
+            retention_bytes: self.read(topics::RETENTION_BYTES),
+            retention_ms: self.read(topics::RETENTION_MS),
+            max_message_bytes: self.read(topics::MAX_MESSAGE_BYTES),
+            index_interval_bytes: self.read(topics::INDEX_INTERVAL_BYTES),
+            file_delete_delay_ms: self.read(topics::FILE_DELETE_DELAY_MS),
+            delete_retention_ms: self.read(topics::DELETE_RETENTION_MS),
+            min_compaction_lag_ms: self.read(topics::MIN_COMPACTION_LAG_MS),
+            max_compaction_lag_ms: self.read(topics::MAX_COMPACTION_LAG_MS),
+            min_cleanable_dirty_ratio: self.read(topics::MIN_CLEANABLE_DIRTY_RATIO),
             compact: has_policy("compact"),
             delete: has_policy("delete"),
-            unclean_leader_election_enable: self.boolean("unclean.leader.election.enable"),
-            min_insync_replicas: self.int("min.insync.replicas"),
+            min_insync_replicas: self.read(topics::MIN_INSYNC_REPLICAS),
             compression_type: self.compression_type(),
-            preallocate: self.boolean("preallocate"),
-            message_timestamp_type: match self.string("message.timestamp.type") {
+            preallocate: self.read(topics::PREALLOCATE),
+            message_timestamp_type: match self.read(topics::MESSAGE_TIMESTAMP_TYPE).as_str() {
                 "LogAppendTime" => TimestampType::LogAppendTime,
                 _ => TimestampType::CreateTime,
             },
-            message_timestamp_before_max_ms: self.timestamp_limit_ms("message.timestamp.before.max.ms"),
-            message_timestamp_after_max_ms: self.timestamp_limit_ms("message.timestamp.after.max.ms"),
-            message_downconversion_enable: self.boolean("message.downconversion.enable"),
-            leader_replication_throttled_replicas: self
-                .list("leader.replication.throttled.replicas")
-                .to_vec(),
-            follower_replication_throttled_replicas: self
-                .list("follower.replication.throttled.replicas")
-                .to_vec(),
-        }
-    }
-}
-
-/// The range a check allows, as the documentation and DescribeConfigs of Kafka print it.
-impl std::fmt::Display for Check {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Check::Any => Ok(()),
-            Check::AtLeast(least) => write!(f, "[{least},...]"),
-            Check::Between(least, most) => write!(f, "[{least},...,{most}]"),
-            Check::OneOf(choices) | Check::ListOf(choices) => {
-                f.write_char('[')?;
-                f.write_str(&choices.join(", "))?;
-                f.write_char(']')
-            }
-            Check::ThrottledReplicas => f.write_str("[partitionId]:[brokerId],[partitionId]:[brokerId],..."),
-            Check::MetadataVersion => f.write_str("[0.8.0,...,3.7]"),
+            message_timestamp_before_max_ms: self.timestamp_limit_ms(topics::MESSAGE_TIMESTAMP_BEFORE_MAX_MS),
+            message_timestamp_after_max_ms: self.timestamp_limit_ms(topics::MESSAGE_TIMESTAMP_AFTER_MAX_MS),
+            message_downconversion_enable: self.read(topics::MESSAGE_DOWNCONVERSION_ENABLE),
         }
     }
 }
@@ -575,13 +218,9 @@ mod tests {
 
     #[test]
     fn every_default_parses_and_prints_back() {
-        for def in TOPIC_CONFIGS {
-            assert_eq!(
-                def.parse(def.default).map(|value| value.to_string()),
-                Ok(def.default.to_owned()),
-                "{}",
-                def.name
-            );
+        for topics::TopicKey { key, .. } in topics::all() {
+            let default = key.default.unwrap();
+            assert_eq!(parse(key, default).map(|value| value.to_string()), Ok(default.to_owned()));
         }
         let config = LogConfig::default();
         assert_eq!((config.segment_bytes, config.retention_ms), (1 << 30, 7 * 24 * 3_600_000));

@@ -33,10 +33,7 @@ mod snapshots;
 
 pub use checkpoint::EpochEntry;
 pub use clean::{CleanError, CleanOptions, CleanStats, Cleanable, CleanedGroup, Cleaning, Leave, MapBudget};
-pub use config::{
-    Check, CompressionType, ConfigError, LogConfig, Synonym, TOPIC_CONFIGS, TimestampType, TopicConfigDef,
-    TopicConfigs, Unit, Value, ValueType, lookup,
-};
+pub use config::{CompressionType, ConfigError, LogConfig, TimestampType, TopicConfigs};
 pub use dir::{Checkpoint, LogDir, LogDirError, PartitionFolder};
 pub use disk::{Disk, DiskFile, DiskLock, FileInfo, OpenMode, RealDisk, is_out_of_descriptors, replace_file};
 pub use epochs::EpochCache;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use jackdaw_groups::{Assignor, ConsumerConfig, MigrationPolicy};
-use jackdaw_log::{TOPIC_CONFIGS, TopicConfigs};
+use jackdaw_log::TopicConfigs;
 use jackdaw_settings::metadata_version::{self, LATEST, MINIMUM_BOOTSTRAP};
 use jackdaw_settings::properties;
 use jackdaw_wire::compression::Compression;
@@ -19,8 +19,7 @@ use super::{
     NetworkConfig, ProducersConfig, QuorumConfig, ReplicationConfig, Roles, StorageConfig, TopicsConfig,
     TransactionsConfig, listeners, validate,
 };
-use jackdaw_settings::keys;
-use jackdaw_settings::keys::split_csv;
+use jackdaw_settings::keys::{self, split_csv, topics};
 
 impl Config {
     /// Reads `server.properties`. Overrides win over the file.
@@ -443,19 +442,14 @@ fn consumer_groups(values: &mut Values) -> ConsumerConfig {
 fn topic_defaults(values: &mut Values) -> (TopicConfigs, BTreeMap<String, String>) {
     let mut set: Vec<(&'static str, &'static str, String)> = Vec::new();
     // Kafka ignores message.format.version since inter.broker.protocol.version 3.0, below which no KRaft node starts.
-    for def in TOPIC_CONFIGS.iter().filter(|def| def.name != "message.format.version") {
-        let Some((synonym, text)) = def.synonyms.iter().find_map(|s| Some((s, values.explicit(s.name)?)))
+    for row in topics::all().filter(|row| row.key.name != "message.format.version") {
+        let Some((synonym, text)) = row.synonyms.iter().find_map(|s| Some((s, values.explicit(s.name)?)))
         else {
             continue;
         };
-        let text = match (text.parse::<i64>(), def.name) {
-            (Ok(number), "retention.ms") if number < 0 => "-1".to_owned(),
-            (Ok(number), _) if synonym.unit.factor() != 1 => {
-                number.saturating_mul(synonym.unit.factor()).to_string()
-            }
-            _ => text.to_owned(),
-        };
-        set.push((def.name, synonym.name, text));
+        let no_limit = row.key.name == "retention.ms" && text.parse().is_ok_and(|number: i64| number < 0);
+        let text = if no_limit { "-1".to_owned() } else { synonym.to_topic(text) };
+        set.push((row.key.name, synonym.name, text));
     }
     let defaults = TopicConfigs::default();
     match defaults.with(set.iter().map(|(name, _, text)| (*name, text.as_str()))) {

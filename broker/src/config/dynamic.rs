@@ -8,8 +8,7 @@ use std::sync::Arc;
 
 use super::schema::Dynamic;
 use super::{CleanerConfig, Config, NetworkConfig, ProducersConfig, validate};
-use jackdaw_settings::keys::parse;
-use jackdaw_settings::keys::{self, Honour};
+use jackdaw_settings::keys::{self, Honour, parse, topics};
 
 /// Whose settings are changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -226,8 +225,7 @@ fn acts_while_running(name: &str) -> bool {
         "producer.id.expiration.ms",
         "transaction.partition.verification.enable",
     ];
-    let of_topics =
-        || jackdaw_log::TOPIC_CONFIGS.iter().any(|def| def.synonyms.iter().any(|s| s.name == name));
+    let of_topics = || topics::all().any(|row| row.synonyms.iter().any(|s| s.name == name));
     OF_PARTS.contains(&name) || of_topics()
 }
 

@@ -59,7 +59,7 @@ impl GroupRules {
             return Err(format!("Unknown group config name: {name}"));
         }
         for key in keys::of_groups() {
-            set.get(key.name).map_or(Ok(()), |value| parse(key, value.trim()))?;
+            set.get(key.name).map_or(Ok(()), |value| parse(key, value.trim()).map(drop))?;
         }
         let own = own_settings(set);
         let heartbeat_ms = own.heartbeat_interval_ms.unwrap_or(self.heartbeat.default_ms);

@@ -5,12 +5,12 @@
 
 use std::collections::BTreeMap;
 
-use jackdaw_log::{TOPIC_CONFIGS, TopicConfigs, ValueType, lookup};
+use jackdaw_log::TopicConfigs;
 
 use super::groups::broker_level;
 use super::{Config, Values};
-use jackdaw_settings::keys::split_list;
-use jackdaw_settings::keys::{self, Key, Kind};
+use jackdaw_settings::keys::topics::{self, TopicKey};
+use jackdaw_settings::keys::{self, Key, Kind, split_list};
 
 /// `DescribeConfigsResponse.ConfigSource`
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,34 +101,34 @@ impl Layers<'_> {
 /// A topic's settings, all of them.
 pub fn describe_topic(config: &Config, layers: Layers<'_>, topic: &Dynamic) -> Vec<Described> {
     let effective = effective(config, layers, topic);
-    let describe = |def: &'static jackdaw_log::TopicConfigDef| {
-        let value = effective.get(def.name).map(ToString::to_string);
-        let mut synonyms = match def.synonyms.first() {
+    let describe = |TopicKey { key, synonyms }: &'static TopicKey| {
+        let value = effective.get(key.name).map(ToString::to_string);
+        let mut synonyms = match synonyms.first() {
             Some(first) => layers.synonyms(first.name, &Layers::names(first.name), false),
             None => Vec::new(),
         };
-        if topic.contains_key(def.name) {
-            synonyms.insert(0, (def.name.to_owned(), value.clone(), Source::Topic));
+        if topic.contains_key(key.name) {
+            synonyms.insert(0, (key.name.to_owned(), value.clone(), Source::Topic));
         }
         Described {
-            name: def.name.to_owned(),
+            name: key.name.to_owned(),
             value,
             source: synonyms.first().map_or(Source::Default, |(.., source)| *source),
             read_only: false,
             sensitive: false,
-            kind: topic_type(def.value_type),
-            doc: Some(def.doc),
+            kind: type_of(key.kind),
+            doc: Some(key.doc),
             synonyms,
         }
     };
-    TOPIC_CONFIGS.iter().map(describe).collect()
+    topics::all().map(describe).collect()
 }
 
 /// The broker's values with those of the topic over them; what no longer parses is left out, as the controller let it
 /// pass once.
 fn effective(config: &Config, layers: Layers<'_>, topic: &Dynamic) -> TopicConfigs {
     let defaults = with_dynamic(config, layers.broker, layers.cluster);
-    let known = topic.iter().filter(|(name, _)| lookup(name).is_some());
+    let known = topic.iter().filter(|(name, _)| topics::find(name).is_some());
     defaults.with(known.map(|(name, value)| (name.as_str(), value.as_str()))).unwrap_or(defaults)
 }
 
@@ -136,33 +136,14 @@ fn effective(config: &Config, layers: Layers<'_>, topic: &Dynamic) -> TopicConfi
 pub fn with_dynamic(config: &Config, broker: &Dynamic, cluster: &Dynamic) -> TopicConfigs {
     let mut set: Vec<(&str, String)> = Vec::new();
     for layer in [cluster, broker] {
-        for def in TOPIC_CONFIGS {
-            if let Some((synonym, text)) = def.synonyms.iter().find_map(|s| Some((s, layer.get(s.name)?))) {
-                set.push((def.name, in_topic_unit(text, synonym.unit.factor())));
+        for row in topics::all() {
+            if let Some(value) = row.synonyms.iter().find_map(|s| Some(s.to_topic(layer.get(s.name)?))) {
+                set.push((row.key.name, value));
             }
         }
     }
     let defaults = &config.topic_defaults;
     defaults.with(set.iter().map(|(name, text)| (*name, text.as_str()))).unwrap_or_else(|_| defaults.clone())
-}
-
-/// A broker's value in the unit of the topic's setting.
-pub(super) fn in_topic_unit(text: &str, factor: i64) -> String {
-    match text.trim().parse::<i64>() {
-        Ok(number) if factor != 1 => number.saturating_mul(factor).to_string(),
-        _ => text.trim().to_owned(),
-    }
-}
-
-fn topic_type(kind: ValueType) -> Type {
-    match kind {
-        ValueType::Boolean => Type::Boolean,
-        ValueType::String => Type::String,
-        ValueType::Int => Type::Int,
-        ValueType::Long => Type::Long,
-        ValueType::Double => Type::Double,
-        ValueType::List => Type::List,
-    }
 }
 
 /// A broker's settings: every key that is not internal, and what the file sets besides.
@@ -190,7 +171,7 @@ fn broker_key(layers: Layers<'_>, key: &'static Key, name: &str) -> Described {
         source: synonyms.first().map_or(Source::Default, |(.., source)| *source),
         read_only: !key.dynamic,
         sensitive,
-        kind: broker_type(key.kind),
+        kind: type_of(key.kind),
         doc: Some(key.doc),
         synonyms,
     }
@@ -225,7 +206,7 @@ pub fn describe_group(values: &Values, group: &Dynamic) -> Vec<Described> {
             source,
             read_only: false,
             sensitive: false,
-            kind: broker_type(key.kind),
+            kind: type_of(key.kind),
             doc: Some(key.doc),
             synonyms: vec![(key.name.to_owned(), value, source)],
         }
@@ -260,7 +241,7 @@ fn shown(key: &Key, value: &str) -> String {
     }
 }
 
-fn broker_type(kind: Kind) -> Type {
+fn type_of(kind: Kind) -> Type {
     match kind {
         Kind::Bool => Type::Boolean,
         Kind::Str => Type::String,
@@ -320,7 +301,7 @@ mod tests {
         ] {
             assert_eq!(told(&described, name), expected, "{name}");
         }
-        assert_eq!(described.len(), TOPIC_CONFIGS.len());
+        assert_eq!(described.len(), topics::all().count());
     }
 
     #[test]

@@ -1,14 +1,14 @@
-//! The settings of topics, as the controller checks and describes them, from the table that the log has; and those of
-//! groups, as it checks them.
+//! The settings of topics, as the controller checks and describes them, and those of groups, as it checks them.
 
 use std::collections::BTreeMap;
 
-use jackdaw_log::{TOPIC_CONFIGS, TopicConfigDef, TopicConfigs, ValueType, lookup};
+use jackdaw_log::TopicConfigs;
 use jackdaw_metadata::ResourceType;
 use jackdaw_metadata::config_schema::{ConfigSchema, EffectiveConfig};
 
 use crate::config::groups::GroupRules;
-use jackdaw_settings::keys;
+use jackdaw_settings::keys::topics::{self, TopicKey};
+use jackdaw_settings::keys::{self, Key, Kind};
 
 /// `DescribeConfigsResponse.ConfigSource`.
 mod source {
@@ -39,30 +39,31 @@ impl TopicSchema {
 
     fn effective(
         &self,
-        def: &TopicConfigDef,
+        TopicKey { key, synonyms }: &TopicKey,
         topic: &BTreeMap<String, String>,
         node: &BTreeMap<String, String>,
         cluster: &BTreeMap<String, String>,
     ) -> (String, i8) {
         let synonym = |set: &BTreeMap<String, String>| {
-            def.synonyms.iter().find_map(|s| set.get(s.name).map(|value| in_ms(value, s.unit.factor())))
+            synonyms.iter().find_map(|s| set.get(s.name).map(|value| s.to_topic(value)))
         };
-        if let Some(value) = topic.get(def.name) {
+        if let Some(value) = topic.get(key.name) {
             return (value.clone(), source::TOPIC);
         }
         synonym(node)
             .map(|value| (value, source::BROKER))
             .or_else(|| synonym(cluster).map(|value| (value, source::ALL_BROKERS)))
-            .or_else(|| self.file.get(def.name).map(|value| (value.clone(), source::STATIC)))
-            .unwrap_or_else(|| (def.default.to_owned(), source::DEFAULT))
+            .or_else(|| self.file.get(key.name).map(|value| (value.clone(), source::STATIC)))
+            .unwrap_or_else(|| (key.default.unwrap_or_default().to_owned(), source::DEFAULT))
     }
 }
 
-/// Broker-level times may be in minutes or hours; topic-level ones never are.
-fn in_ms(value: &str, factor: i64) -> String {
-    match value.trim().parse::<i64>() {
-        Ok(number) if factor != 1 => number.saturating_mul(factor).to_string(),
-        _ => value.to_owned(),
+/// The row of a topic's or a node's key.
+fn row(resource: ResourceType, key: &str) -> Option<&'static Key> {
+    match resource {
+        ResourceType::Topic => topics::find(key).map(|row| &row.key),
+        ResourceType::Broker => keys::find(key),
+        _ => None,
     }
 }
 
@@ -77,19 +78,11 @@ impl ConfigSchema for TopicSchema {
     }
 
     fn is_list(&self, resource: ResourceType, key: &str) -> bool {
-        match resource {
-            ResourceType::Topic => lookup(key).is_some_and(|def| def.value_type == ValueType::List),
-            ResourceType::Broker => keys::find(key).is_some_and(|key| key.kind == keys::Kind::List),
-            _ => false,
-        }
+        row(resource, key).is_some_and(|key| key.kind == Kind::List)
     }
 
     fn default_value(&self, resource: ResourceType, key: &str) -> Option<String> {
-        match resource {
-            ResourceType::Topic => lookup(key).map(|def| def.default.to_owned()),
-            ResourceType::Broker => keys::find(key).and_then(|key| key.default).map(str::to_owned),
-            _ => None,
-        }
+        row(resource, key).and_then(|key| key.default).map(str::to_owned)
     }
 
     fn effective_topic_configs(
@@ -99,9 +92,9 @@ impl ConfigSchema for TopicSchema {
         cluster: &BTreeMap<String, String>,
     ) -> Vec<EffectiveConfig> {
         // The table is sorted by name, as the reply is to be.
-        let configs = TOPIC_CONFIGS.iter().map(|def| {
-            let (value, source) = self.effective(def, topic, node, cluster);
-            EffectiveConfig { name: def.name.to_owned(), value: Some(value), source, is_sensitive: false }
+        let configs = topics::all().map(|row| {
+            let (value, source) = self.effective(row, topic, node, cluster);
+            EffectiveConfig { name: row.key.name.to_owned(), value: Some(value), source, is_sensitive: false }
         });
         configs.collect()
     }

@@ -29,6 +29,7 @@ pub mod sink;
 mod tests;
 mod upkeep;
 mod verify;
+mod without_effect;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicI64};
@@ -51,6 +52,7 @@ use self::dirs::Dir;
 use self::partition::Context;
 use self::session::SessionCache;
 use self::shared::Shared;
+use self::without_effect::WithoutEffect;
 use crate::config::dynamic::Current;
 use crate::config::{ProducersConfig, ReplicationConfig, StorageConfig};
 use crate::dispatch::{RequestContext, Response};
@@ -146,6 +148,7 @@ impl ReplicaManager {
             ),
             upkeep: upkeep::Upkeep::default(),
             cleaning: cleaner::CleaningState::default(),
+            without_effect: WithoutEffect::default(),
             defaults: RwLock::new(admin::Defaults::new(options.topic_defaults.clone(), options.producers)),
             has_image: AtomicBool::new(false),
             options,

@@ -318,6 +318,7 @@ impl Shared {
         let is_topic = |resource: &&ConfigResource| resource.resource_type == ResourceType::Topic;
         for resource in delta.changed_configs.iter().filter(is_topic) {
             let Some(topic) = image.topics.by_name(&resource.name) else { continue };
+            self.without_effect.warn(image, topic);
             let config = self.config_of(image, &resource.name);
             for index in topic.partitions.keys() {
                 if let Some(Hosted::Online(partition)) = self.hosted(topic.id, *index) {

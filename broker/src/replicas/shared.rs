@@ -17,6 +17,7 @@ use super::partition::{Context, Partition};
 use super::session::SessionCache;
 use super::upkeep::Upkeep;
 use super::verify::Verifications;
+use super::without_effect::WithoutEffect;
 use crate::net::Peers;
 
 /// A partition that the image puts here.
@@ -48,6 +49,7 @@ pub(super) struct Shared {
     pub cleaning: CleaningState,
     /// The broker's own settings, which topics override.
     pub defaults: RwLock<Arc<Defaults>>,
+    pub without_effect: WithoutEffect,
     /// The first image has come.
     pub has_image: AtomicBool,
 }

@@ -1,6 +1,7 @@
 //! Replicas move (KIP-455; Kafka's `ReplicationControlManager.alterPartitionReassignments`): the new ones are added,
 //! and the old ones go once the new ones are in sync, which `PartitionChange` sees to.
 
+use jackdaw_settings::keys::topics;
 use jackdaw_wire::messages::alter_partition_reassignments_request::ReassignablePartition;
 use jackdaw_wire::messages::alter_partition_reassignments_response::{
     ReassignablePartitionResponse, ReassignableTopicResponse,
@@ -108,7 +109,7 @@ impl Controller {
     }
 
     fn is_unclean_election_enabled(&self, topic: &str) -> bool {
-        const KEY: &str = "unclean.leader.election.enable";
+        const KEY: &str = topics::UNCLEAN_LEADER_ELECTION_ENABLE.name;
         let nothing = std::collections::BTreeMap::new();
         let of = |resource| self.image.config(&resource).map_or(&nothing, |configs| &**configs);
         let (own, node, cluster) = (
