@@ -609,14 +609,15 @@ async fn versions(connection: &mut Connection) -> io::Result<ApiVersionsResponse
     if answer.error_code == 0 { Ok(answer) } else { Err(io::ErrorKind::Unsupported.into()) }
 }
 
-/// `host:port`, also with an IPv6 address in brackets and a protocol in front (`Utils.getHost`).
+/// `host:port`, also with an IPv6 address, in brackets or not, and a protocol in front (`Utils.getHost`). No host at all is
+/// this machine, as Java resolves an empty name.
 pub fn host_and_port(server: &str) -> Option<(String, u16)> {
     let server = server.split_once("://").map_or(server, |(_, rest)| rest);
     let (host, port) = server.rsplit_once(':')?;
     let bracketed = host.starts_with('[') && host.ends_with(']');
-    let plain = host.chars().all(|letter| letter.is_ascii_alphanumeric() || "-._".contains(letter));
-    let fits = !host.is_empty() && (bracketed || plain);
-    port.parse().ok().filter(|_| fits).map(|port| (host.to_owned(), port))
+    let plain = host.chars().all(|letter| letter.is_ascii_alphanumeric() || "-._:%".contains(letter));
+    let host = if host.is_empty() { "localhost" } else { host };
+    port.parse().ok().filter(|_| bracketed || plain).map(|port| (host.to_owned(), port))
 }
 
 /// A topic's name as requests have it.
@@ -645,7 +646,8 @@ mod tests {
             ("PLAINTEXT://a-b.c_d:1", Some(("a-b.c_d", 1))),
             ("[::1]:9092", Some(("[::1]", 9092))),
             ("localhost", None),
-            (":9092", None),
+            (":9092", Some(("localhost", 9092))),
+            ("::1:9092", Some(("::1", 9092))),
             ("a b:9092", None),
             ("localhost:nine", None),
         ] {

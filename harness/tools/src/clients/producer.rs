@@ -124,7 +124,12 @@ fn settings(properties: &Properties) -> Result<Settings> {
     let codec = Compression::from_name(codec).ok_or_else(|| {
         invalid("compression.type", codec, "String must be one of: none, gzip, snappy, lz4, zstd")
     })?;
-    let idempotent = properties.get("enable.idempotence").is_none_or(|value| value.trim() == "true");
+    let asked = properties.get("enable.idempotence").map(|value| value.trim() == "true");
+    if asked == Some(true) && acks != -1 {
+        let message = "Must set acks to all in order to use the idempotent producer. Otherwise we cannot guarantee \
+                       idempotence.";
+        return Err(Exception::new("org.apache.kafka.common.config.ConfigException", message));
+    }
     let ms = |key: &str, default: u64| number(key, default).map(Duration::from_millis);
     Ok(Settings {
         acks,
@@ -138,7 +143,7 @@ fn settings(properties: &Properties) -> Result<Settings> {
         max_block: ms("max.block.ms", 60_000)?,
         max_request_bytes: number("max.request.size", 1_048_576)? as usize,
         buffer_bytes: number("buffer.memory", 33_554_432)? as usize,
-        idempotent: idempotent && acks == -1,
+        idempotent: asked.unwrap_or(true) && acks == -1,
     })
 }
 
@@ -640,6 +645,27 @@ fn murmur2(data: &[u8]) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// `ProducerConfig.postProcessAndValidateIdempotenceConfigs`
+    #[test]
+    fn idempotence_that_is_asked_for_needs_every_replica_s_word() {
+        for (asked, acks, expected) in [
+            (None, "1", Ok(false)),
+            (None, "all", Ok(true)),
+            (Some("false"), "1", Ok(false)),
+            (Some("true"), "-1", Ok(true)),
+            (Some("true"), "1", Err("Must set acks to all in order")),
+        ] {
+            let mut properties = Properties::new();
+            properties.insert("acks".into(), acks.into());
+            properties.extend(asked.map(|value| ("enable.idempotence".into(), value.into())));
+            match (settings(&properties), expected) {
+                (Ok(found), Ok(expected)) => assert_eq!(found.idempotent, expected, "{asked:?} {acks}"),
+                (Err(error), Err(expected)) => assert!(error.message.starts_with(expected), "{error:?}"),
+                (found, _) => panic!("{asked:?} {acks}: {}", found.is_ok()),
+            }
+        }
+    }
 
     /// Values of Kafka's own `UtilsTest.testMurmur2`.
     #[test]

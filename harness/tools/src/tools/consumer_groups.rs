@@ -66,8 +66,8 @@ fn command(given: &Given, args: &[String]) -> Done {
         Err(Stop::Thrown(error)) if error.class == "java.lang.IllegalArgumentException" => {
             Err(Stop::Usage(error.message))
         }
-        Err(Stop::Thrown(error)) if !error.class.starts_with("joptsimple.") => {
-            // Kafka's tool ends with 0 all the same.
+        Err(Stop::Thrown(error)) => {
+            // Kafka's tool ends with 0 all the same, and so where an option's value is looked at only now.
             print_error(&format!("Executing consumer group command failed due to {}", error.message));
             errln!("{}", error.trace());
             Ok(())

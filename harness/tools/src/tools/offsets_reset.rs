@@ -261,7 +261,8 @@ fn read_plan(path: &str, group: &str, single: bool) -> Result<Option<Plan>> {
         .map_err(|_| Exception::new("java.nio.file.NoSuchFileException", path))?;
     let mut plan = Plan::new();
     for line in text.lines().filter(|line| !line.is_empty()) {
-        let columns: Vec<&str> = line.split(',').collect();
+        let columns = columns(line);
+        let columns: Vec<&str> = columns.iter().map(String::as_str).collect();
         let (named, topic, partition, offset) = match columns[..] {
             [topic, partition, offset] if single => (group, topic, partition, offset),
             [named, topic, partition, offset] => (named, topic, partition, offset),
@@ -276,6 +277,24 @@ fn read_plan(path: &str, group: &str, single: bool) -> Result<Option<Plan>> {
         plan.insert((topic.to_owned(), partition), offset);
     }
     Ok((!plan.is_empty()).then_some(plan))
+}
+
+/// The columns of a line of CSV; a quoted one may hold commas, and a quote that is written twice.
+fn columns(line: &str) -> Vec<String> {
+    let mut columns = vec![String::new()];
+    let mut is_quoted = false;
+    let mut letters = line.trim_end_matches('\r').chars().peekable();
+    while let Some(letter) = letters.next() {
+        let column = columns.last_mut();
+        match (letter, column) {
+            ('"', Some(column)) if is_quoted && letters.next_if_eq(&'"').is_some() => column.push('"'),
+            ('"', Some(column)) if is_quoted || column.is_empty() => is_quoted = !is_quoted,
+            (',', _) if !is_quoted => columns.push(String::new()),
+            (letter, Some(column)) => column.push(letter),
+            (_, None) => {}
+        }
+    }
+    columns
 }
 
 fn commit(admin: &mut Admin, group: &str, plan: &Plan) -> Result<()> {
@@ -404,6 +423,18 @@ mod tests {
             ("P1H", None),
         ] {
             assert_eq!(duration_ms(text).ok(), due, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_plan_is_read_as_csv() {
+        for (line, expected) in [
+            ("t,0,2", vec!["t", "0", "2"]),
+            ("\"t\",0,2\r", vec!["t", "0", "2"]),
+            ("g,\"a,b\",0,2", vec!["g", "a,b", "0", "2"]),
+            ("\"a\"\"b\",\"1\",", vec!["a\"b", "1", ""]),
+        ] {
+            assert_eq!(columns(line), expected, "{line}");
         }
     }
 }
