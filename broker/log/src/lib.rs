@@ -44,4 +44,4 @@ pub use index::AbortedTxn;
 pub use log::{AppendInfo, DEFAULT_PRODUCER_EXPIRATION_MS, Log, OpenState};
 pub use meta::{CleanShutdown, MetaProperties, QuorumState, QuorumStateStore, read_topic_id, write_topic_id};
 pub use producer::{ProducerBatch, ProducerEntry, ProducerState, VerificationGuard};
-pub use reader::{LogReader, OffsetPosition, OffsetQuery, ReadResult, TimestampAndOffset};
+pub use reader::{LogReader, OffsetPosition, OffsetQuery, ReadResult, Search, TimestampAndOffset};

@@ -1,9 +1,12 @@
 //! Reading a log while it is written: each read works on what the log was at one moment and waits for nobody.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use jackdaw_wire::batch::BatchRef;
+use jackdaw_wire::batch::{BatchHeader, BatchRef, RecordsError, Visit};
+use jackdaw_wire::compression::{Allowance, CompressionError};
+use jackdaw_wire::records::RecordShape;
 use jackdaw_wire::segment::Segment as Piece;
 use jackdaw_wire::types::TopicPartition;
 
@@ -72,14 +75,20 @@ pub struct TimestampAndOffset {
     pub leader_epoch: Option<i32>,
 }
 
+/// What came of a search that may not take for ever.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Search {
+    Done(Option<TimestampAndOffset>),
+    /// It was given up.
+    TooLong,
+}
+
 /// Reads one log. Cheap to clone; usable from any thread.
 #[derive(Debug, Clone)]
 pub struct LogReader {
     shared: Arc<Shared>,
 }
 
-/// A batch that unpacks to more than this is not searched record by record.
-const LARGEST_UNPACKED_BATCH_BYTES: usize = 1 << 30;
 /// A segment may be removed between the look at the log and the opening of its file; the next look shows it gone.
 const LOOKS: usize = 3;
 
@@ -191,14 +200,27 @@ impl LogReader {
 
     /// Finds an offset by time, or one of the log's ends. `None` when no record is that late.
     pub fn find_offset(&self, query: OffsetQuery) -> Result<Option<TimestampAndOffset>, ReadError> {
+        self.find_offset_within(query, usize::MAX).map(|search| match search {
+            Search::Done(found) => found,
+            Search::TooLong => None,
+        })
+    }
+
+    /// As [`LogReader::find_offset`], unless more than so many bytes of records would have to be unpacked for it.
+    pub fn find_offset_within(&self, query: OffsetQuery, unpacked_bytes: usize) -> Result<Search, ReadError> {
         self.with_looks(|log| match query {
             OffsetQuery::Earliest => {
                 let first = log.epochs.earliest().filter(|entry| entry.start_offset <= log.log_start_offset);
-                Ok(Some(end_point(log.log_start_offset, first.map(|entry: EpochEntry| entry.epoch))))
+                let epoch = first.map(|entry: EpochEntry| entry.epoch);
+                Ok(Search::Done(Some(end_point(log.log_start_offset, epoch))))
             }
-            OffsetQuery::Latest => Ok(Some(end_point(log.log_end_offset, log.epochs.latest_epoch()))),
-            OffsetQuery::MaxTimestamp => max_timestamp(log),
-            OffsetQuery::AtOrAfter(timestamp_ms) => find_by_time(log, &self.shared, timestamp_ms),
+            OffsetQuery::Latest => {
+                Ok(Search::Done(Some(end_point(log.log_end_offset, log.epochs.latest_epoch()))))
+            }
+            OffsetQuery::MaxTimestamp => max_timestamp(log).map(Search::Done),
+            OffsetQuery::AtOrAfter(timestamp_ms) => {
+                find_by_time(log, &self.shared, timestamp_ms, &Allowance::new(unpacked_bytes))
+            }
         })
     }
 
@@ -421,7 +443,9 @@ fn find_by_time(
     log: &Published,
     shared: &Shared,
     timestamp_ms: i64,
-) -> Result<Option<TimestampAndOffset>, ReadError> {
+    allowance: &Allowance,
+) -> Result<Search, ReadError> {
+    let mut buffer = Vec::new();
     for (number, segment) in log.segments.iter().enumerate() {
         if segment.largest_timestamp_ms()? < timestamp_ms {
             continue;
@@ -436,37 +460,48 @@ fn find_by_time(
                 continue;
             }
             let bytes = read_bytes(segment, found.position, found.meta.size_bytes)?;
-            let first = first_record_at(&bytes, timestamp_ms, log.log_start_offset).map_err(|why| {
+            let corrupt = |why| {
                 let partition = shared.place.partition.clone();
                 ReadError::Corrupt { offset: found.meta.base_offset, partition, why }
-            })?;
-            if first.is_some() {
-                return Ok(first);
+            };
+            let batch = BatchRef::parse(&bytes).map_err(|error| corrupt(error.to_string()))?;
+            let (header, from_offset) = (&batch.header, log.log_start_offset);
+            let mut first = FirstRecord { header, timestamp_ms, from_offset, found: None };
+            match batch.walk(allowance, &mut buffer, &mut first) {
+                Ok(()) => {}
+                Err(RecordsError::Compression(CompressionError::AllowanceSpent)) => {
+                    return Ok(Search::TooLong);
+                }
+                Err(error) => return Err(corrupt(error.to_string())),
+            }
+            if first.found.is_some() {
+                return Ok(Search::Done(first.found));
             }
         }
-        return Ok(None);
+        break;
     }
-    Ok(None)
+    Ok(Search::Done(None))
 }
 
-fn first_record_at(
-    bytes: &Bytes,
+/// Looks for the first record of a batch from an offset and from a time on.
+struct FirstRecord<'a> {
+    header: &'a BatchHeader,
     timestamp_ms: i64,
     from_offset: i64,
-) -> Result<Option<TimestampAndOffset>, String> {
-    let batch = BatchRef::parse(bytes).map_err(|error| error.to_string())?;
-    let mut scratch = Vec::new();
-    let records =
-        batch.records(LARGEST_UNPACKED_BATCH_BYTES, &mut scratch).map_err(|error| error.to_string())?;
-    let epoch = batch.header.partition_leader_epoch;
-    for record in records {
-        let record = record.map_err(|error| error.to_string())?;
-        let timestamp = batch.header.timestamp_of(record.timestamp_delta_ms);
-        let offset = batch.header.base_offset + i64::from(record.offset_delta);
-        if timestamp >= timestamp_ms && offset >= from_offset {
-            let leader_epoch = (epoch >= 0).then_some(epoch);
-            return Ok(Some(TimestampAndOffset { timestamp_ms: timestamp, offset, leader_epoch }));
+    found: Option<TimestampAndOffset>,
+}
+
+impl Visit for FirstRecord<'_> {
+    type Error = RecordsError;
+
+    fn record(&mut self, record: RecordShape) -> Result<ControlFlow<()>, RecordsError> {
+        let timestamp_ms = self.header.timestamp_of(record.timestamp_delta_ms);
+        let offset = self.header.base_offset + i64::from(record.offset_delta);
+        if timestamp_ms < self.timestamp_ms || offset < self.from_offset {
+            return Ok(ControlFlow::Continue(()));
         }
+        let leader_epoch = Some(self.header.partition_leader_epoch).filter(|epoch| *epoch >= 0);
+        self.found = Some(TimestampAndOffset { timestamp_ms, offset, leader_epoch });
+        Ok(ControlFlow::Break(()))
     }
-    Ok(None)
 }

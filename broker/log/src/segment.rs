@@ -712,6 +712,12 @@ impl Segment {
         Ok(())
     }
 
+    /// Undoes [`Segment::pin`]: what lies under its name is this segment after all. It opens again when it is needed.
+    pub fn unpin(&self) {
+        self.close_files();
+        locked(&self.state).pinned_aborted = None;
+    }
+
     /// Aborted transactions of this segment, in order. Most segments have no such file.
     pub fn aborted(&self) -> Result<Arc<Vec<AbortedTxn>>, StorageError> {
         if let Some(pinned) = &locked(&self.state).pinned_aborted {

@@ -102,7 +102,7 @@ async fn run(shared: Weak<Shared>, number: i32, orders: Orders) {
         let cleaned = match work {
             None => false,
             // A panic is reported where it happens; the log stays marked as busy, and is left alone.
-            Some(work) => work.await.is_ok(),
+            Some(work) => work.await.unwrap_or(false),
         };
         if !cleaned {
             // Other orders, or the end, wake whoever sleeps.
@@ -153,10 +153,13 @@ impl Shared {
         filthiest
     }
 
-    fn clean(&self, partition: &Arc<Partition>, cleanable: &Cleanable, thread: i32, orders: &Orders) {
+    /// Whether a round was done. If not, the next one is better later: it may be room or descriptors that lack.
+    fn clean(&self, partition: &Arc<Partition>, cleanable: &Cleanable, thread: i32, orders: &Orders) -> bool {
         let key = (partition.topic_id, partition.tp.partition);
         let begun = clock::now();
-        match self.clean_log(partition, cleanable, orders) {
+        let round = self.clean_log(partition, cleanable, orders);
+        let is_done = matches!(round, Ok(Some(_)));
+        match round {
             Ok(Some((end, stats))) => {
                 partition.dir.set_cleaned(&partition.tp, end);
                 self.write_or_fail(partition, Checkpoint::Cleaner);
@@ -179,6 +182,7 @@ impl Shared {
             }
         }
         self.cleaning.busy().cleaning.remove(&key);
+        is_done
     }
 
     fn write_or_fail(&self, partition: &Arc<Partition>, which: Checkpoint) -> bool {

@@ -1,6 +1,6 @@
 //! The log directories of this broker: which serve, what their checkpoints said at the start, and what changed since.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -53,7 +53,10 @@ pub(super) struct Found {
     pub high_watermarks: HashMap<TopicPartition, i64>,
     pub recovery_points: HashMap<TopicPartition, i64>,
     pub log_starts: HashMap<TopicPartition, i64>,
+    /// Until the first image says which of them are ours.
     pub folders: Vec<PartitionFolder>,
+    /// Ours, and not opened yet.
+    pub logs: HashSet<TopicPartition>,
 }
 
 fn slot(which: Checkpoint) -> usize {
@@ -88,6 +91,7 @@ impl Dir {
             recovery_points: self.log_dir.read_checkpoint(Checkpoint::RecoveryPoint)?,
             log_starts: self.log_dir.read_checkpoint(Checkpoint::LogStart)?,
             folders: self.log_dir.folders()?,
+            logs: HashSet::new(),
         };
         *self.found() = found;
         *self.cleaned() = self.log_dir.read_checkpoint(Checkpoint::Cleaner)?;
@@ -133,7 +137,7 @@ impl Dir {
 
     /// Those that were found here and are not opened yet count, too.
     pub fn logs(&self) -> usize {
-        self.found().folders.len() + self.logs.load(Ordering::Acquire)
+        self.found().logs.len() + self.logs.load(Ordering::Acquire)
     }
 
     pub fn is_online(&self) -> bool {

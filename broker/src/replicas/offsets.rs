@@ -1,9 +1,11 @@
 //! Offsets by time and by epoch: ListOffsets and OffsetForLeaderEpoch.
 
 use std::collections::HashSet;
-use std::sync::Arc;
+use std::num::NonZero;
+use std::sync::{Arc, LazyLock};
+use std::thread;
 
-use jackdaw_log::{OffsetQuery, ReadError};
+use jackdaw_log::{OffsetQuery, ReadError, Search, TimestampAndOffset};
 use jackdaw_wire::messages::list_offsets_request::ListOffsetsPartition;
 use jackdaw_wire::messages::list_offsets_response::{ListOffsetsPartitionResponse, ListOffsetsTopicResponse};
 use jackdaw_wire::messages::offset_for_leader_epoch_request::OffsetForLeaderPartition;
@@ -12,6 +14,7 @@ use jackdaw_wire::messages::{
     ListOffsetsRequest, ListOffsetsResponse, OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse,
 };
 use jackdaw_wire::{ErrorCode, TopicPartition};
+use tokio::sync::Semaphore;
 
 use super::partition::Partition;
 use super::shared::{Shared, TopicRef};
@@ -32,6 +35,12 @@ const OFFSET_NOT_AVAILABLE_FROM: i16 = 5;
 const TIMESTAMPS_FROM: i16 = 1;
 /// Before, a reply has no room for the epoch (KIP-320).
 const LEADER_EPOCHS_FROM: i16 = 4;
+
+/// A search by time that unpacks more takes its turn among others of its kind, one for each processor at the most: a
+/// few kilobytes of records may stand for gigabytes.
+const SHORT_SEARCH_BYTES: usize = 4 << 20;
+static LONG_SEARCHES: LazyLock<Semaphore> =
+    LazyLock::new(|| Semaphore::new(thread::available_parallelism().map_or(1, NonZero::get)));
 
 /// Who asks, as far as the answer depends on it.
 #[derive(Clone, Copy)]
@@ -217,17 +226,26 @@ impl Partition {
     }
 
     /// Looks offsets up; a search by time reads from the disk and must not keep others waiting.
-    async fn find(
-        self: &Arc<Self>,
-        query: OffsetQuery,
-    ) -> Result<Option<jackdaw_log::TimestampAndOffset>, ReadError> {
+    async fn find(self: &Arc<Self>, query: OffsetQuery) -> Result<Option<TimestampAndOffset>, ReadError> {
         if query == OffsetQuery::Earliest {
             return self.reader.find_offset(query);
         }
+        if let Search::Done(found) = self.search(query, SHORT_SEARCH_BYTES).await? {
+            return Ok(found);
+        }
+        // Closed only at the end of the process.
+        let _turn = LONG_SEARCHES.acquire().await;
+        match self.search(query, usize::MAX).await? {
+            Search::Done(found) => Ok(found),
+            Search::TooLong => Ok(None),
+        }
+    }
+
+    async fn search(&self, query: OffsetQuery, unpacked_bytes: usize) -> Result<Search, ReadError> {
         let reader = self.reader.clone();
-        let search = self.context.runtime.spawn_blocking(move || reader.find_offset(query));
+        let search = move || reader.find_offset_within(query, unpacked_bytes);
         // The search does not panic, and is not cancelled while someone waits for it.
-        search.await.unwrap_or(Ok(None))
+        self.context.runtime.spawn_blocking(search).await.unwrap_or(Ok(Search::Done(None)))
     }
 
     /// `Partition.lastOffsetForLeaderEpoch`; (-1, -1) where the epoch is not known.

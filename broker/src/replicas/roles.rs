@@ -122,13 +122,13 @@ impl Shared {
     fn first_image(self: &Arc<Self>, image: &MetadataImage) {
         for dir in self.dirs.iter().filter(|dir| dir.is_online()) {
             let folders = std::mem::take(&mut dir.found().folders);
-            let mut live = Vec::new();
+            let mut logs = HashSet::new();
             let mut cleared = dir.log_dir.remove_clean_shutdown();
             for folder in folders {
                 match folder.kind {
                     FolderKind::Live if &*folder.partition.topic == METADATA_TOPIC_NAME => {}
                     FolderKind::Live => match self.keep_or_stray(dir, image, &folder) {
-                        Ok(true) => live.push(folder),
+                        Ok(true) => drop(logs.insert(folder.partition)),
                         Ok(false) => {}
                         Err(error) => cleared = Err(error),
                     },
@@ -136,7 +136,7 @@ impl Shared {
                     _ => {}
                 }
             }
-            dir.found().folders = live;
+            dir.found().logs = logs;
             if let Err(error) = cleared {
                 dir.failed(&error);
             }
@@ -260,8 +260,9 @@ impl Shared {
     fn place(&self, tp: &TopicPartition, assigned: Option<Uuid>) -> Result<(Placed, OpenState), NotHosted> {
         for dir in self.dirs.iter().filter(|dir| dir.is_online()) {
             let mut found = dir.found();
-            let Some(at) = found.folders.iter().position(|f| f.partition == *tp) else { continue };
-            found.folders.swap_remove(at);
+            if !found.logs.remove(tp) {
+                continue;
+            }
             let state = OpenState {
                 clean_shutdown: found.was_clean,
                 recovery_point: found.recovery_points.remove(tp).unwrap_or(0),

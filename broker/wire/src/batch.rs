@@ -8,7 +8,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use crate::compression::{self, Allowance, Compression, CompressionError, Packer};
 use crate::records::{self, HeadersRef, RecordRef, Records};
 
-pub use crate::records::{RecordsError, StructureError};
+pub use crate::records::{RecordsError, StructureError, Visit};
 
 /// The fixed part of a batch of magic 2.
 pub const HEADER_BYTES: usize = 61;
@@ -322,18 +322,53 @@ impl BatchRef {
         limit_bytes: usize,
         mut visit: impl FnMut(RecordRef<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
-        let corrupt = |codec: &'static str, reason: String| {
-            E::from(RecordsError::from(CompressionError::Corrupt { codec, reason }))
-        };
-        let codec = self.header.compression().map_err(|error| corrupt("unknown", error.to_string()))?;
         let count = self.header.record_count;
-        if codec == Compression::None {
+        if matches!(self.header.compression(), Ok(Compression::None)) {
             let mut records = records::records(self.body(), count);
             return records.try_for_each(|record| visit(record.map_err(RecordsError::from)?));
         }
-        let stream = compression::reader(codec, self.body());
-        let mut stream = stream.map_err(|error| corrupt(codec.name(), error.to_string()))?;
-        records::read_stream(&mut *stream, allowance, count, limit_bytes, visit)
+        records::read_stream(&mut self.stream(allowance)?, count, limit_bytes, visit)
+    }
+
+    /// The records' bytes, unpacked as they are read.
+    fn stream<'a>(&'a self, allowance: &'a Allowance) -> Result<compression::Stream<'a>, RecordsError> {
+        let unknown = |reason| CompressionError::Corrupt { codec: "unknown", reason };
+        let codec = self.header.compression().map_err(|error| unknown(error.to_string()))?;
+        Ok(compression::reader(codec, self.body(), allowance)?)
+    }
+
+    /// Walks the records; not even one of them is in memory as a whole. `buffer` may be used again.
+    ///
+    /// # Errors
+    /// Data that is not of the batch's codec, or that unpacks to more than is allowed before the walk ends; what
+    /// `visit` says.
+    pub fn walk<V: Visit>(
+        &self,
+        allowance: &Allowance,
+        buffer: &mut Vec<u8>,
+        visit: &mut V,
+    ) -> Result<(), V::Error> {
+        let mut stream = self.stream(allowance)?;
+        records::walk_stream(&mut stream, self.header.record_count, buffer, visit)
+    }
+
+    /// Builds a batch of some of the records, in the codec of this one; nothing but what is packed is in memory as a
+    /// whole. `keeps` is asked of each in turn.
+    pub fn copy_some(
+        &self,
+        mut builder: BatchBuilder,
+        buffer: &mut Vec<u8>,
+        mut keeps: impl FnMut() -> bool,
+    ) -> Result<Bytes, RecordsError> {
+        let header = &self.header;
+        let codec = header.compression().unwrap_or(Compression::None);
+        let unbounded = Allowance::new(usize::MAX);
+        let (mut stream, mut packer) = (self.stream(&unbounded)?, Packer::new(codec)?);
+        let keep = |delta_ms, offset_delta| {
+            keeps().then(|| builder.begin_record(offset_delta, header.timestamp_of(delta_ms)))
+        };
+        records::copy_stream(&mut stream, header.record_count, buffer, keep, |piece| packer.write(piece))?;
+        Ok(builder.build_packed(packer)?)
     }
 }
 
@@ -489,16 +524,21 @@ impl BatchBuilder {
         value: Option<&[u8]>,
         headers: HeadersRef<'_>,
     ) {
+        let timestamp_delta_ms = self.begin_record(offset_delta, timestamp_ms);
+        let record = RecordRef { timestamp_delta_ms, offset_delta, key, value, headers, size_bytes: 0 };
+        records::put_record(&mut self.body, &record);
+    }
+
+    /// Counts a record; the delta of its time.
+    fn begin_record(&mut self, offset_delta: i32, timestamp_ms: i64) -> i64 {
         debug_assert!(offset_delta > self.header.last_offset_delta, "offsets of a batch must rise");
         if self.header.record_count == 0 && self.header.delete_horizon_ms().is_none() {
             self.header.base_timestamp = timestamp_ms;
         }
-        let timestamp_delta_ms = timestamp_ms.wrapping_sub(self.header.base_timestamp);
-        let record = RecordRef { timestamp_delta_ms, offset_delta, key, value, headers, size_bytes: 0 };
-        records::put_record(&mut self.body, &record);
         self.header.max_timestamp = self.header.max_timestamp.max(timestamp_ms);
         self.header.last_offset_delta = offset_delta;
         self.header.record_count += 1;
+        timestamp_ms.wrapping_sub(self.header.base_timestamp)
     }
 
     fn settle(&mut self) {

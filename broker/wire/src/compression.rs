@@ -1,7 +1,8 @@
 //! The codecs of record batches: gzip, snappy (in xerial's framing, and raw), LZ4 frames, zstd.
 //!
 //! Bytes from a client are opened either as a stream, whose memory does not grow with what they unpack to, or into
-//! a buffer with a limit. Nothing here trusts a length that the bytes claim.
+//! a buffer with a limit. Nothing here trusts a length that the bytes claim: what a codec has to have in memory at once
+//! (a block, a window) is within the allowance before it is allocated.
 
 use std::io::{self, Read, Write};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -58,6 +59,15 @@ impl Compression {
     }
 }
 
+/// What a stream ends with that unpacks to more than is allowed.
+#[derive(Debug, thiserror::Error)]
+#[error("the records of the request unpack to more than is allowed")]
+struct Spent;
+
+fn spent() -> io::Error {
+    io::Error::other(Spent)
+}
+
 /// Why bytes could not be unpacked or packed.
 #[derive(Debug, thiserror::Error)]
 pub enum CompressionError {
@@ -69,6 +79,16 @@ pub enum CompressionError {
     AllowanceSpent,
     #[error("packing with {codec} failed: {reason}")]
     Pack { codec: &'static str, reason: String },
+}
+
+impl CompressionError {
+    /// What a stream of [`reader`] ended with.
+    pub(crate) fn of_stream(codec: &'static str, error: &io::Error) -> Self {
+        match error.get_ref().is_some_and(|inner| inner.is::<Spent>()) {
+            true => Self::AllowanceSpent,
+            false => Self::Corrupt { codec, reason: error.to_string() },
+        }
+    }
 }
 
 /// What compressed records may still unpack to, over all batches of one request. `max.message.bytes` bounds what is
@@ -115,23 +135,80 @@ const XERIAL_BLOCK_BYTES: usize = 32 * 1024;
 const SNAPPY_BLOCK_LIMIT_BYTES: usize = 128 * 1024 * 1024;
 /// zstd's default limit for a window (128 MiB): what the reference's decoder takes.
 const ZSTD_WINDOW_LOG_MAX: u32 = 27;
+/// A window that every decoder is to have room for (RFC 8878), whatever is left of an allowance; no block of LZ4 is
+/// larger. Levels of zstd up to 19 need no more.
+const ZSTD_WINDOW_LOG_FREE: u32 = 23;
+/// How zstd says that a window is larger than the decoder was told to take.
+const ZSTD_WINDOW_TOO_LARGE: &str = "Frame requires too much memory for decoding";
 
-/// Opens compressed bytes as a stream. `Compression::None` passes them through.
-pub fn reader<'a>(codec: Compression, bytes: &'a [u8]) -> io::Result<Box<dyn Read + 'a>> {
-    Ok(match codec {
-        Compression::None => Box::new(bytes),
-        Compression::Gzip => Box::new(flate2::read::MultiGzDecoder::new(bytes)),
-        Compression::Snappy => Box::new(SnappyReader::new(bytes)),
+/// Opens compressed bytes as a stream, which takes what it unpacks from the allowance. `Compression::None` passes them
+/// through.
+pub fn reader<'a>(
+    codec: Compression,
+    bytes: &'a [u8],
+    allowance: &'a Allowance,
+) -> Result<Stream<'a>, CompressionError> {
+    let affordable = allowance.left_bytes().checked_ilog2().unwrap_or(0);
+    open(codec, bytes, allowance, affordable.clamp(ZSTD_WINDOW_LOG_FREE, ZSTD_WINDOW_LOG_MAX))
+}
+
+fn open<'a>(
+    codec: Compression,
+    bytes: &'a [u8],
+    allowance: &'a Allowance,
+    window_log_max: u32,
+) -> Result<Stream<'a>, CompressionError> {
+    let corrupt = |error: io::Error| CompressionError::of_stream(codec.name(), &error);
+    let unpacked = match codec {
+        Compression::None => Unpacked::None(bytes),
+        Compression::Gzip => Unpacked::Gzip(Box::new(flate2::read::MultiGzDecoder::new(bytes))),
+        Compression::Snappy => Unpacked::Snappy(SnappyReader::new(bytes)),
         Compression::Lz4 => {
-            require_independent_blocks(bytes)?;
-            Box::new(lz4_flex::frame::FrameDecoder::new(bytes))
+            require_independent_blocks(bytes).map_err(corrupt)?;
+            Unpacked::Lz4(Box::new(lz4_flex::frame::FrameDecoder::new(bytes)))
         }
         Compression::Zstd => {
-            let mut decoder = zstd::stream::read::Decoder::with_buffer(bytes)?;
-            decoder.window_log_max(ZSTD_WINDOW_LOG_MAX)?;
-            Box::new(decoder)
+            let mut decoder = zstd::stream::read::Decoder::with_buffer(bytes).map_err(corrupt)?;
+            decoder.window_log_max(window_log_max).map_err(corrupt)?;
+            Unpacked::Zstd { decoder, is_short: window_log_max < ZSTD_WINDOW_LOG_MAX }
         }
-    })
+    };
+    Ok(Stream { unpacked, allowance })
+}
+
+/// What compressed bytes unpack to.
+pub struct Stream<'a> {
+    unpacked: Unpacked<'a>,
+    allowance: &'a Allowance,
+}
+
+enum Unpacked<'a> {
+    None(&'a [u8]),
+    Gzip(Box<flate2::read::MultiGzDecoder<&'a [u8]>>),
+    Snappy(SnappyReader<'a>),
+    Lz4(Box<lz4_flex::frame::FrameDecoder<&'a [u8]>>),
+    Zstd {
+        decoder: zstd::stream::read::Decoder<'static, &'a [u8]>,
+        /// It takes smaller windows than it would with a larger allowance.
+        is_short: bool,
+    },
+}
+
+impl Read for Stream<'_> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let read = match &mut self.unpacked {
+            Unpacked::None(bytes) => return bytes.read(out),
+            // Blocks are paid for as a whole.
+            Unpacked::Snappy(blocks) => return blocks.read(out, self.allowance),
+            Unpacked::Gzip(decoder) => decoder.read(out)?,
+            Unpacked::Lz4(decoder) => decoder.read(out)?,
+            Unpacked::Zstd { decoder, is_short } => decoder.read(out).map_err(|error| match *is_short {
+                true if error.to_string() == ZSTD_WINDOW_TOO_LARGE => spent(),
+                _ => error,
+            })?,
+        };
+        if self.allowance.take(read) { Ok(read) } else { Err(spent()) }
+    }
 }
 
 /// The reference cannot read LZ4 frames whose blocks depend on each other (`KafkaLZ4BlockInputStream`); what it
@@ -158,14 +235,18 @@ pub fn decompress_into(
     scratch: &mut Vec<u8>,
 ) -> Result<(), CompressionError> {
     scratch.clear();
-    let corrupt =
-        |error: io::Error| CompressionError::Corrupt { codec: codec.name(), reason: error.to_string() };
-    let stream = reader(codec, bytes).map_err(corrupt)?;
-    let read = stream.take(limit_bytes as u64 + 1).read_to_end(scratch).map_err(corrupt)?;
-    if read > limit_bytes {
-        return Err(CompressionError::TooLarge { codec: codec.name(), limit_bytes });
+    let too_large = || CompressionError::TooLarge { codec: codec.name(), limit_bytes };
+    let within_limit = |error: CompressionError| match error {
+        CompressionError::AllowanceSpent => too_large(),
+        error => error,
+    };
+    let allowance = Allowance::new(limit_bytes);
+    let stream = open(codec, bytes, &allowance, ZSTD_WINDOW_LOG_MAX).map_err(within_limit)?;
+    let read = stream.take(limit_bytes as u64 + 1).read_to_end(scratch);
+    match read.map_err(|error| within_limit(CompressionError::of_stream(codec.name(), &error)))? {
+        read if read > limit_bytes => Err(too_large()),
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 /// Packs `bytes`, as the reference does at its default levels.
@@ -298,7 +379,7 @@ impl<'a> SnappyReader<'a> {
         Self { rest, framed, block: Vec::new(), at: 0 }
     }
 
-    fn next_block(&mut self) -> io::Result<bool> {
+    fn next_block(&mut self, allowance: &Allowance) -> io::Result<bool> {
         let bad = |reason: &'static str| io::Error::new(io::ErrorKind::InvalidData, reason);
         while self.framed && self.rest.starts_with(XERIAL_MAGIC) && self.rest.len() >= XERIAL_HEADER_BYTES {
             self.rest = &self.rest[XERIAL_HEADER_BYTES..];
@@ -321,17 +402,18 @@ impl<'a> SnappyReader<'a> {
         if unpacked > SNAPPY_BLOCK_LIMIT_BYTES || unpacked > packed.len().saturating_mul(64) {
             return Err(bad("a block claims to unpack to more than it can"));
         }
+        if !allowance.take(unpacked) {
+            return Err(spent());
+        }
         self.block.resize(unpacked, 0);
         self.at = 0;
         snap::raw::Decoder::new().decompress(packed, &mut self.block).map_err(io::Error::other)?;
         Ok(true)
     }
-}
 
-impl Read for SnappyReader<'_> {
-    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+    fn read(&mut self, out: &mut [u8], allowance: &Allowance) -> io::Result<usize> {
         while self.at == self.block.len() {
-            if !self.next_block()? {
+            if !self.next_block(allowance)? {
                 return Ok(0);
             }
         }
@@ -393,6 +475,47 @@ mod tests {
         let bomb = [0xff, 0xff, 0xff, 0xff, 0x0f, 0x08, b'a', b'b'];
         let error = decompress_into(Compression::Snappy, &bomb, usize::MAX - 1, &mut Vec::new()).unwrap_err();
         assert!(matches!(error, CompressionError::Corrupt { .. }), "{error}");
+    }
+
+    /// A frame with such a window, of one empty block.
+    fn zstd_frame(window_log: u8) -> Vec<u8> {
+        vec![0x28, 0xb5, 0x2f, 0xfd, 0, (window_log - 10) << 3, 1, 0, 0]
+    }
+
+    /// Neither is allocated: in the one case because it is not paid for, in the other because nobody has so much.
+    #[test]
+    fn a_window_and_a_block_are_within_the_allowance_before_they_are_allocated() {
+        let block = snap::raw::Encoder::new().compress_vec(&vec![0; 3 << 20]).unwrap();
+        let framed = compress(Compression::Snappy, &vec![0; XERIAL_BLOCK_BYTES]).unwrap();
+        let framed = [&framed[..], &framed].concat();
+        for (codec, packed, allowed, left) in [
+            (Compression::Zstd, zstd_frame(27), 128 << 20, Some(128 << 20)),
+            (Compression::Zstd, zstd_frame(27), (128 << 20) - 1, None),
+            (Compression::Zstd, zstd_frame(23), 1, Some(1)),
+            (Compression::Zstd, zstd_frame(24), 1, None),
+            (Compression::Snappy, block.clone(), 3 << 20, Some(0)),
+            (Compression::Snappy, block, (3 << 20) - 1, None),
+            (Compression::Snappy, framed.clone(), 2 * XERIAL_BLOCK_BYTES, Some(0)),
+            (Compression::Snappy, framed, 2 * XERIAL_BLOCK_BYTES - 1, None),
+        ] {
+            let allowance = Allowance::new(allowed);
+            let mut stream = reader(codec, &packed, &allowance).unwrap();
+            let read = stream.read_to_end(&mut Vec::new());
+            let read = read.map_err(|error| CompressionError::of_stream("", &error));
+            match left {
+                Some(left) => {
+                    assert_eq!((read.is_ok(), allowance.left_bytes()), (true, left), "{codec:?} {allowed}")
+                }
+                None => assert!(matches!(read, Err(CompressionError::AllowanceSpent)), "{codec:?} {allowed}"),
+            }
+        }
+        let frame = zstd_frame(28);
+        let allowance = Allowance::new(usize::MAX);
+        let error = reader(Compression::Zstd, &frame, &allowance).unwrap().read(&mut [0; 9]).unwrap_err();
+        assert!(
+            matches!(CompressionError::of_stream("", &error), CompressionError::Corrupt { .. }),
+            "{error}"
+        );
     }
 
     #[test]

@@ -113,20 +113,15 @@ impl<'a> Message<'a> {
         let codec = self.compression().map_err(LegacyError::from)?;
         let packed = self.value.unwrap_or_default();
         let repaired = (self.magic == 0 && codec == Compression::Lz4).then(|| repair_lz4_header(packed));
-        let corrupt = |error: io::Error| {
-            let reason = error.to_string();
-            LegacyError::from(CompressionError::Corrupt { codec: codec.name(), reason })
-        };
-        let stream = compression::reader(codec, repaired.as_deref().unwrap_or(packed)).map_err(corrupt)?;
-        let mut stream = BufReader::new(stream);
+        let failed = |error: io::Error| LegacyError::from(CompressionError::of_stream(codec.name(), &error));
+        let packed = repaired.as_deref().unwrap_or(packed);
+        let mut stream =
+            BufReader::new(compression::reader(codec, packed, allowance).map_err(LegacyError::from)?);
         let mut message = Vec::new();
         let mut read_up_to = |size_bytes: usize, message: &mut Vec<u8>| {
             let wanted = size_bytes - message.len();
-            let read = (&mut stream).take(wanted as u64).read_to_end(message).map_err(corrupt)?;
-            match allowance.take(read) {
-                true => Ok(message.len() == size_bytes),
-                false => Err(LegacyError::from(CompressionError::AllowanceSpent)),
-            }
+            (&mut stream).take(wanted as u64).read_to_end(message).map_err(failed)?;
+            Ok::<bool, LegacyError>(message.len() == size_bytes)
         };
         while read_up_to(batch::HEADER_UP_TO_MAGIC_BYTES, &mut message)? {
             let size_bytes = batch::size_of_next(&message).map_err(LegacyError::from)?;
@@ -151,8 +146,9 @@ fn repair_lz4_header(frame: &[u8]) -> Vec<u8> {
     if repaired.len() > LZ4_HEADER_CHECKSUM_AT {
         for candidate in 0..=u8::MAX {
             repaired[LZ4_HEADER_CHECKSUM_AT] = candidate;
-            let opened = compression::reader(Compression::Lz4, &repaired);
-            if opened.and_then(|mut stream| stream.read(&mut [0])).is_ok() {
+            let allowance = Allowance::new(usize::MAX);
+            let opened = compression::reader(Compression::Lz4, &repaired, &allowance);
+            if opened.is_ok_and(|mut stream| stream.read(&mut [0]).is_ok()) {
                 break;
             }
         }

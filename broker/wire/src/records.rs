@@ -2,10 +2,11 @@
 //! record than its shape and no more memory than one buffer, however large what is compressed.
 
 use std::io::Read;
+use std::ops::ControlFlow;
 
 use bytes::BufMut;
 
-use crate::compression::{Allowance, CompressionError};
+use crate::compression::CompressionError;
 use crate::varint::{self, VarintError};
 
 /// Why the records of a batch cannot be read.
@@ -257,6 +258,10 @@ impl RecordShape {
     pub fn has_key(&self) -> bool {
         self.key_size_bytes >= 0
     }
+
+    pub fn has_value(&self) -> bool {
+        self.value_size_bytes >= 0
+    }
 }
 
 /// Scans an uncompressed body. `visit` gets each record's index and shape; the first error ends the scan.
@@ -272,10 +277,9 @@ pub fn scan(body: &[u8], count: i32, mut visit: impl FnMut(i32, RecordShape)) ->
 }
 
 /// Scans a stream of unpacked bytes through a buffer of fixed size, so that a small batch which unpacks to gigabytes
-/// costs time, within the allowance, and no memory. Keys, values and headers are stepped over, as `DefaultRecord.readPartiallyFrom` does.
+/// costs time, within the allowance of the stream, and no memory. Keys, values and headers are stepped over, as `DefaultRecord.readPartiallyFrom` does.
 pub fn scan_stream(
     stream: &mut dyn Read,
-    allowance: &Allowance,
     count: i32,
     buffer: &mut Vec<u8>,
     mut visit: impl FnMut(i32, RecordShape),
@@ -283,7 +287,7 @@ pub fn scan_stream(
     if count < 0 {
         return Err(StructureError::BadCount(count).into());
     }
-    let mut window = Window::new(stream, allowance, buffer);
+    let mut window = Window::new(stream, buffer);
     for index in 0..count {
         visit(index, window.record()?);
     }
@@ -296,7 +300,6 @@ pub fn scan_stream(
 /// `TooLarge` for a record of more than `limit_bytes`; what `visit` says.
 pub fn read_stream<E: From<RecordsError>>(
     stream: &mut dyn Read,
-    allowance: &Allowance,
     count: i32,
     limit_bytes: usize,
     mut visit: impl FnMut(RecordRef<'_>) -> Result<(), E>,
@@ -306,7 +309,7 @@ pub fn read_stream<E: From<RecordsError>>(
         return Err(structure(StructureError::BadCount(count)));
     }
     let (mut buffer, mut record) = (Vec::new(), Vec::new());
-    let mut window = Window::new(stream, allowance, &mut buffer);
+    let mut window = Window::new(stream, &mut buffer);
     for _ in 0..count {
         let size = window.i32()?;
         if usize::try_from(size).is_ok_and(|size| size > limit_bytes) {
@@ -320,6 +323,79 @@ pub fn read_stream<E: From<RecordsError>>(
     if window.at_end()? { Ok(()) } else { Err(structure(StructureError::BytesRemain)) }
 }
 
+/// Whoever is told of the records of a batch one after the other, of which no more than a piece is in memory.
+pub trait Visit {
+    type Error: From<RecordsError>;
+
+    /// The next bytes of the key of the record that is told of next.
+    fn key(&mut self, _piece: &[u8]) {}
+
+    /// A record; `Break` ends the walk, and what is behind is not looked at.
+    fn record(&mut self, record: RecordShape) -> Result<ControlFlow<()>, Self::Error>;
+}
+
+/// Walks a stream of unpacked bytes through a buffer of fixed size.
+pub(crate) fn walk_stream<V: Visit>(
+    stream: &mut dyn Read,
+    count: i32,
+    buffer: &mut Vec<u8>,
+    visit: &mut V,
+) -> Result<(), V::Error> {
+    let structure = |error: StructureError| V::Error::from(error.into());
+    if count < 0 {
+        return Err(structure(StructureError::BadCount(count)));
+    }
+    let mut window = Window::new(stream, buffer);
+    for _ in 0..count {
+        let shape = window.record_with(&mut |piece| visit.key(piece))?;
+        if visit.record(shape)?.is_break() {
+            return Ok(());
+        }
+    }
+    if count == 0 || window.at_end()? { Ok(()) } else { Err(structure(StructureError::BytesRemain)) }
+}
+
+/// Copies records of a stream of unpacked bytes, piece by piece. `keeps` says of each, by its deltas of time and
+/// offset, the delta of time that the copy has; none where it is left out.
+pub(crate) fn copy_stream(
+    stream: &mut dyn Read,
+    count: i32,
+    buffer: &mut Vec<u8>,
+    mut keeps: impl FnMut(i64, i32) -> Option<i64>,
+    mut write: impl FnMut(&[u8]) -> Result<(), CompressionError>,
+) -> Result<(), RecordsError> {
+    let mut window = Window::new(stream, buffer);
+    let mut head = Vec::with_capacity(2 * LONGEST_READ_BYTES);
+    for _ in 0..count {
+        let size = window.i32()?;
+        let start = window.passed;
+        // The attributes of a record are unused.
+        window.skip(1)?;
+        let (timestamp_delta_ms, offset_delta) = (window.i64()?, window.i32()?);
+        let rest = i32::try_from(i64::from(size) - (window.passed - start));
+        let rest = rest.ok().filter(|rest| *rest >= 0).ok_or(StructureError::PrematureEnd)?;
+        let Some(delta_ms) = keeps(timestamp_delta_ms, offset_delta) else {
+            window.skip(rest)?;
+            continue;
+        };
+        let deltas_bytes = varint::len_i64(delta_ms) + varint::len_i32(offset_delta);
+        head.clear();
+        varint::put_i32(&mut head, 1 + deltas_bytes as i32 + rest);
+        head.put_u8(0);
+        varint::put_i64(&mut head, delta_ms);
+        varint::put_i32(&mut head, offset_delta);
+        write(&head)?;
+        let mut written = Ok(());
+        window.pass(rest, &mut |piece| {
+            if written.is_ok() {
+                written = write(piece);
+            }
+        })?;
+        written?;
+    }
+    Ok(())
+}
+
 /// How much of a stream is looked at at a time.
 const WINDOW_BYTES: usize = 64 * 1024;
 /// The longest thing that is read in one piece: a 64-bit varint.
@@ -328,7 +404,6 @@ const LONGEST_READ_BYTES: usize = 10;
 /// A buffered stream that one can step over.
 struct Window<'a> {
     stream: &'a mut dyn Read,
-    allowance: &'a Allowance,
     buffer: &'a mut Vec<u8>,
     at: usize,
     filled: usize,
@@ -338,9 +413,9 @@ struct Window<'a> {
 }
 
 impl<'a> Window<'a> {
-    fn new(stream: &'a mut dyn Read, allowance: &'a Allowance, buffer: &'a mut Vec<u8>) -> Self {
+    fn new(stream: &'a mut dyn Read, buffer: &'a mut Vec<u8>) -> Self {
         buffer.resize(WINDOW_BYTES, 0);
-        Self { stream, allowance, buffer, at: 0, filled: 0, ended: false, passed: 0 }
+        Self { stream, buffer, at: 0, filled: 0, ended: false, passed: 0 }
     }
 
     /// Makes the next varint contiguous, if the stream has one.
@@ -357,13 +432,9 @@ impl<'a> Window<'a> {
         while self.filled < LONGEST_READ_BYTES && !self.ended {
             match self.stream.read(&mut self.buffer[self.filled..]) {
                 Ok(0) => self.ended = true,
-                Ok(read) if !self.allowance.take(read) => return Err(CompressionError::AllowanceSpent.into()),
                 Ok(read) => self.filled += read,
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-                Err(error) => {
-                    let reason = error.to_string();
-                    return Err(CompressionError::Corrupt { codec: "record", reason }.into());
-                }
+                Err(error) => return Err(CompressionError::of_stream("record", &error).into()),
             }
         }
         Ok(())
@@ -395,16 +466,24 @@ impl<'a> Window<'a> {
     /// Steps over `length` bytes; a negative length is null and nothing to step over.
     #[inline(always)]
     fn skip(&mut self, length: i32) -> Result<(), RecordsError> {
+        self.pass(length, &mut |_| {})
+    }
+
+    /// Steps over `length` bytes and shows them, as they come.
+    #[inline(always)]
+    fn pass(&mut self, length: i32, show: &mut impl FnMut(&[u8])) -> Result<(), RecordsError> {
         let mut left = usize::try_from(length).unwrap_or(0);
         self.passed += left as i64;
         while left > self.filled - self.at {
             left -= self.filled - self.at;
+            show(&self.buffer[self.at..self.filled]);
             self.at = self.filled;
             self.ensure()?;
             if self.at == self.filled {
                 return Err(StructureError::PrematureEnd.into());
             }
         }
+        show(&self.buffer[self.at..self.at + left]);
         self.at += left;
         Ok(())
     }
@@ -426,13 +505,19 @@ impl<'a> Window<'a> {
     }
 
     fn record(&mut self) -> Result<RecordShape, RecordsError> {
+        self.record_with(&mut |_| {})
+    }
+
+    /// The shape of the next record, whose key is shown as it comes.
+    #[inline(always)]
+    fn record_with(&mut self, key: &mut impl FnMut(&[u8])) -> Result<RecordShape, RecordsError> {
         let size = self.i32()?;
         let start = self.passed;
         self.skip(1)?;
         let timestamp_delta_ms = self.i64()?;
         let offset_delta = self.i32()?;
         let key_size = self.i32()?;
-        self.skip(key_size)?;
+        self.pass(key_size, key)?;
         let value_size = self.i32()?;
         self.skip(value_size)?;
         let headers = self.i32()?;

@@ -382,9 +382,8 @@ fn validate_batch(
     if source == Compression::None {
         records::scan(batch.body(), header.record_count, visit)?;
     } else {
-        let unpackable = |error: std::io::Error| ValidateError::Unpackable(error.to_string());
-        let mut stream = compression::reader(source, batch.body()).map_err(unpackable)?;
-        records::scan_stream(&mut *stream, options.allowance, header.record_count, &mut Vec::new(), visit)?;
+        let mut stream = compression::reader(source, batch.body(), options.allowance)?;
+        records::scan_stream(&mut stream, header.record_count, &mut Vec::new(), visit)?;
     }
     let max_timestamp = checks.finish()?;
     let is_plain = source == Compression::None && target == Compression::None;

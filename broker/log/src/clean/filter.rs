@@ -1,17 +1,18 @@
 //! What compaction leaves of one batch (`MemoryRecords.filterTo`, `Cleaner.cleanInto`).
+//!
+//! Records are unpacked as they are looked at, and once more as those that stay are copied: a small batch may hold
+//! gigabytes of them.
 
 use std::collections::HashMap;
+use std::ops::ControlFlow;
 
 use bytes::Bytes;
-use jackdaw_wire::batch::{BatchBuilder, BatchHeader, BatchRef, TimestampType};
-use jackdaw_wire::compression::Compression;
-use jackdaw_wire::records::RecordRef;
+use jackdaw_wire::batch::{BatchBuilder, BatchHeader, BatchRef, RecordsError, TimestampType, Visit};
+use jackdaw_wire::compression::Allowance;
+use jackdaw_wire::records::RecordShape;
 
-use super::offset_map::OffsetMap;
+use super::offset_map::{KeyHash, OffsetMap};
 use super::transactions::CleanedTransactions;
-
-/// A batch that unpacks to more is not compacted; the log says so and stays as it is.
-const LARGEST_UNPACKED_BATCH_BYTES: usize = 1 << 30;
 
 /// What a producer wrote last (`LastRecord`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,16 +29,16 @@ pub(crate) struct Filter<'a> {
     pub last_records: &'a HashMap<i64, LastRecord>,
     pub now_ms: i64,
     pub delete_retention_ms: i64,
-    /// Where compressed batches are unpacked.
-    pub scratch: &'a mut Vec<u8>,
 }
 
 impl Filter<'_> {
-    /// What is left of the batch, if anything; an error tells what is wrong with it.
+    /// What is left of the batch, if anything; an error tells what is wrong with it. Its records pass through
+    /// `buffer`.
     pub fn batch(
-        &mut self,
+        &self,
         batch: &BatchRef,
         transactions: &mut CleanedTransactions,
+        buffer: &mut Vec<u8>,
     ) -> Result<Option<Bytes>, String> {
         let header = &batch.header;
         let horizon_ms = header.delete_horizon_ms();
@@ -52,10 +53,7 @@ impl Filter<'_> {
             return Ok(is_last.then(|| header.emptied()));
         }
         let is_lone_marker = may_go && header.is_control();
-        let mut scratch = std::mem::take(self.scratch);
-        let left = self.rebuild(batch, is_lone_marker, &mut scratch);
-        *self.scratch = scratch;
-        let left = left?;
+        let left = self.rebuild(batch, is_lone_marker, buffer).map_err(|error| error.to_string())?;
         Ok(left.or_else(|| is_last.then(|| header.emptied())))
     }
 
@@ -71,49 +69,94 @@ impl Filter<'_> {
         &self,
         batch: &BatchRef,
         is_lone_marker: bool,
-        scratch: &mut Vec<u8>,
-    ) -> Result<Option<Bytes>, String> {
-        let header = &batch.header;
-        let mut kept = Vec::with_capacity(usize::try_from(header.record_count).unwrap_or(0).min(1 << 16));
-        let mut has_tombstone = false;
-        let records = batch.records(LARGEST_UNPACKED_BATCH_BYTES, scratch).map_err(|e| e.to_string())?;
-        for record in records {
-            let record = record.map_err(|e| e.to_string())?;
-            if header.is_control() || self.keeps(header, &record) {
-                has_tombstone |= record.value.is_none();
-                kept.push(record);
-            }
-        }
-        if kept.is_empty() {
+        buffer: &mut Vec<u8>,
+    ) -> Result<Option<Bytes>, RecordsError> {
+        let (header, kept) = (&batch.header, Places::default());
+        let mut look = Look { filter: self, header, key: self.map.key(), kept, has_tombstone: false };
+        let unbounded = Allowance::new(usize::MAX);
+        batch.walk(&unbounded, buffer, &mut look)?;
+        let Look { kept, has_tombstone, .. } = look;
+        if kept.count == 0 {
             return Ok(None);
         }
         let known = header.delete_horizon_ms();
         let sets_horizon = known.is_none() && (has_tombstone || is_lone_marker);
-        if kept.len() == usize::try_from(header.record_count).unwrap_or(0) && !sets_horizon {
+        if kept.count == kept.len && !sets_horizon {
             return Ok(Some(batch.bytes.clone()));
         }
         let horizon_ms = match sets_horizon {
             true => Some(self.now_ms.saturating_add(self.delete_retention_ms)),
             false => known,
         };
-        Ok(Some(packed(header, &kept, horizon_ms)?))
+        let mut places = kept.iter();
+        batch.copy_some(builder_like(header, horizon_ms), buffer, || places.next().unwrap_or(false)).map(Some)
     }
 
     /// `Cleaner.shouldRetainRecord`.
-    fn keeps(&self, header: &BatchHeader, record: &RecordRef<'_>) -> bool {
+    fn keeps(&self, header: &BatchHeader, record: RecordShape, key: (u64, u64)) -> bool {
         let offset = header.base_offset + i64::from(record.offset_delta);
         if offset > self.map.latest_offset() {
             return true;
         }
-        let Some(key) = record.key else { return false };
-        let is_latest = offset >= self.map.get(key);
+        let is_latest = record.has_key() && offset >= self.map.get(key);
         let keeps_tombstones = header.delete_horizon_ms().is_none_or(|horizon_ms| self.now_ms < horizon_ms);
-        is_latest && (record.value.is_some() || keeps_tombstones)
+        is_latest && (record.has_value() || keeps_tombstones)
     }
 }
 
-/// The kept records as a batch like the one they came from: offsets, sequences and codec are its own.
-fn packed(header: &BatchHeader, kept: &[RecordRef<'_>], horizon_ms: Option<i64>) -> Result<Bytes, String> {
+/// Finds out which records of a batch stay.
+struct Look<'a> {
+    filter: &'a Filter<'a>,
+    header: &'a BatchHeader,
+    key: KeyHash,
+    kept: Places,
+    has_tombstone: bool,
+}
+
+impl Visit for Look<'_> {
+    type Error = RecordsError;
+
+    fn key(&mut self, piece: &[u8]) {
+        self.key.add(piece);
+    }
+
+    fn record(&mut self, record: RecordShape) -> Result<ControlFlow<()>, RecordsError> {
+        let key = self.key.take();
+        let stays = self.header.is_control() || self.filter.keeps(self.header, record, key);
+        self.has_tombstone |= stays && !record.has_value();
+        self.kept.push(stays);
+        Ok(ControlFlow::Continue(()))
+    }
+}
+
+/// A yes or no for each record of a batch, of which there may be hundreds of millions.
+#[derive(Default)]
+struct Places {
+    words: Vec<u64>,
+    len: usize,
+    /// How many are a yes.
+    count: usize,
+}
+
+impl Places {
+    fn push(&mut self, yes: bool) {
+        if self.len.is_multiple_of(64) {
+            self.words.push(0);
+        }
+        if let Some(word) = self.words.last_mut() {
+            *word |= u64::from(yes) << (self.len % 64);
+        }
+        self.len += 1;
+        self.count += usize::from(yes);
+    }
+
+    fn iter(&self) -> impl Iterator<Item = bool> {
+        self.words.iter().flat_map(|word| (0..64).map(move |bit| word >> bit & 1 == 1))
+    }
+}
+
+/// For a batch like the one that the records come from: offsets and sequences are its own.
+fn builder_like(header: &BatchHeader, horizon_ms: Option<i64>) -> BatchBuilder {
     let mut builder = BatchBuilder::new(header.base_offset, header.partition_leader_epoch)
         .producer(header.producer_id, header.producer_epoch, header.base_sequence)
         .last_offset_delta(header.last_offset_delta);
@@ -126,15 +169,8 @@ fn packed(header: &BatchHeader, kept: &[RecordRef<'_>], horizon_ms: Option<i64>)
     if header.timestamp_type() == TimestampType::LogAppendTime {
         builder = builder.log_append_time(header.max_timestamp);
     }
-    if let Some(horizon_ms) = horizon_ms {
-        builder = builder.delete_horizon(horizon_ms);
-    }
-    for record in kept {
-        let timestamp_ms = header.timestamp_of(record.timestamp_delta_ms);
-        builder.append_at(record.offset_delta, timestamp_ms, record.key, record.value, record.headers);
-    }
-    match header.compression().map_err(|e| e.to_string())? {
-        Compression::None => Ok(builder.build()),
-        codec => builder.build_compressed(codec).map_err(|e| e.to_string()),
+    match horizon_ms {
+        Some(horizon_ms) => builder.delete_horizon(horizon_ms),
+        None => builder,
     }
 }

@@ -15,16 +15,20 @@ mod transactions;
 
 use std::collections::{HashMap, VecDeque};
 use std::io::IoSlice;
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use jackdaw_wire::batch::{RecordsError, Visit};
+use jackdaw_wire::compression::Allowance;
+use jackdaw_wire::records::RecordShape;
 
 pub use offset_map::MapBudget;
 pub use plan::Cleanable;
 
 use self::filter::{Filter, LastRecord};
-use self::offset_map::OffsetMap;
+use self::offset_map::{KeyHash, OffsetMap};
 use self::transactions::CleanedTransactions;
 use crate::batch::BatchMeta;
 use crate::config::LogConfig;
@@ -38,6 +42,9 @@ use crate::reader::aborted_between;
 use crate::recover::{Books, Scan};
 use crate::segment::Segment;
 use crate::shared::Published;
+
+/// So many segments become one at the most: the files of all of them are open while it takes their place.
+const MOST_SEGMENTS_PER_GROUP: usize = 16;
 
 /// Why a round of compaction ended early. The log is as it was before the group it was at.
 #[derive(Debug, thiserror::Error)]
@@ -159,22 +166,18 @@ impl Cleaning {
         leave: Leave<'_>,
     ) -> Result<bool, CleanError> {
         let mut scan = Scan::from(segment, segment.position_before(self.first_dirty)?)?;
-        let mut scratch = Vec::new();
+        let mut buffer = Vec::new();
         while let Some(batch) = next_batch(&mut scan, segment, leave)? {
             let header = &batch.header;
             if header.is_control() {
                 transactions.control_batch(&batch);
             } else if !transactions.batch(header) {
-                let unreadable = |why: String| unreadable(segment, header.base_offset, why);
-                let records = batch.records(1 << 30, &mut scratch).map_err(|e| unreadable(e.to_string()))?;
-                for record in records {
-                    let record = record.map_err(|e| unreadable(e.to_string()))?;
-                    let offset = header.base_offset + i64::from(record.offset_delta);
-                    let Some(key) = record.key.filter(|_| offset >= self.first_dirty) else { continue };
-                    if map.is_full() {
-                        return Ok(true);
-                    }
-                    map.put(key, offset);
+                let (first_dirty, base_offset, key) = (self.first_dirty, header.base_offset, map.key());
+                let mut index = Index { map, key, base_offset, first_dirty, is_full: false };
+                let walked = batch.walk(&Allowance::new(usize::MAX), &mut buffer, &mut index);
+                walked.map_err(|error| unreadable(segment, base_offset, error.to_string()))?;
+                if index.is_full {
+                    return Ok(true);
                 }
             }
             if header.last_offset() >= self.first_dirty {
@@ -200,7 +203,8 @@ impl Cleaning {
             let (size, index_size) = (segment.size_bytes(), entries * TimeEntry::BYTES as u64);
             let next = self.log.segments.get(number + 1).map_or(end, |next| next.base_offset);
             let fits = group.first().is_some_and(|first| {
-                bytes + size <= limit
+                group.len() < MOST_SEGMENTS_PER_GROUP
+                    && bytes + size <= limit
                     && index_bytes + index_size <= index_limit
                     && (size == 0 || next - 1 - first.base_offset <= i64::from(i32::MAX))
             });
@@ -221,6 +225,9 @@ impl Cleaning {
     pub fn next_group(&mut self, leave: Leave<'_>) -> Result<Option<CleanedGroup>, CleanError> {
         let Some(segments) = self.groups.pop_front() else { return Ok(None) };
         let base_offset = segments[0].base_offset;
+        // Those that were replaced keep their files open for as long as somebody has them.
+        let behind = self.log.segments.partition_point(|segment| segment.base_offset < base_offset);
+        Arc::make_mut(&mut self.log.segments).drain(..behind);
         let written = self.write_group(&segments, leave);
         let group = CleanedGroup {
             place: Arc::clone(&self.place),
@@ -246,14 +253,13 @@ impl Cleaning {
         let base_offset = segments[0].base_offset;
         let mut output = Output::create(&self.place, base_offset, &self.config)?;
         let Some(map) = self.map.take() else { return Err(CleanError::Aborted) };
-        let mut scratch = Vec::new();
+        let mut buffer = Vec::new();
         let last_records = std::mem::take(&mut self.last_records);
-        let mut filter = Filter {
+        let filter = Filter {
             map: &map,
             last_records: &last_records,
             now_ms: self.options.now_ms,
             delete_retention_ms: self.config.delete_retention_ms,
-            scratch: &mut scratch,
         };
         for (number, segment) in segments.iter().enumerate() {
             let end = match segments.get(number + 1) {
@@ -265,7 +271,7 @@ impl Cleaning {
             let mut scan = Scan::from(segment, 0)?;
             while let Some(batch) = next_batch(&mut scan, segment, leave)? {
                 self.stats.bytes_read += batch.bytes.len() as u64;
-                let left = filter.batch(&batch, &mut self.transactions);
+                let left = filter.batch(&batch, &mut self.transactions, &mut buffer);
                 let left = left.map_err(|why| unreadable(segment, batch.header.base_offset, why))?;
                 if let Some(left) = left {
                     self.stats.bytes_written += left.len() as u64;
@@ -277,6 +283,36 @@ impl Cleaning {
         self.map = Some(map);
         self.last_records = last_records;
         Ok(size_bytes)
+    }
+}
+
+/// Puts the keys of a batch into the map until that is full.
+struct Index<'a> {
+    map: &'a mut OffsetMap,
+    key: KeyHash,
+    base_offset: i64,
+    first_dirty: i64,
+    is_full: bool,
+}
+
+impl Visit for Index<'_> {
+    type Error = RecordsError;
+
+    fn key(&mut self, piece: &[u8]) {
+        self.key.add(piece);
+    }
+
+    fn record(&mut self, record: RecordShape) -> Result<ControlFlow<()>, RecordsError> {
+        let (key, offset) = (self.key.take(), self.base_offset + i64::from(record.offset_delta));
+        if !record.has_key() || offset < self.first_dirty {
+            return Ok(ControlFlow::Continue(()));
+        }
+        if self.map.is_full() {
+            self.is_full = true;
+            return Ok(ControlFlow::Break(()));
+        }
+        self.map.put(key, offset);
+        Ok(ControlFlow::Continue(()))
     }
 }
 

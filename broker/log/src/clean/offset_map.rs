@@ -49,14 +49,9 @@ impl OffsetMap {
         Self { slots: vec![empty; count], seeds, len: 0, most, latest_offset: -1 }
     }
 
-    fn hash(&self, key: &[u8]) -> (u64, u64) {
-        let one = |seed: u64| {
-            let mut hasher = DefaultHasher::new();
-            hasher.write_u64(seed);
-            hasher.write(key);
-            hasher.finish()
-        };
-        (one(self.seeds.0), one(self.seeds.1))
+    /// For the hash of the next key.
+    pub fn key(&self) -> KeyHash {
+        KeyHash { seeds: self.seeds, hashers: KeyHash::begun(self.seeds) }
     }
 
     fn find(&self, hash: (u64, u64)) -> usize {
@@ -72,8 +67,7 @@ impl OffsetMap {
         self.len >= self.most
     }
 
-    pub fn put(&mut self, key: &[u8], offset: i64) {
-        let hash = self.hash(key);
+    pub fn put(&mut self, hash: (u64, u64), offset: i64) {
         let at = self.find(hash);
         if self.slots[at].offset == EMPTY {
             self.len += 1;
@@ -82,8 +76,8 @@ impl OffsetMap {
     }
 
     /// The last offset of a key; -1 where it is not in the map.
-    pub fn get(&self, key: &[u8]) -> i64 {
-        self.slots[self.find(self.hash(key))].offset
+    pub fn get(&self, hash: (u64, u64)) -> i64 {
+        self.slots[self.find(hash)].offset
     }
 
     pub fn latest_offset(&self) -> i64 {
@@ -95,24 +89,70 @@ impl OffsetMap {
     }
 }
 
+/// The hashes of keys, one after the other, each of which may come in pieces.
+pub(crate) struct KeyHash {
+    seeds: (u64, u64),
+    hashers: (DefaultHasher, DefaultHasher),
+}
+
+impl KeyHash {
+    fn begun(seeds: (u64, u64)) -> (DefaultHasher, DefaultHasher) {
+        let one = |seed: u64| {
+            let mut hasher = DefaultHasher::new();
+            hasher.write_u64(seed);
+            hasher
+        };
+        (one(seeds.0), one(seeds.1))
+    }
+
+    pub fn add(&mut self, piece: &[u8]) {
+        self.hashers.0.write(piece);
+        self.hashers.1.write(piece);
+    }
+
+    /// The hash of the key that was added; the next one begins.
+    pub fn take(&mut self) -> (u64, u64) {
+        let done = std::mem::replace(&mut self.hashers, Self::begun(self.seeds));
+        (done.0.finish(), done.1.finish())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn hash(map: &OffsetMap, pieces: &[&[u8]]) -> (u64, u64) {
+        let mut hash = map.key();
+        pieces.iter().for_each(|piece| hash.add(piece));
+        hash.take()
+    }
+
+    #[test]
+    fn a_key_in_pieces_is_the_same_key() {
+        let map = OffsetMap::new(&MapBudget { bytes: 100 * SLOT_BYTES, load_factor: 0.9 }, 10, (3, 9));
+        let key: Vec<u8> = (0..100).collect();
+        let whole = hash(&map, &[&key]);
+        for at in 0..key.len() {
+            let (one, two) = key.split_at(at);
+            assert_eq!(hash(&map, &[one, two]), whole, "{at}");
+            assert_ne!(hash(&map, &[one]), whole, "{at}");
+        }
+    }
 
     #[test]
     fn the_last_offset_of_each_key_is_kept_until_the_memory_is_used() {
         let mut map = OffsetMap::new(&MapBudget { bytes: 100 * SLOT_BYTES, load_factor: 0.9 }, 1000, (3, 9));
         let mut put = 0_i64;
         while !map.is_full() {
-            map.put(format!("key-{put}").as_bytes(), put);
-            map.put(format!("key-{put}").as_bytes(), put + 1000);
+            map.put(hash(&map, &[format!("key-{put}").as_bytes()]), put);
+            map.put(hash(&map, &[format!("key-{put}").as_bytes()]), put + 1000);
             put += 1;
         }
         assert_eq!(put, 90);
         for key in 0..90 {
-            assert_eq!(map.get(format!("key-{key}").as_bytes()), key + 1000);
+            assert_eq!(map.get(hash(&map, &[format!("key-{key}").as_bytes()])), key + 1000);
         }
-        assert_eq!(map.get(b"another"), -1);
+        assert_eq!(map.get(hash(&map, &[b"another"])), -1);
     }
 
     #[test]

@@ -36,6 +36,8 @@ impl Log {
             self.place.sync_folder()
         });
         if let Err(error) = ready {
+            // It may be the very descriptors of these that are lacking, and the next try needs no fewer.
+            replaced.iter().for_each(|segment| segment.unpin());
             // It must not take its place at some later start, when the log may be another.
             segment.rename_files(names::SWAP_SUFFIX, names::CLEANED_SUFFIX)?;
             super::discard(&self.place, base_offset)?;
