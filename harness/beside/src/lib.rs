@@ -5,8 +5,11 @@
 //! Paths are rewritten in the text of scripts, where a path begins with one of the places that the launcher names: there
 //! is no other file system to look them up in.
 
+use std::fs;
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
 
 /// A file as `/etc/hosts`: what the service resolves, itself as localhost.
 pub const HOSTS: &str = "JACKDAW_HOSTS";
@@ -14,6 +17,64 @@ pub const HOSTS: &str = "JACKDAW_HOSTS";
 pub const ROOT: &str = "JACKDAW_ROOT";
 /// Beginnings of paths that lie under it, with `:` between them.
 pub const PLACES: &str = "JACKDAW_PLACES";
+
+/// The service's own address: what a container has to itself, a process has there.
+pub const ADDRESS: &str = "JACKDAW_ADDRESS";
+/// The id of the process that stands for the first one of a container.
+pub const FIRST: &str = "JACKDAW_FIRST";
+
+/// Whether this process stands for the first one of a container.
+pub fn is_first() -> bool {
+    std::env::var(FIRST).is_ok_and(|id| id == std::process::id().to_string())
+}
+
+/// Where an absolute path of the container lies. One that is only on this machine, as the launcher writes them, stays.
+pub fn inside(path: &str) -> PathBuf {
+    let Ok(root) = std::env::var(ROOT) else { return PathBuf::from(path) };
+    let moved = PathBuf::from(format!("{root}{path}"));
+    let is_here = is_under(path, &root) || (!moved.exists() && Path::new(path).exists());
+    if path.starts_with('/') && !is_here { moved } else { PathBuf::from(path) }
+}
+
+/// The words of a command as they have to be here.
+pub fn own_words(given: &[String]) -> Vec<String> {
+    match (std::env::var(ROOT), std::env::var(PLACES)) {
+        (Ok(root), Ok(places)) => words(&root, &places, given),
+        _ => given.to_vec(),
+    }
+}
+
+/// The words of a command with every path of the container where the launcher has it.
+pub fn words(root: &str, places: &str, words: &[String]) -> Vec<String> {
+    let is_inside = |word: &str| is_placed(word, places) && !is_under(word, root);
+    let moved = |word: &String| if is_inside(word) { format!("{root}{word}") } else { word.clone() };
+    let mut out: Vec<String> = words.iter().map(moved).collect();
+    // A program of this machine may lie in a folder that every container has, too.
+    if let (Some(moved), Some(given)) = (out.first_mut(), words.first())
+        && given.starts_with("/tmp/")
+        && !Path::new(moved).exists()
+    {
+        moved.clone_from(given);
+    }
+    // The kernel would give a script to this machine's shell, if there is one: ours knows the paths.
+    if out.first().is_some_and(|first| is_shell_script(Path::new(first))) {
+        out.insert(0, format!("{root}/usr/bin/bash"));
+    }
+    out
+}
+
+fn is_shell_script(path: &Path) -> bool {
+    let runs_itself =
+        fs::metadata(path).is_ok_and(|there| there.is_file() && there.permissions().mode() & 0o111 != 0);
+    if !path.is_absolute() || !runs_itself {
+        return false;
+    }
+    let mut start = [0; 64];
+    let read = fs::File::open(path).and_then(|mut file| io::Read::read(&mut file, &mut start)).unwrap_or(0);
+    let text = String::from_utf8_lossy(&start[..read]);
+    let line = text.lines().next().unwrap_or_default();
+    line.starts_with("#!") && line.split(['/', ' ']).any(|word| matches!(word, "sh" | "bash"))
+}
 
 /// The text of the hosts file, beside a service.
 pub fn hosts() -> Option<String> {

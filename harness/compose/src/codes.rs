@@ -231,7 +231,7 @@ codes! {
         "The service's own command writes or changes the `server.properties` that it starts the broker on, so what the \
          node is can only be known once it runs. A file that is mounted, or that the command writes as a here-document \
          without variables, is read, and so are `--override` and the cluster id of `kafka-storage.sh format -t`. In a \
-         container the command runs as it is; as a process, where a node's command is not run, the node is refused."
+         container the command runs as it is; as a process, where the launcher has to know the node, it is refused."
     120 UnreadSettings Warning "settings are mounted where no image reads them"
         "bitnami reads a mounted `/bitnami/kafka/config/server.properties`, apache a mounted \
          `/mnt/shared/config/server.properties`, confluent none. Files of the same name elsewhere in these images are \

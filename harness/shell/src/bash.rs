@@ -134,7 +134,7 @@ fn ourselves(name: &str, call: &Call) -> Option<i32> {
 }
 
 async fn work(name: &str, call: Call) -> i32 {
-    if rustix::process::getpid().as_raw_nonzero().get() == 1 {
+    if rustix::process::getpid().as_raw_nonzero().get() == 1 || jackdaw_beside::is_first() {
         forward::to_the_last();
     }
     match session(name, call).await {

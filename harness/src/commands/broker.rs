@@ -2,7 +2,7 @@
 
 use crate::cli::{ApacheKafka, Broker};
 use crate::exit::{Exit, Result, Stop};
-use crate::inside::healthy;
+use crate::inside::{beside, healthy};
 use jackdaw_broker::node::{RunOptions, run_blocking};
 use jackdaw_runtime::process::forward::Forwarding;
 use jackdaw_runtime::process::protocol::Forward;
@@ -27,8 +27,12 @@ pub fn run(broker: Broker) -> Result {
         let pair = setting.split_once('=').map(|(key, value)| (key.to_owned(), value.to_owned()));
         pair.ok_or_else(|| Stop::bad_input(format!("--override takes KEY=VALUE, not `{setting}`")))
     });
-    let overrides: Vec<_> = overrides.collect::<Result<_>>()?;
-    beside(&broker.forward)?;
+    let mut overrides: Vec<_> = overrides.collect::<Result<_>>()?;
+    let moved = beside::moved(&broker.properties, &overrides);
+    overrides
+        .extend(moved.map_err(|error| Stop::failed(format!("{}: {error}", broker.properties.display())))?);
+    end_with_the_parent();
+    open_beside(&broker.forward)?;
     healthy::answer(broker.properties.clone(), overrides.clone())?;
     let exit = run_blocking(RunOptions {
         properties: broker.properties,
@@ -37,6 +41,13 @@ pub fn run(broker: Broker) -> Result {
         overrides,
     });
     Ok(Exit::Command(u8::try_from(exit.code()).unwrap_or(1)))
+}
+
+/// A node that a script started ends with it, however that ends: in a container it would, too.
+fn end_with_the_parent() {
+    if std::env::var_os(jackdaw_beside::ADDRESS).is_some() && !jackdaw_beside::is_first() {
+        let _ = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL));
+    }
 }
 
 /// Where the address space is limited (`ulimit -v`), becomes this program again with fewer arenas: eight for each core,
@@ -57,7 +68,7 @@ fn arenas_in(limit_bytes: Option<u64>) -> Option<u64> {
 }
 
 /// Carries ports of the loopback address to the node's, for as long as this process lives.
-fn beside(forwards: &[String]) -> Result<()> {
+fn open_beside(forwards: &[String]) -> Result<()> {
     let read = |text: &String| {
         let (from, to) = text.split_once('=')?;
         let at = |port: &str| Some(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port.parse().ok()?));

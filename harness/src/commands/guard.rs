@@ -24,7 +24,8 @@ pub fn run(words: &[String]) -> ExitCode {
     if now.as_ref() != Some(parent) {
         return ExitCode::from(ORPHANED);
     }
-    let error = Command::new(program).args(&words[2..]).exec();
+    let own = std::process::id().to_string();
+    let error = Command::new(program).args(&words[2..]).env(jackdaw_beside::FIRST, own).exec();
     eprintln!("jackdaw: {program}: {error}");
     ExitCode::from(NOT_FOUND)
 }

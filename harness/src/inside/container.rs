@@ -5,9 +5,9 @@ use super::node::{become_broker, configure, configured, ensure, plan};
 use super::scripts;
 use crate::cli::{Container, ContainerStep, Convention};
 use crate::exit::{Exit, Result, Stop};
+use jackdaw_beside::inside;
 use jackdaw_conventions::{NodePlan, Provider};
 use std::os::unix::process::CommandExt as _;
-use std::path::Path;
 use std::process::Command;
 
 /// bitnami's variable that names the folder of scripts, and what it is without.
@@ -41,6 +41,7 @@ fn from_environment() -> Provider {
 /// Starts a node where the command is the image's own (or nothing is); becomes any other command.
 fn entrypoint(provider: Provider, words: Vec<String>) -> Result {
     let own = provider.layout().command;
+    let words: Vec<String> = words.iter().map(|word| jackdaw_beside::shown(word).to_owned()).collect();
     let Some((first, rest)) = words.split_first() else { return start(provider, &[]) };
     // bitnami's entrypoint prepares a node wherever its run script is among the words, however it is called.
     let names_run =
@@ -54,7 +55,8 @@ fn entrypoint(provider: Provider, words: Vec<String>) -> Result {
     } else if own == [first] {
         return start(provider, rest);
     }
-    let error = Command::new(first).args(rest).exec();
+    let here = jackdaw_beside::own_words(&words);
+    let error = Command::new(&here[0]).args(&here[1..]).exec();
     let exit = match error.kind() {
         std::io::ErrorKind::NotFound => Exit::Command(NOT_FOUND),
         _ => Exit::Command(CANNOT_EXECUTE),
@@ -95,7 +97,7 @@ fn setup(plan: &NodePlan) -> Result<()> {
     let folder = named.as_deref().or(plan.init_scripts_dir);
     let volume = plan.provider.layout().volumes.first();
     match (folder, volume) {
-        (Some(folder), Some(volume)) => scripts::run_once(Path::new(folder), Path::new(volume)),
+        (Some(folder), Some(volume)) => scripts::run_once(&inside(folder), &inside(volume)),
         _ => Ok(()),
     }
 }

@@ -1,6 +1,7 @@
 //! What this program is inside a container: whatever name it is called by, the entrypoints of the images that it
 //! stands in for, and its own look at its health. Nothing here knows a compose file or an engine.
 
+pub mod beside;
 pub mod container;
 pub mod healthy;
 mod node;

@@ -3,8 +3,9 @@
 
 use super::words::{say, tell};
 use crate::exit::{Exit, Result, Stop};
-use jackdaw_compose::has_errors;
-use jackdaw_conventions::{Listener, NodePlan, OwnFiles, Provider, entrypoint};
+use jackdaw_beside::inside;
+use jackdaw_compose::{Source, has_errors};
+use jackdaw_conventions::{Files, Listener, NodePlan, OwnFiles, Provider, entrypoint};
 use jackdaw_runtime::docker::container::READDRESSED;
 use std::fs;
 use std::io;
@@ -12,6 +13,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 
 /// Where the settings go if their own place cannot be written (another user, a read-only container).
 const SPARE_FOLDER: &str = "/tmp/jackdaw";
@@ -21,9 +23,18 @@ pub fn plan(provider: Provider, more: &[(String, String)]) -> NodePlan {
     let own = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .filter(|(name, _)| more.iter().all(|(other, _)| other != name));
-    let mut plan = entrypoint(provider, own.chain(more.iter().cloned()), &OwnFiles);
+    let mut plan = entrypoint(provider, own.chain(more.iter().cloned()), &Inside);
     readdressed().iter().for_each(|moved| plan.advertise(moved));
     plan
+}
+
+/// The files of the container, also where a process stands for it.
+struct Inside;
+
+impl Files for Inside {
+    fn read(&self, path: &str) -> Option<Arc<Source>> {
+        OwnFiles.read(&inside(path).to_string_lossy())
+    }
 }
 
 /// Where the launcher published what the file left open.
@@ -42,13 +53,13 @@ pub fn configure(plan: &NodePlan) -> Result<PathBuf> {
     if has_errors(&plan.diagnostics) {
         return Err(Stop { exit: Exit::Failed, message: String::new() });
     }
-    let place = Path::new(plan.provider.layout().made_config);
+    let place = &inside(plan.provider.layout().made_config);
     let text = plan.properties.to_text();
     match fs::write(place, &text) {
         Ok(()) => Ok(place.to_owned()),
         Err(first) => {
             let spare = spare(place);
-            let written = fs::create_dir_all(SPARE_FOLDER).and_then(|()| fs::write(&spare, &text));
+            let written = fs::create_dir_all(inside(SPARE_FOLDER)).and_then(|()| fs::write(&spare, &text));
             let both = |error: io::Error| {
                 Stop::failed(format!(
                     "the settings cannot be written to {} ({first}) nor to {} ({error}): with a read-only \
@@ -70,7 +81,7 @@ pub fn configure(plan: &NodePlan) -> Result<PathBuf> {
 
 /// A mounted configuration that cannot be read must not pass for one that is absent.
 fn readable(provider: Provider) -> Result<()> {
-    let mounted = Path::new(provider.layout().config_dir).join("server.properties");
+    let mounted = inside(provider.layout().config_dir).join("server.properties");
     match fs::read(&mounted) {
         Ok(_) => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
@@ -88,13 +99,13 @@ fn readable(provider: Provider) -> Result<()> {
 }
 
 fn spare(place: &Path) -> PathBuf {
-    Path::new(SPARE_FOLDER).join(place.file_name().unwrap_or_default())
+    inside(SPARE_FOLDER).join(place.file_name().unwrap_or_default())
 }
 
 /// Where [`configure`] left the settings, if it did.
 pub fn configured(provider: Provider) -> Option<PathBuf> {
-    let place = Path::new(provider.layout().made_config);
-    [spare(place), place.to_owned()].into_iter().find(|place| place.is_file())
+    let place = inside(provider.layout().made_config);
+    [spare(&place), place].into_iter().find(|place| place.is_file())
 }
 
 /// Makes the data folders, or tells why the node cannot write them.
@@ -102,7 +113,8 @@ pub fn configured(provider: Provider) -> Option<PathBuf> {
 /// # Errors
 /// With what to do about it.
 pub fn ensure(plan: &NodePlan) -> Result<()> {
-    for folder in plan.data_dirs.iter().map(|dir| Path::new(&dir.path)) {
+    for folder in plan.data_dirs.iter().map(|dir| inside(&dir.path)) {
+        let folder = folder.as_path();
         let made = fs::create_dir_all(folder);
         if made.is_err() || !writable(folder) {
             let why = obstacle(folder).or_else(|| made.err().map(|error| error.to_string()));
@@ -159,6 +171,9 @@ fn broker(plan: &NodePlan, properties: &Path, flags: &[String]) -> Result<Comman
     }
     for (from, to) in readdressed().iter().filter_map(|moved| plan.beside(moved)) {
         command.args(["--forward", &format!("{from}={to}")]);
+    }
+    if let Some(hosts) = std::env::var_os(jackdaw_beside::HOSTS) {
+        command.arg("--hosts").arg(hosts);
     }
     command.arg(properties);
     let mut flags = flags.iter();

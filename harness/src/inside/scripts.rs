@@ -59,10 +59,12 @@ fn scripts(folder: &Path) -> Vec<PathBuf> {
 /// Its exit code; none where this process was asked to stop meanwhile, and the script with it.
 async fn run(script: &Path, interrupts: &mut Interrupts) -> Result<Option<i32>> {
     let runs_itself = fs::metadata(script)?.permissions().mode() & 0o111 != 0;
-    let mut command = if runs_itself { Command::new(script) } else { Command::new("/bin/bash") };
+    let mut words = jackdaw_beside::own_words(&[script.display().to_string()]);
     if !runs_itself {
-        command.arg(script);
+        words.insert(0, jackdaw_beside::inside("/bin/bash").display().to_string());
     }
+    let mut command = Command::new(&words[0]);
+    command.args(&words[1..]);
     let mut child = command.spawn()?;
     tokio::select! {
         ended = child.wait() => Ok(Some(ended?.code().unwrap_or(1))),

@@ -149,6 +149,19 @@ pub(crate) fn calls_missing(check: &Healthcheck, names: &Names) -> bool {
     tools.into_iter().any(|word| !names.kafka.iter().any(|name| name == word))
 }
 
+/// The variable that gives a cluster id to a node of that image.
+pub(crate) fn cluster_id_variable(provider: Provider) -> &'static str {
+    match provider {
+        Provider::Bitnami => "KAFKA_KRAFT_CLUSTER_ID",
+        Provider::Apache | Provider::Confluent => "CLUSTER_ID",
+    }
+}
+
+/// The value of [`READDRESSED`].
+pub(crate) fn readdressed(service: &ServiceSpec) -> String {
+    service.readdressed.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
+}
+
 /// A node that starts as its image does is started at once, on the settings that were made of its file. One with a
 /// command of its own, or scripts to run first, goes the image's way, in the cluster that the file's nodes agree on;
 /// so does one that no settings can be put into.
@@ -162,17 +175,13 @@ fn run_node(body: &mut ContainerCreateBody, service: &ServiceSpec, node: &NodePl
         || node.init_scripts_dir.is_some_and(has_scripts);
     let id = node.cluster_id.as_ref().map(|id| id.value.clone());
     if own_way {
-        let variable = match node.provider {
-            Provider::Bitnami => "KAFKA_KRAFT_CLUSTER_ID",
-            Provider::Apache | Provider::Confluent => "CLUSTER_ID",
-        };
+        let variable = cluster_id_variable(node.provider);
         let env = body.env.get_or_insert_default();
         if let Some(id) = id.filter(|_| !env.iter().any(|set| set.starts_with(&format!("{variable}=")))) {
             env.push(format!("{variable}={id}"));
         }
         if !service.readdressed.is_empty() {
-            let moved: Vec<String> = service.readdressed.iter().map(ToString::to_string).collect();
-            env.push(format!("{READDRESSED}={}", moved.join(",")));
+            env.push(format!("{READDRESSED}={}", readdressed(service)));
         }
         return;
     }

@@ -14,6 +14,7 @@ use super::supervisor;
 use super::volumes;
 use crate::claim::Claims;
 use crate::clock;
+use crate::docker::container;
 use crate::docker::rootfs::Names;
 use crate::logline::{LogLine, LogOptions};
 use crate::model::{Instance, Observed, PortSpec, ProjectSpec, ServiceSpec};
@@ -26,6 +27,7 @@ use crate::signal;
 use crate::volume::other_cluster;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, BoxStream, StreamExt as _};
+use jackdaw_beside::ADDRESS;
 use jackdaw_conventions::{ClusterIdOrigin, NodePlan};
 use std::collections::BTreeMap;
 use std::fs;
@@ -126,6 +128,16 @@ impl ProcessRuntime {
         env.extend(inside::variables(dir, service, &hosts));
         let own = layout::own_address(service, &book);
         let (command, forwards, cwd, health) = match &service.node {
+            Some(node) if inside::starts_its_own_way(service) => {
+                env.extend(self.own_way(dir, spec, service, node, own));
+                let command = inside::words(&env, &inside::whole_command(service));
+                let by_hand = |_: &String| command.iter().any(|word| word.contains("kafka-server-start"));
+                let path = node.config_file.clone().filter(by_hand);
+                let path = path.unwrap_or_else(|| node.provider.layout().made_config.to_owned());
+                let properties = inside::words(&env, &[path]).remove(0);
+                let health = self.health(dir, service, &env, Path::new(&properties));
+                (command, forwards(service, own), inside::working_dir(dir, service), health)
+            }
             Some(node) => {
                 let properties = folder.join("server.properties");
                 let text = layout::properties(dir, service, node, own);
@@ -153,13 +165,35 @@ impl ProcessRuntime {
             ports: service.ports.clone(),
             forwards,
             health,
-            starts_others: service.node.is_none(),
+            starts_others: service.node.is_none() || inside::starts_its_own_way(service),
             volumes: volumes::mounted(service),
             restart: service.restart,
             stop_signal: signal::number(&service.stop_signal).unwrap_or(signal::TERM),
             stop_grace_ms: service.stop_grace_ms,
             created_ms: clock::now_ms(),
         })
+    }
+
+    /// What a node finds in its environment whose own command starts it: what the launcher would tell it otherwise.
+    fn own_way(
+        &self,
+        dir: &ProjectDir,
+        spec: &ProjectSpec,
+        service: &ServiceSpec,
+        node: &NodePlan,
+        own: IpAddr,
+    ) -> BTreeMap<String, String> {
+        let mut more = BTreeMap::from([(ADDRESS.to_owned(), own.to_string())]);
+        let variable = container::cluster_id_variable(node.provider);
+        if let Some(id) =
+            self.cluster_id(dir, spec, service, node).filter(|_| service.compose.env(variable).is_none())
+        {
+            more.insert(variable.to_owned(), id);
+        }
+        if !service.readdressed.is_empty() {
+            more.insert(container::READDRESSED.to_owned(), container::readdressed(service));
+        }
+        more
     }
 
     fn node_command(
@@ -391,44 +425,22 @@ fn refused_user(user: &str) -> Option<String> {
     })
 }
 
-/// A node starts on the settings that were made of its file, whatever the file has around its start.
-fn unheard_command(service: &ServiceSpec) -> Option<String> {
-    service.node.as_ref()?;
-    let given = [&service.compose.entrypoint, &service.compose.command].into_iter().flatten();
-    let line = given.flat_map(|words| words.value.clone()).collect::<Vec<_>>().join(" ");
-    let layout = service.stands_in?.layout();
-    let own = [layout.entrypoint, layout.command].concat();
-    let is_own = line.is_empty() || own.join(" ") == line || layout.command.join(" ") == line;
-    let shown: String = line.chars().take(60).collect();
-    (!is_own).then(|| {
-        format!(
-            "{}: its command is not run, only the node that it starts: {}",
-            service.name,
-            shown.replace('\n', " ")
-        )
-    })
-}
-
-/// Without its command, such a node would be another one than the file asks for.
-fn unknown_settings(service: &ServiceSpec) -> Option<String> {
-    let is_unknown = service.node.as_ref()?.is_made_by_command;
-    is_unknown.then(|| {
-        format!(
-            "{}: its command makes the settings that its node starts on, and a process runs no command of a node: mount \
-             the file, or run it with --runtime docker",
-            service.name
-        )
-    })
-}
-
-/// Scripts that the image would run once, before the first start.
-fn unheard_scripts(service: &ServiceSpec) -> Option<String> {
-    let folder = service.node.as_ref()?.init_scripts_dir?;
-    let is_there = |mount: &crate::model::MountSpec| Path::new(&mount.target).starts_with(folder);
+/// Why a node is not one that can be run here: never another one than was asked for.
+fn other_node(service: &ServiceSpec) -> Option<String> {
+    let node = service.node.as_ref().filter(|_| inside::starts_its_own_way(service))?;
     let name = &service.name;
-    let has_some = service.mounts.iter().any(is_there);
-    has_some
-        .then(|| format!("{name}: the scripts of {folder} are not run: only a container engine runs them"))
+    if let Some(release) = &service.reference {
+        return Some(format!(
+            "{name}: it has a command or scripts of its own, and apache-kafka:{release} is started without them: leave \
+             --provider out for it"
+        ));
+    }
+    node.is_made_by_command.then(|| {
+        format!(
+            "{name}: its command makes the settings that its node starts on, so which node that is cannot be known \
+             before: mount the file, or run it with --runtime docker"
+        )
+    })
 }
 
 fn forwards(service: &ServiceSpec, own: IpAddr) -> Vec<Forward> {
@@ -494,9 +506,7 @@ impl Runtime for ProcessRuntime {
         Box::pin(async move {
             let dir = self.dir(&spec.name);
             let mut found = Preflight::default();
-            found.warnings.extend(starting.iter().filter_map(|service| unheard_command(service)));
-            found.warnings.extend(starting.iter().filter_map(|service| unheard_scripts(service)));
-            found.errors.extend(starting.iter().filter_map(|service| unknown_settings(service)));
+            found.errors.extend(starting.iter().filter_map(|service| other_node(service)));
             volumes::check(&dir, spec, starting, &mut found);
             for release in starting.iter().filter_map(|service| service.reference.as_ref()) {
                 Release::java()?;

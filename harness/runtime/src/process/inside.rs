@@ -8,7 +8,7 @@ use super::layout::on_host;
 use super::paths::ProjectDir;
 use crate::docker::rootfs::{BINARY, FOLDERS, Names, changeable, links};
 use crate::model::{MountSource, ServiceSpec};
-use jackdaw_beside::{HOSTS, PLACES, ROOT, is_placed, is_under};
+use jackdaw_beside::{HOSTS, PLACES, ROOT, is_placed};
 use jackdaw_compose::{HealthTest, Healthcheck};
 use jackdaw_conventions::Provider;
 use std::collections::BTreeMap;
@@ -124,11 +124,7 @@ fn mount_all(dir: &ProjectDir, service: &ServiceSpec, root: &Path) -> io::Result
 pub fn starts_its_own_way(service: &ServiceSpec) -> bool {
     let (Some(node), Some(provider)) = (&service.node, service.stands_in) else { return false };
     let layout = provider.layout();
-    let whole = command(service);
-    let is_own = match &service.compose.entrypoint {
-        None => whole.is_empty() || whole == layout.command,
-        Some(_) => whole == [layout.entrypoint, layout.command].concat(),
-    };
+    let is_own = whole_command(service) == [layout.entrypoint, layout.command].concat();
     let holds_scripts =
         |folder: &str| service.mounts.iter().any(|mount| Path::new(&mount.target).starts_with(folder));
     !is_own || node.init_scripts_dir.is_some_and(holds_scripts)
@@ -195,44 +191,28 @@ fn home(service: &ServiceSpec, root: &str) -> String {
 /// Words of a command as they have to be here; `variables` are those of [`variables`].
 pub fn words(variables: &BTreeMap<String, String>, words: &[String]) -> Vec<String> {
     let of = |name: &str| variables.get(name).map(String::as_str).unwrap_or_default();
-    let (root, places) = (of(ROOT), of(PLACES));
-    let is_inside = |word: &str| is_placed(word, places) && !is_under(word, root);
-    let moved = |word: &String| if is_inside(word) { format!("{root}{word}") } else { word.clone() };
-    let mut out: Vec<String> = words.iter().map(moved).collect();
-    // A program of this machine may lie in a folder that every container has, too.
-    if let (Some(moved), Some(given)) = (out.first_mut(), words.first())
-        && given.starts_with("/tmp/")
-        && !Path::new(moved).exists()
-    {
-        moved.clone_from(given);
-    }
-    // The kernel would give a script to this machine's shell, if there is one: ours knows the paths.
-    if out.first().is_some_and(|first| is_shell_script(Path::new(first))) {
-        out.insert(0, format!("{root}/usr/bin/bash"));
-    }
-    out
+    jackdaw_beside::words(of(ROOT), of(PLACES), words)
 }
 
-fn is_shell_script(path: &Path) -> bool {
-    let runs_itself =
-        fs::metadata(path).is_ok_and(|there| there.is_file() && there.permissions().mode() & 0o111 != 0);
-    if !path.is_absolute() || !runs_itself {
-        return false;
-    }
-    let mut start = [0; 64];
-    let read = fs::File::open(path).and_then(|mut file| io::Read::read(&mut file, &mut start)).unwrap_or(0);
-    let text = String::from_utf8_lossy(&start[..read]);
-    let line = text.lines().next().unwrap_or_default();
-    line.starts_with("#!") && line.split(['/', ' ']).any(|word| matches!(word, "sh" | "bash"))
-}
-
-/// What a service that starts no node runs: the file's entrypoint and command. The images' own entrypoints become any
-/// command that is not their start script.
+/// What the file says that a service runs: its entrypoint and its command. The images' own entrypoints become any command
+/// that is not their start script.
 pub fn command(service: &ServiceSpec) -> Vec<String> {
     let given = |words: &Option<jackdaw_compose::Spanned<Vec<String>>>| {
         words.as_ref().map(|words| words.value.clone()).unwrap_or_default()
     };
     given(&service.compose.entrypoint).into_iter().chain(given(&service.compose.command)).collect()
+}
+
+/// What a container of the service runs, with what its image adds.
+pub fn whole_command(service: &ServiceSpec) -> Vec<String> {
+    let Some(layout) = service.stands_in.map(Provider::layout) else { return command(service) };
+    let owned = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<String>>();
+    // As Docker has it: an entrypoint of the file's own leaves no command of the image's.
+    match (&service.compose.entrypoint, &service.compose.command) {
+        (Some(_), _) => command(service),
+        (None, Some(command)) => [owned(layout.entrypoint), command.value.clone()].concat(),
+        (None, None) => owned(&[layout.entrypoint, layout.command].concat()),
+    }
 }
 
 /// What a healthcheck runs, as words; none where the file leaves it to the image. A tool of Kafka's that is not here is

@@ -402,7 +402,8 @@ impl Task {
         let pid = self.child.as_ref().and_then(Child::id).and_then(|pid| Pid::from_raw(pid as i32));
         if let Some(pid) = pid {
             // It may have ended meanwhile; its exit is what is waited for.
-            let _ = match self.saved.spec.starts_others {
+            // As in a container, the first one hands on what asks it to stop, and all end with it.
+            let _ = match self.saved.spec.starts_others && signal == Signal::KILL {
                 true => rustix::process::kill_process_group(pid, signal),
                 false => rustix::process::kill_process(pid, signal),
             };

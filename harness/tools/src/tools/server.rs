@@ -69,6 +69,7 @@ fn overrides(given: &Given) -> Result<Vec<String>, Stop> {
 /// As `kafka-run-class.sh -daemon -name kafkaServer`: what it prints goes to `$LOG_DIR/kafkaServer.out`.
 fn detach(mut broker: Command) -> i32 {
     let folder = std::env::var("LOG_DIR").unwrap_or_else(|_| "/tmp/jackdaw-logs".to_owned());
+    let folder = jackdaw_beside::inside(&folder);
     let file = fs::create_dir_all(&folder)
         .and_then(|()| fs::File::create(Path::new(&folder).join("kafkaServer.out")));
     let said = file.and_then(|file| Ok((file.try_clone()?, file)));
@@ -76,6 +77,11 @@ fn detach(mut broker: Command) -> i32 {
         Ok(files) => files,
         Err(error) => return failed(&error),
     };
-    let started = broker.process_group(0).stdin(Stdio::null()).stdout(stdout).stderr(stderr).spawn();
+    // A container's processes end with its first one; those beside a service are one group.
+    let is_beside = std::env::var_os(jackdaw_beside::ROOT).is_some();
+    if !is_beside {
+        broker.process_group(0);
+    }
+    let started = broker.stdin(Stdio::null()).stdout(stdout).stderr(stderr).spawn();
     started.err().map_or(0, |error| failed(&error))
 }

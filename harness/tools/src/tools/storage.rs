@@ -109,7 +109,8 @@ fn directories(properties: &Properties) -> Vec<String> {
     let set = |key: &str| properties.get(key).map(|value| value.trim()).filter(|value| !value.is_empty());
     let logs = set("log.dirs").or_else(|| set("log.dir")).unwrap_or("/tmp/kafka-logs");
     let all: BTreeSet<&str> = logs.split(',').map(str::trim).chain(set("metadata.log.dir")).collect();
-    all.into_iter().filter(|folder| !folder.is_empty()).map(str::to_owned).collect()
+    let inside = |folder: &str| jackdaw_beside::inside(folder).display().to_string();
+    all.into_iter().filter(|folder| !folder.is_empty()).map(inside).collect()
 }
 
 fn is_kraft(properties: &Properties) -> bool {
