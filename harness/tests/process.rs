@@ -134,6 +134,20 @@ fn logs_are_kept_and_prefixed_with_the_container_s_name() {
 }
 
 #[test]
+fn logs_are_those_of_the_container_that_is_there() {
+    let project = Project::of_stand_ins("whose-logs", "no");
+    project.ok("up -d --no-wait");
+    project.until_printed("one", "standing in");
+    project.ok("restart one");
+    project.until("one", |one| one["State"] == "running");
+    project.until_printed("one", "asked to stop");
+    project.ok("up -d --no-wait --force-recreate one");
+    project.until_printed("one", "standing in");
+    let logs = project.ok("logs --no-log-prefix one");
+    assert!(!logs.contains("asked to stop"), "its predecessor said that: {logs}");
+}
+
+#[test]
 fn attached_up_shows_logs_and_stops_on_ctrl_c() {
     let project = Project::of_stand_ins("attached", "unless-stopped");
     let told = project.path("told");

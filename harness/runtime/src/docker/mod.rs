@@ -323,10 +323,7 @@ fn is_local() -> bool {
 /// Who keeps a socket of this machine from being bound, in words.
 fn taken(socket: SocketAddr) -> Option<String> {
     let error = holder::probe(socket).err()?;
-    (error.kind() == io::ErrorKind::AddrInUse).then(|| match holder::of(socket) {
-        Some(holder) => holder.to_string(),
-        None => "another user's process".into(),
-    })
+    (error.kind() == io::ErrorKind::AddrInUse).then(|| holder::told(socket))
 }
 
 /// The reference with a tag: without one the engine would pull every tag there is.

@@ -8,7 +8,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::io::copy_bidirectional_with_sizes;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 
 /// Bytes read at once in each direction: a fetch response in few system calls.
@@ -96,8 +96,16 @@ async fn serve(listener: std::net::TcpListener, to: SocketAddr) {
     }
 }
 
+/// Connects from a port that a server may have as soon as the connection has ended: as any other port that the system
+/// gives to a connection, it could be one that a file publishes.
+async fn connect(to: SocketAddr) -> io::Result<TcpStream> {
+    let socket = if to.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    socket.set_reuseaddr(true)?;
+    socket.connect(to).await
+}
+
 async fn carry(mut client: TcpStream, to: SocketAddr) {
-    let connected = tokio::time::timeout(CONNECT_TIMEOUT, TcpStream::connect(to)).await;
+    let connected = tokio::time::timeout(CONNECT_TIMEOUT, connect(to)).await;
     let Ok(Ok(mut service)) = connected else { return };
     let _ = (client.set_nodelay(true), service.set_nodelay(true));
     // Either side's failure ends both; there is nobody to tell but the two of them.
@@ -131,6 +139,18 @@ mod tests {
         let forwards = [gone, there].map(|from| Forward { from, to });
         let open = Forwarding::open(&forwards, &tokio::runtime::Handle::current()).await.unwrap();
         assert_eq!(open.len(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_port_that_a_connection_of_ours_had_can_be_opened_at_once() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = connect(listener.local_addr().unwrap()).await.unwrap();
+        let port = client.local_addr().unwrap();
+        let (mut served, _) = listener.accept().await.unwrap();
+        drop(client);
+        assert_eq!(served.read(&mut [0; 1]).await.unwrap(), 0);
+        drop((served, listener));
+        bind(port).unwrap();
     }
 
     #[tokio::test]

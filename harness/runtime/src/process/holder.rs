@@ -5,9 +5,14 @@ use std::fmt;
 use std::fs;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
 
 /// `TCP_LISTEN` of Linux's `tcp_states.h`, as `/proc/net/tcp` prints it.
 const LISTEN: &str = "0A";
+/// `TCP_TIME_WAIT`.
+const TIME_WAIT: &str = "06";
+/// `USER_HZ`: the kernel prints its timers in these parts of a second.
+const TICKS: u64 = 100;
 
 /// A process that listens on a port.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,33 +21,85 @@ pub struct Holder {
     pub pid: i32,
     /// Its command line.
     pub command: String,
+    /// The project of this program's that it is of.
+    pub project: Option<String>,
+    /// Where it listens.
+    pub address: SocketAddr,
 }
 
 impl fmt::Display for Holder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "process {} ({})", self.pid, self.command)
+        write!(f, "process {} ({})", self.pid, self.command)?;
+        let Some(project) = &self.project else { return Ok(()) };
+        write!(f, ", which is of the project {project}: `jackdaw -p {project} down` ends it")?;
+        // An address of a service's own; whoever wants all addresses cannot have that one.
+        match self.address.ip() {
+            IpAddr::V4(ip) if ip.is_loopback() && ip != Ipv4Addr::LOCALHOST => {
+                let port = self.address.port();
+                write!(f, ", and a container can be published beside it as `127.0.0.1:{port}:…`")
+            }
+            _ => Ok(()),
+        }
     }
 }
 
 /// The process that keeps `address` from being bound, if it may be seen by this user.
 pub fn of(address: SocketAddr) -> Option<Holder> {
-    let inode = ["/proc/net/tcp", "/proc/net/tcp6"]
-        .iter()
-        .filter_map(|table| fs::read_to_string(table).ok())
-        .find_map(|table| listening_inode(&table, address))?;
-    owner(inode)
+    let listens = |socket: &Socket| socket.state == LISTEN;
+    sockets_at(address).into_iter().filter(listens).find_map(|socket| owner(&socket))
 }
 
-/// The socket in a `/proc/net/tcp` table that listens where `address` would.
-fn listening_inode(table: &str, address: SocketAddr) -> Option<u64> {
-    table.lines().skip(1).find_map(|line| {
+/// For how long a connection that has ended keeps `address` from being bound (TIME-WAIT): the kernel waits for packets of
+/// it that are still on their way.
+pub fn closing(address: SocketAddr) -> Option<Duration> {
+    let ended = sockets_at(address).into_iter().filter(|socket| socket.state == TIME_WAIT);
+    ended.map(|socket| socket.left).max()
+}
+
+/// What keeps `address` from being bound, in words.
+pub fn told(address: SocketAddr) -> String {
+    if let Some(holder) = of(address) {
+        return holder.to_string();
+    }
+    if let Some(left) = closing(address) {
+        return format!("a connection that has ended (TIME-WAIT), for another {} s", left.as_secs() + 1);
+    }
+    match sockets_at(address).iter().find_map(owner) {
+        Some(holder) => format!("a connection of {holder}"),
+        None => "another user's process".into(),
+    }
+}
+
+/// A row of `/proc/net/tcp`.
+#[derive(Debug, PartialEq)]
+struct Socket {
+    local: SocketAddr,
+    state: String,
+    /// What is left of its timer.
+    left: Duration,
+    inode: u64,
+}
+
+/// The sockets whose own end overlaps `address`.
+fn sockets_at(address: SocketAddr) -> Vec<Socket> {
+    let tables = ["/proc/net/tcp", "/proc/net/tcp6"].iter().filter_map(|table| fs::read_to_string(table).ok());
+    tables.flat_map(|table| in_table(&table, address)).collect()
+}
+
+fn in_table(table: &str, address: SocketAddr) -> Vec<Socket> {
+    let row = |line: &str| {
         let fields: Vec<&str> = line.split_whitespace().collect();
         let local = parse_address(fields.get(1)?)?;
-        let same_port = local.port() == address.port();
-        let overlaps =
-            local.ip() == address.ip() || local.ip().is_unspecified() || address.ip().is_unspecified();
-        if *fields.get(3)? == LISTEN && same_port && overlaps { fields.get(9)?.parse().ok() } else { None }
-    })
+        let (_, ticks) = fields.get(5)?.split_once(':')?;
+        let left = Duration::from_millis(u64::from_str_radix(ticks, 16).ok()? * 1000 / TICKS);
+        Some(Socket { local, state: (*fields.get(3)?).to_owned(), left, inode: fields.get(9)?.parse().ok()? })
+    };
+    let overlaps = |socket: &Socket| {
+        let local = socket.local;
+        local.port() == address.port()
+            && (local.ip() == address.ip() || local.ip().is_unspecified() || address.ip().is_unspecified())
+    };
+    table.lines().skip(1).filter_map(row).filter(overlaps).collect()
 }
 
 /// `0100007F:2384`: each 32-bit word in the machine's order.
@@ -62,8 +119,8 @@ fn parse_address(text: &str) -> Option<SocketAddr> {
     Some(SocketAddr::new(ip, port))
 }
 
-fn owner(inode: u64) -> Option<Holder> {
-    let wanted = format!("socket:[{inode}]");
+fn owner(socket: &Socket) -> Option<Holder> {
+    let wanted = format!("socket:[{}]", socket.inode);
     let processes = fs::read_dir("/proc").ok()?.flatten();
     let mut pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
     pids.find(|pid| {
@@ -72,14 +129,27 @@ fn owner(inode: u64) -> Option<Holder> {
             .filter_map(|fd| fs::read_link(fd.path()).ok())
             .any(|target| target.as_os_str() == wanted.as_str())
     })
-    .map(|pid| Holder { pid, command: command_line(pid) })
+    .map(|pid| Holder { pid, command: command_line(pid), project: project(&words(pid)), address: socket.local })
+}
+
+fn words(pid: i32) -> Vec<String> {
+    let raw = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    raw.split(|byte| *byte == 0).map(|word| String::from_utf8_lossy(word).into_owned()).collect()
+}
+
+/// The project whose supervisor or node has that command line.
+fn project(words: &[String]) -> Option<String> {
+    let root = match words.get(1).map(String::as_str)? {
+        "supervise" => words.get(2)?,
+        "broker" => words.iter().find_map(|word| Some(word.split_once("/instances/")?.0))?,
+        _ => return None,
+    };
+    root.rsplit('/').next().map(str::to_owned)
 }
 
 /// The command line of a process, or its short name where that is empty.
 pub fn command_line(pid: i32) -> String {
-    let raw = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-    let words: Vec<_> = raw.split(|byte| *byte == 0).map(String::from_utf8_lossy).collect();
-    let line = words.join(" ").trim().to_owned();
+    let line = words(pid).join(" ").trim().to_owned();
     let short = || fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default().trim().to_owned();
     if line.is_empty() { short() } else { line.chars().take(120).collect() }
 }
@@ -160,6 +230,40 @@ mod tests {
         assert_eq!(holder.pid, std::process::id() as i32);
         assert!(holder.command.contains("jackdaw_runtime"), "{holder}");
         assert!(is_alive(holder.pid, start_time(holder.pid).unwrap()));
+    }
+
+    #[test]
+    fn a_connection_that_has_ended_is_told_and_what_is_left_of_it() {
+        use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        // As any client's: a server may not reuse its port.
+        let client = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+        bind(&client, &"127.0.0.1:0".parse::<SocketAddr>().unwrap()).unwrap();
+        connect(&client, &listener.local_addr().unwrap()).unwrap();
+        let client = std::net::TcpStream::from(client);
+        let address = client.local_addr().unwrap();
+        let (mut served, _) = listener.accept().unwrap();
+        assert!(told(address).starts_with("a connection of process "), "{}", told(address));
+        drop(client);
+        io::Read::read(&mut served, &mut [0]).unwrap();
+        drop((served, listener));
+        assert_eq!(probe(address).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+        let left = closing(address).expect("it is in TIME-WAIT");
+        assert!(left > Duration::from_secs(50) && left <= Duration::from_secs(60), "{left:?}");
+        assert!(told(address).contains("TIME-WAIT"), "{}", told(address));
+    }
+
+    #[test]
+    fn a_node_of_another_project_is_told_with_the_way_out() {
+        let words = |line: &str| line.split(' ').map(str::to_owned).collect::<Vec<_>>();
+        let node = "/usr/bin/jackdaw broker --hosts /home/x/jackdaw/shop/instances/shop-kafka-1/hosts s.properties";
+        assert_eq!(project(&words(node)).as_deref(), Some("shop"));
+        assert_eq!(project(&words("jackdaw supervise /home/x/jackdaw/shop")).as_deref(), Some("shop"));
+        assert_eq!(project(&words("java kafka.Kafka /etc/instances/x")), None);
+        let (command, project) = ("jackdaw broker".to_owned(), Some("shop".to_owned()));
+        let holder = Holder { pid: 7, command, project, address: "127.0.9.3:9092".parse().unwrap() };
+        let told = holder.to_string();
+        assert!(told.contains("`jackdaw -p shop down`") && told.contains("`127.0.0.1:9092:…`"), "{told}");
     }
 
     #[test]

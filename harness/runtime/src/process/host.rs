@@ -41,6 +41,11 @@ use std::time::Duration;
 /// How often a followed log file is looked at.
 const FOLLOW_REST: Duration = Duration::from_millis(40);
 
+/// The kernel's TIME-WAIT, and a little.
+const MOST_CLOSING: Duration = Duration::from_secs(62);
+/// How often a port that is about to be free is looked at.
+const CLOSING_REST: Duration = Duration::from_millis(500);
+
 /// Services as processes of this machine.
 #[derive(Debug, Clone)]
 pub struct ProcessRuntime {
@@ -278,6 +283,10 @@ impl ProcessRuntime {
                     }
                 }
                 let free = sockets.iter().filter(|socket| !ours.contains(socket));
+                for socket in free.clone() {
+                    let waited = until_closed(*socket).await;
+                    found.warnings.extend(waited.map(|why| format!("{}: {why}", service.name)));
+                }
                 let refusal = free.filter_map(|at| refusal(*at, port.host_ip == Some(at.ip()))).next();
                 found.errors.extend(refusal.map(|why| format!("{}: {why}", service.name)));
             }
@@ -382,14 +391,26 @@ fn refusal(socket: SocketAddr, is_named: bool) -> Option<String> {
     if error.kind() == io::ErrorKind::AddrNotAvailable && !is_named {
         return None;
     }
-    let why = match (error.kind(), holder::of(socket)) {
-        (io::ErrorKind::AddrInUse, Some(holder)) => format!("port {socket} is taken by {holder}"),
-        (io::ErrorKind::AddrInUse, None) => format!("port {socket} is taken by another user's process"),
-        (io::ErrorKind::AddrNotAvailable, _) => format!("{} is not an address of this machine", socket.ip()),
-        (io::ErrorKind::PermissionDenied, _) => format!("port {socket} may not be opened by this user"),
+    Some(match error.kind() {
+        io::ErrorKind::AddrInUse => format!("port {socket} is taken by {}", holder::told(socket)),
+        io::ErrorKind::AddrNotAvailable => format!("{} is not an address of this machine", socket.ip()),
+        io::ErrorKind::PermissionDenied => format!("port {socket} may not be opened by this user"),
         _ => format!("port {socket}: {error}"),
-    };
-    Some(why)
+    })
+}
+
+/// Waits while nothing but a connection that has ended holds a port; what was waited for.
+async fn until_closed(socket: SocketAddr) -> Option<String> {
+    let began = std::time::Instant::now();
+    let in_use = || holder::probe(socket).is_err_and(|error| error.kind() == io::ErrorKind::AddrInUse);
+    while in_use() && holder::of(socket).is_none() && began.elapsed() < MOST_CLOSING {
+        let left = holder::closing(socket)?;
+        tokio::time::sleep(left.clamp(FOLLOW_REST, CLOSING_REST)).await;
+    }
+    let waited = began.elapsed().as_secs();
+    (waited > 0).then(|| {
+        format!("port {socket} was held by a connection that had ended (TIME-WAIT): it was waited for, {waited} s")
+    })
 }
 
 pub(super) fn writable(folder: &Path) -> io::Result<()> {

@@ -450,9 +450,9 @@ impl Task {
 }
 
 fn port_refusal(address: std::net::SocketAddr, error: &std::io::Error) -> String {
-    match holder::of(address) {
-        Some(holder) => format!("{address} is taken by {holder}"),
-        None => format!("{address}: {error}"),
+    match error.kind() {
+        std::io::ErrorKind::AddrInUse => format!("{address} is taken by {}", holder::told(address)),
+        _ => format!("{address}: {error}"),
     }
 }
 

@@ -60,6 +60,20 @@ pub fn previous(path: &Path) -> PathBuf {
     PathBuf::from(name)
 }
 
+/// Removes a log; one that is not there is gone already.
+///
+/// # Errors
+/// As the file system says.
+pub fn remove(path: &Path) -> io::Result<()> {
+    for path in [previous(path), path.to_owned()] {
+        match fs::remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
 fn parse(line: &[u8]) -> Option<LogLine> {
     let line = line.strip_suffix(b"\n").unwrap_or(line);
     let mut parts = line.splitn(3, |byte| *byte == b' ');

@@ -246,6 +246,8 @@ impl Supervisor {
             return Err(format!("{} is there already", spec.name));
         }
         let name = spec.name.clone();
+        // What its predecessor of that name printed went with it.
+        super::logs::remove(&self.around.dir.log(&name)).map_err(|error| error.to_string())?;
         let handle =
             instance::spawn(instance::fresh(spec), self.around.clone()).map_err(|error| error.to_string())?;
         instances.insert(name, Arc::new(handle));
