@@ -113,6 +113,18 @@ pub enum Command {
     Restart(Timed),
     /// Send a signal to services
     Kill(Kill),
+    /// Freeze services
+    Pause(Named),
+    /// Let frozen services go on
+    Unpause(Named),
+    /// Show the processes of services
+    Top(Named),
+    /// List the projects of which anything runs
+    Ls(Ls),
+    /// Copy between a service's container and this machine
+    Cp(Cp),
+    /// Say what would be built: nothing, an image that is to be built is stood in for or left out
+    Build(Build),
     /// Run a command in a service's container (or beside its process)
     Exec(Exec),
     /// Print the file as it is understood
@@ -395,6 +407,54 @@ pub struct Named {
     pub services: Vec<String>,
 }
 
+/// `ls`
+#[derive(Debug, Args)]
+pub struct Ls {
+    /// Also those of which nothing runs
+    #[arg(short, long)]
+    pub all: bool,
+    /// Names only
+    #[arg(short, long)]
+    pub quiet: bool,
+    /// How it is printed
+    #[arg(long, value_enum, default_value = "table")]
+    pub format: Format,
+    /// Only those of which that is so: name=TEXT
+    #[arg(long, value_name = "FILTER")]
+    pub filter: Vec<String>,
+}
+
+/// `cp`
+#[derive(Debug, Args)]
+pub struct Cp {
+    /// For scripts of Docker Compose: each service has one container
+    #[arg(long, hide = true, value_name = "NUMBER")]
+    pub index: Option<u32>,
+    /// For scripts of Docker Compose: links are followed
+    #[arg(short = 'L', long, hide = true)]
+    pub follow_link: bool,
+    /// SERVICE:PATH, or a path of this machine
+    pub source: String,
+    /// The other of the two
+    pub target: String,
+}
+
+/// `build`
+#[derive(Debug, Args)]
+pub struct Build {
+    /// For scripts of Docker Compose
+    #[arg(long, hide = true)]
+    pub pull: bool,
+    /// For scripts of Docker Compose
+    #[arg(long, hide = true)]
+    pub no_cache: bool,
+    /// Say nothing
+    #[arg(short, long)]
+    pub quiet: bool,
+    /// Only these services
+    pub services: Vec<String>,
+}
+
 /// `kill`
 #[derive(Debug, Args)]
 pub struct Kill {
@@ -463,6 +523,9 @@ pub struct Config {
     /// The variables that the file is filled in with
     #[arg(long, group = "what")]
     pub environment: bool,
+    /// For scripts of Docker Compose: it is refused, with what to use
+    #[arg(long, hide = true)]
+    pub no_interpolate: bool,
     /// Write it to this file
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,

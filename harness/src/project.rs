@@ -262,6 +262,22 @@ pub async fn runtime(global: &Global, project: &str, terminal: &Terminal) -> Res
     Ok(runtime)
 }
 
+/// The runtime that is asked for, else all that answer.
+///
+/// # Errors
+/// With exit code 3 where the one asked for does not answer.
+pub async fn runtimes(global: &Global) -> Result<Vec<Box<dyn Runtime>>> {
+    if asked(global)?.is_some() {
+        let any = Terminal::detect(true);
+        return Ok(vec![runtime(global, "", &any).await?]);
+    }
+    let mut all: Vec<Box<dyn Runtime>> = vec![Box::new(ProcessRuntime::new(inside::names())?)];
+    if let Ok(docker) = DockerRuntime::connect(inside::names()).await {
+        all.push(Box::new(docker));
+    }
+    Ok(all)
+}
+
 /// The kind of the runtime that [`runtime`] would give. Nothing is said, and one that was asked for need not answer.
 ///
 /// # Errors

@@ -111,6 +111,8 @@ fn words(step: &Step) -> Option<(String, &'static str)> {
         Step::CreateVolume { volume } => (format!("Volume {volume}"), "Created"),
         Step::Stop { container: name, .. } => (container(name), "Stopped"),
         Step::Kill { container: name, .. } => (container(name), "Killed"),
+        Step::Pause { container: name, .. } => (container(name), "Paused"),
+        Step::Unpause { container: name, .. } => (container(name), "Unpaused"),
         Step::Remove { container: name, .. } => (container(name), "Removed"),
         Step::Create { container: name, .. } => (container(name), "Created"),
         Step::Start { container: name, .. } => (container(name), "Started"),

@@ -3,6 +3,7 @@
 //! It must not judge a compose file (that is `compose`'s and `conventions`' business) and must not print:
 //! commands do.
 
+pub mod archive;
 mod claim;
 pub mod clock;
 pub mod digest;

@@ -71,6 +71,20 @@ pub enum Step {
         /// Signal name.
         signal: String,
     },
+    /// Freeze a container.
+    Pause {
+        /// Service.
+        service: String,
+        /// Container.
+        container: String,
+    },
+    /// Let a frozen one go on.
+    Unpause {
+        /// Service.
+        service: String,
+        /// Container.
+        container: String,
+    },
     /// Remove a container.
     Remove {
         /// Service.
@@ -134,6 +148,8 @@ impl Step {
         match self {
             Step::Stop { container, .. }
             | Step::Kill { container, .. }
+            | Step::Pause { container, .. }
+            | Step::Unpause { container, .. }
             | Step::Remove { container, .. }
             | Step::Create { container, .. }
             | Step::Start { container, .. } => Some(container),
@@ -146,6 +162,8 @@ impl Step {
         match self {
             Step::Stop { service, .. }
             | Step::Kill { service, .. }
+            | Step::Pause { service, .. }
+            | Step::Unpause { service, .. }
             | Step::Remove { service, .. }
             | Step::Create { service, .. }
             | Step::Wait { service, .. }
@@ -169,6 +187,8 @@ impl fmt::Display for Step {
                 write!(f, "stop       container {container} (within {} s)", grace_ms.div_ceil(1000))
             }
             Step::Kill { container, signal, .. } => write!(f, "kill       container {container} ({signal})"),
+            Step::Pause { container, .. } => write!(f, "pause      container {container}"),
+            Step::Unpause { container, .. } => write!(f, "unpause    container {container}"),
             Step::Remove { container, reason, volumes, .. } => {
                 let with = if *volumes { ", with its unnamed volumes" } else { "" };
                 write!(f, "remove     container {container} ({reason}{with})")
@@ -565,9 +585,13 @@ pub enum Act {
         /// Signal name.
         signal: String,
     },
+    /// `pause`
+    Pause,
+    /// `unpause`
+    Unpause,
 }
 
-/// The plan of `stop`, `start`, `restart` or `kill` for the named services (all, where none is named).
+/// The plan of `stop`, `start` and their like for the named services (all, where none is named).
 pub fn act(
     project: &str,
     spec: Option<&ProjectSpec>,
@@ -606,8 +630,20 @@ pub fn act(
                 signal: signal.clone(),
             })
             .collect(),
+        Act::Pause => in_state(&targets, State::Running)
+            .map(|(service, container)| Step::Pause { service, container })
+            .collect(),
+        Act::Unpause => in_state(&targets, State::Paused)
+            .map(|(service, container)| Step::Unpause { service, container })
+            .collect(),
     };
     Plan { project: project.to_owned(), runtime: kind, steps }
+}
+
+/// Service and container of those in that state.
+fn in_state(targets: &[&Instance], state: State) -> impl Iterator<Item = (String, String)> {
+    let those = targets.iter().filter(move |instance| instance.state == state);
+    those.map(|instance| (instance.service.clone(), instance.name.clone()))
 }
 
 /// The named services, and those that the file restarts with them.

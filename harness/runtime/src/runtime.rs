@@ -85,6 +85,20 @@ pub struct ExecSpec {
     pub working_dir: Option<String>,
 }
 
+/// Titles, and rows under them.
+pub type Table = (Vec<String>, Vec<Vec<String>>);
+
+/// A project as `ls` shows it.
+#[derive(Debug, Clone, Default)]
+pub struct Listed {
+    /// Its name.
+    pub name: String,
+    /// The states of its containers, in Docker's words.
+    pub states: Vec<String>,
+    /// Its compose files, with `,` between them.
+    pub config_files: String,
+}
+
 /// A place where services run.
 pub trait Runtime: Send + Sync {
     /// Which one it is.
@@ -145,6 +159,37 @@ pub trait Runtime: Send + Sync {
         instance: &'a Instance,
         exec: ExecSpec,
     ) -> BoxFuture<'a, Result<i32>>;
+
+    /// The processes of an instance: titles, and a row for each.
+    fn top<'a>(&'a self, instance: &'a Instance) -> BoxFuture<'a, Result<Table>>;
+
+    /// The projects of which anything is there.
+    fn projects(&self) -> BoxFuture<'_, Result<Vec<Listed>>>;
+
+    /// Whether that path is a folder in an instance.
+    fn is_folder<'a>(
+        &'a self,
+        project: &'a str,
+        instance: &'a Instance,
+        path: &'a str,
+    ) -> BoxFuture<'a, Result<bool>>;
+
+    /// What lies at a path in an instance, as an archive whose entries begin with the path's last name.
+    fn copy_out<'a>(
+        &'a self,
+        project: &'a str,
+        instance: &'a Instance,
+        path: &'a str,
+    ) -> BoxFuture<'a, Result<Vec<u8>>>;
+
+    /// Puts an archive's entries into a folder of an instance.
+    fn copy_in<'a>(
+        &'a self,
+        project: &'a str,
+        instance: &'a Instance,
+        folder: &'a str,
+        archive: Vec<u8>,
+    ) -> BoxFuture<'a, Result<()>>;
 
     /// Runs a command beside a service and gives what it printed.
     fn capture<'a>(&'a self, instance: &'a Instance, command: Vec<String>) -> BoxFuture<'a, Result<String>>;

@@ -104,6 +104,16 @@ pub async fn restart(global: &Global, timed: Timed, terminal: Terminal) -> Resul
     act(global, &timed.services, Act::Restart { grace_ms }, terminal).await
 }
 
+/// `pause`
+pub async fn pause(global: &Global, named: Named, terminal: Terminal) -> Result {
+    act(global, &named.services, Act::Pause, terminal).await
+}
+
+/// `unpause`
+pub async fn unpause(global: &Global, named: Named, terminal: Terminal) -> Result {
+    act(global, &named.services, Act::Unpause, terminal).await
+}
+
 /// `kill`
 pub async fn kill(global: &Global, kill: Kill, terminal: Terminal) -> Result {
     if jackdaw_runtime::signal::number(&kill.signal).is_none() {

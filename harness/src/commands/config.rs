@@ -12,6 +12,12 @@ use std::collections::BTreeSet;
 /// `config`. It shows the file, and is no start: what is wrong with Kafka in it is said, and kept from being printed by
 /// nothing. With `-q`, where only the judgement is asked for, that is the exit code.
 pub async fn run(global: &Global, wanted: &Config, terminal: &Terminal) -> Result {
+    if wanted.no_interpolate {
+        return Err(Stop::bad_input(
+            "--no-interpolate is not built: `config` shows the file with its variables filled in, \
+             `config --environment` lists those, and the file itself has them as they are written",
+        ));
+    }
     if wanted.quiet {
         tell_unheeded(global, &loaded(global, Nodes::Start, terminal)?, terminal).await?;
         return Ok(Exit::Done);

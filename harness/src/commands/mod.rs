@@ -5,12 +5,14 @@ mod broker;
 mod check;
 mod config;
 mod conformance;
+mod cp;
 mod differences;
 mod exec;
 pub mod guard;
 mod hidden;
 mod image;
 mod logs;
+mod look;
 mod ps;
 pub mod tools;
 mod up;
@@ -34,6 +36,12 @@ pub fn run(global: &Global, command: Command, terminal: Terminal) -> Result {
         Command::Start(named) => crate::block_on(act::start(global, named, terminal)),
         Command::Restart(timed) => crate::block_on(act::restart(global, timed, terminal)),
         Command::Kill(kill) => crate::block_on(act::kill(global, kill, terminal)),
+        Command::Pause(named) => crate::block_on(act::pause(global, named, terminal)),
+        Command::Unpause(named) => crate::block_on(act::unpause(global, named, terminal)),
+        Command::Top(named) => crate::block_on(look::top(global, named, terminal)),
+        Command::Ls(ls) => crate::block_on(look::ls(global, ls)),
+        Command::Cp(cp) => crate::block_on(cp::run(global, cp, terminal)),
+        Command::Build(build) => words::build(global, &build, &terminal),
         Command::Exec(exec) => crate::block_on(exec::run(global, exec, terminal)),
         Command::Config(wanted) => crate::block_on(async { config::run(global, &wanted, &terminal).await }),
         Command::Create(up) => {

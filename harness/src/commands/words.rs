@@ -1,7 +1,7 @@
 //! Docker Compose's smaller words: port, rm, wait, pull. Each does what a script that calls it relies on.
 
 use super::act::existing;
-use crate::cli::{Global, Named, Port, Pull, Rm};
+use crate::cli::{Build, Global, Named, Port, Pull, Rm};
 use crate::exit::{Exit, Result, Stop};
 use crate::project::loaded_text;
 use crate::terminal::{Terminal, result};
@@ -88,6 +88,38 @@ pub async fn wait(global: &Global, named: Named, terminal: Terminal) -> Result {
         }
     }
     Ok(Exit::Command(u8::try_from(last).unwrap_or(255)))
+}
+
+/// `build`: whatever the file builds is stood in for, where its environment makes it a node, or left out.
+///
+/// # Errors
+/// Where a service that was to be built runs nowhere: whoever called it relies on its image.
+pub fn build(global: &Global, build: &Build, terminal: &Terminal) -> Result {
+    let file = loaded_text(global, terminal, false)?;
+    if let Some(unknown) = build.services.iter().find(|name| file.project.service(name).is_none()) {
+        return Err(Stop::bad_input(format!("no such service: {unknown}")));
+    }
+    let is_asked = |name: &String| build.services.is_empty() || build.services.contains(name);
+    let wanted = file.project.services.iter().filter(|s| s.build.is_some() && is_asked(&s.name.value));
+    let mut left_out = Vec::new();
+    for service in wanted {
+        let name = &service.name.value;
+        match jackdaw_conventions::provide(service) {
+            Some(_) if build.quiet => {}
+            Some(provider) => terminal.say(&format!(
+                " - {name}: nothing is built, this program stands in for {}",
+                provider.usual_image()
+            )),
+            None => left_out.push(name.as_str()),
+        }
+    }
+    if left_out.is_empty() {
+        return Ok(Exit::Done);
+    }
+    Err(Stop::failed(format!(
+        "no image is built here, and {} would need one: `docker compose build` builds it, and its `image:` is then used",
+        left_out.join(", ")
+    )))
 }
 
 /// `pull`: this program is Kafka's image, and an engine gets the others when `up` needs them.

@@ -21,13 +21,13 @@ use crate::ports;
 use crate::process::holder;
 use crate::process::protocol::Event;
 use crate::ready::{Findings, Look};
-use crate::runtime::{ExecSpec, Outcome, Preflight, Result, Runtime, RuntimeError};
+use crate::runtime::{ExecSpec, Listed, Outcome, Preflight, Result, Runtime, RuntimeError, Table};
 use bollard::Docker;
 use bollard::models::NetworkConnectRequest;
 use bollard::query_parameters::{
-    CreateContainerOptionsBuilder, CreateImageOptionsBuilder, EventsOptionsBuilder, InspectNetworkOptions,
-    KillContainerOptionsBuilder, RemoveContainerOptionsBuilder, RemoveVolumeOptions, StartContainerOptions,
-    StopContainerOptionsBuilder, UploadToContainerOptionsBuilder,
+    CreateContainerOptionsBuilder, CreateImageOptionsBuilder, DownloadFromContainerOptionsBuilder,
+    EventsOptionsBuilder, InspectNetworkOptions, KillContainerOptionsBuilder, RemoveContainerOptionsBuilder,
+    RemoveVolumeOptions, StartContainerOptions, StopContainerOptionsBuilder, UploadToContainerOptionsBuilder,
 };
 use container::PROJECT;
 use error::{failed, not_pulled, status, unless, words};
@@ -210,6 +210,10 @@ impl DockerRuntime {
                 let options = KillContainerOptionsBuilder::default().signal(signal).build();
                 self.docker.kill_container(container, Some(options)).await.map_err(failed)?;
             }
+            Step::Pause { container, .. } => self.docker.pause_container(container).await.map_err(failed)?,
+            Step::Unpause { container, .. } => {
+                self.docker.unpause_container(container).await.map_err(failed)?;
+            }
             Step::Remove { container, volumes, .. } => {
                 let options = RemoveContainerOptionsBuilder::default().v(*volumes).force(true).build();
                 unless(self.docker.remove_container(container, Some(options)).await, &[NOT_FOUND])?;
@@ -267,6 +271,12 @@ impl DockerRuntime {
                 ));
             }
         }
+    }
+
+    fn archive(&self, container: &str, path: &str) -> BoxStream<'_, Result<Vec<u8>>> {
+        let options = DownloadFromContainerOptionsBuilder::default().path(path).build();
+        let pieces = self.docker.download_from_container(container, Some(options));
+        pieces.map(|piece| piece.map(|bytes| bytes.to_vec()).map_err(failed)).boxed()
     }
 
     /// Ports of this machine that are taken by somebody else than this project.
@@ -439,6 +449,61 @@ impl Runtime for DockerRuntime {
 
     fn exec<'a>(&'a self, _: &'a str, instance: &'a Instance, exec: ExecSpec) -> BoxFuture<'a, Result<i32>> {
         Box::pin(exec::run(&self.docker, &instance.name, exec))
+    }
+
+    fn top<'a>(&'a self, instance: &'a Instance) -> BoxFuture<'a, Result<Table>> {
+        Box::pin(async move {
+            let seen = self.docker.top_processes(&instance.name, None).await.map_err(failed)?;
+            Ok((seen.titles.unwrap_or_default(), seen.processes.unwrap_or_default()))
+        })
+    }
+
+    fn projects(&self) -> BoxFuture<'_, Result<Vec<Listed>>> {
+        Box::pin(self.listed())
+    }
+
+    fn is_folder<'a>(
+        &'a self,
+        _: &'a str,
+        instance: &'a Instance,
+        path: &'a str,
+    ) -> BoxFuture<'a, Result<bool>> {
+        Box::pin(async move {
+            // Its first entry says what it is; what is not there is no folder.
+            let mut archive = self.archive(&instance.name, path);
+            let Some(Ok(first)) = archive.next().await else { return Ok(false) };
+            let mut entries = tar::Archive::new(&first[..]);
+            let first = entries.entries().ok().and_then(|mut entries| entries.next());
+            Ok(first
+                .and_then(std::result::Result::ok)
+                .is_some_and(|entry| entry.header().entry_type().is_dir()))
+        })
+    }
+
+    fn copy_out<'a>(
+        &'a self,
+        _: &'a str,
+        instance: &'a Instance,
+        path: &'a str,
+    ) -> BoxFuture<'a, Result<Vec<u8>>> {
+        Box::pin(async move {
+            let pieces: Vec<_> = self.archive(&instance.name, path).try_collect().await?;
+            Ok(pieces.concat())
+        })
+    }
+
+    fn copy_in<'a>(
+        &'a self,
+        _: &'a str,
+        instance: &'a Instance,
+        folder: &'a str,
+        archive: Vec<u8>,
+    ) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async move {
+            let options = UploadToContainerOptionsBuilder::default().path(folder).build();
+            let body = bollard::body_full(archive.into());
+            self.docker.upload_to_container(&instance.name, Some(options), body).await.map_err(failed)
+        })
     }
 
     fn capture<'a>(&'a self, instance: &'a Instance, command: Vec<String>) -> BoxFuture<'a, Result<String>> {

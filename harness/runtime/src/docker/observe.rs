@@ -5,7 +5,7 @@ use super::container::{CONFIG_HASH, PROJECT, SERVICE, STANDS_IN_FOR};
 use super::error::failed;
 use crate::clock;
 use crate::model::{BoundPort, Instance, Observed, ProjectSpec, State};
-use crate::runtime::Result;
+use crate::runtime::{Listed, Result};
 use bollard::models::{ContainerInspectResponse, ContainerStateStatusEnum, HealthStatusEnum};
 use bollard::query_parameters::{
     InspectContainerOptions, ListContainersOptionsBuilder, ListNetworksOptionsBuilder,
@@ -42,6 +42,24 @@ impl DockerRuntime {
             volumes: volumes.into_iter().map(|volume| volume.name).collect(),
             images: self.images(spec).await,
         })
+    }
+
+    /// Docker Compose's projects, by the labels of their containers.
+    pub(super) async fn listed(&self) -> Result<Vec<Listed>> {
+        let filters = HashMap::from([("label", vec![PROJECT.to_owned()])]);
+        let options = ListContainersOptionsBuilder::default().all(true).filters(&filters).build();
+        let mut found: BTreeMap<String, Listed> = BTreeMap::new();
+        for container in self.docker.list_containers(Some(options)).await.map_err(failed)? {
+            let labels = container.labels.unwrap_or_default();
+            let Some(name) = labels.get(PROJECT) else { continue };
+            let files = labels.get("com.docker.compose.project.config_files").cloned().unwrap_or_default();
+            let listed = found
+                .entry(name.clone())
+                .or_insert_with(|| Listed { name: name.clone(), ..Listed::default() });
+            listed.states.extend(container.state.map(|state| state.to_string()));
+            listed.config_files = files;
+        }
+        Ok(found.into_values().collect())
     }
 
     /// Of the images that the spec needs, those that are there.

@@ -82,7 +82,8 @@ struct Socket {
 
 /// The sockets whose own end overlaps `address`.
 fn sockets_at(address: SocketAddr) -> Vec<Socket> {
-    let tables = ["/proc/net/tcp", "/proc/net/tcp6"].iter().filter_map(|table| fs::read_to_string(table).ok());
+    let tables =
+        ["/proc/net/tcp", "/proc/net/tcp6"].iter().filter_map(|table| fs::read_to_string(table).ok());
     tables.flat_map(|table| in_table(&table, address)).collect()
 }
 
@@ -129,7 +130,12 @@ fn owner(socket: &Socket) -> Option<Holder> {
             .filter_map(|fd| fs::read_link(fd.path()).ok())
             .any(|target| target.as_os_str() == wanted.as_str())
     })
-    .map(|pid| Holder { pid, command: command_line(pid), project: project(&words(pid)), address: socket.local })
+    .map(|pid| Holder {
+        pid,
+        command: command_line(pid),
+        project: project(&words(pid)),
+        address: socket.local,
+    })
 }
 
 fn words(pid: i32) -> Vec<String> {
@@ -256,7 +262,8 @@ mod tests {
     #[test]
     fn a_node_of_another_project_is_told_with_the_way_out() {
         let words = |line: &str| line.split(' ').map(str::to_owned).collect::<Vec<_>>();
-        let node = "/usr/bin/jackdaw broker --hosts /home/x/jackdaw/shop/instances/shop-kafka-1/hosts s.properties";
+        let node =
+            "/usr/bin/jackdaw broker --hosts /home/x/jackdaw/shop/instances/shop-kafka-1/hosts s.properties";
         assert_eq!(project(&words(node)).as_deref(), Some("shop"));
         assert_eq!(project(&words("jackdaw supervise /home/x/jackdaw/shop")).as_deref(), Some("shop"));
         assert_eq!(project(&words("java kafka.Kafka /etc/instances/x")), None);

@@ -11,7 +11,9 @@ use super::paths::{self, ProjectDir};
 use super::protocol::{Event, Forward, InstanceSpec, Reply, Request};
 use super::reference::Release;
 use super::supervisor;
+use super::top;
 use super::volumes;
+use crate::archive;
 use crate::claim::Claims;
 use crate::clock;
 use crate::docker::container;
@@ -22,7 +24,7 @@ use crate::mounts;
 use crate::plan::{Kind, Means, Step};
 use crate::ports;
 use crate::ready::{Findings, Look, until_ready};
-use crate::runtime::{ExecSpec, Outcome, Preflight, Result, Runtime, RuntimeError};
+use crate::runtime::{ExecSpec, Listed, Outcome, Preflight, Result, Runtime, RuntimeError, Table};
 use crate::signal;
 use crate::volume::other_cluster;
 use futures_util::future::BoxFuture;
@@ -87,6 +89,11 @@ impl ProcessRuntime {
     /// The folder of a project.
     pub fn dir(&self, project: &str) -> ProjectDir {
         ProjectDir::new(&self.home, project)
+    }
+
+    /// Where a path of an instance's container lies.
+    fn inside(&self, project: &str, instance: &Instance, path: &str) -> PathBuf {
+        inside::root(&self.dir(project), &instance.name).join(path.trim_start_matches('/'))
     }
 
     async fn instances(&self, dir: &ProjectDir) -> Vec<Instance> {
@@ -176,6 +183,7 @@ impl ProcessRuntime {
             stop_signal: signal::number(&service.stop_signal).unwrap_or(signal::TERM),
             stop_grace_ms: service.stop_grace_ms,
             created_ms: clock::now_ms(),
+            config_files: spec.config_files.clone(),
         })
     }
 
@@ -347,6 +355,12 @@ impl ProcessRuntime {
                 let signal = signal::number(signal).ok_or_else(unknown)?;
                 self.ask(&dir, Request::Kill { name: container.clone(), signal }).await?;
             }
+            Step::Pause { container, .. } => {
+                self.ask(&dir, Request::Pause { name: container.clone() }).await?;
+            }
+            Step::Unpause { container, .. } => {
+                self.ask(&dir, Request::Unpause { name: container.clone() }).await?;
+            }
             Step::Remove { container, volumes, .. } => {
                 self.ask(&dir, Request::Remove { name: container.clone() }).await?;
                 if *volumes {
@@ -409,7 +423,9 @@ async fn until_closed(socket: SocketAddr) -> Option<String> {
     }
     let waited = began.elapsed().as_secs();
     (waited > 0).then(|| {
-        format!("port {socket} was held by a connection that had ended (TIME-WAIT): it was waited for, {waited} s")
+        format!(
+            "port {socket} was held by a connection that had ended (TIME-WAIT): it was waited for, {waited} s"
+        )
     })
 }
 
@@ -629,6 +645,60 @@ impl Runtime for ProcessRuntime {
             let status = child.wait().await.map_err(RuntimeError::io(program))?;
             Ok(status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0)))
         })
+    }
+
+    fn top<'a>(&'a self, instance: &'a Instance) -> BoxFuture<'a, Result<Table>> {
+        let rows = instance.pid.map(top::rows).unwrap_or_default();
+        Box::pin(std::future::ready(Ok((top::TITLES.map(str::to_owned).to_vec(), rows))))
+    }
+
+    fn projects(&self) -> BoxFuture<'_, Result<Vec<Listed>>> {
+        Box::pin(async move {
+            let mut found = Vec::new();
+            for dir in self.dir(".projects").others() {
+                let instances = self.instances(&dir).await;
+                let kept = supervisor::read_state(&dir);
+                let files =
+                    kept.values().next().map(|saved| saved.spec.config_files.clone()).unwrap_or_default();
+                let files: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
+                let states = instances.iter().map(|instance| instance.state.word().to_owned()).collect();
+                found.push(Listed { name: dir.name(), states, config_files: files.join(",") });
+            }
+            Ok(found)
+        })
+    }
+
+    fn is_folder<'a>(
+        &'a self,
+        project: &'a str,
+        instance: &'a Instance,
+        path: &'a str,
+    ) -> BoxFuture<'a, Result<bool>> {
+        Box::pin(std::future::ready(Ok(self.inside(project, instance, path).is_dir())))
+    }
+
+    fn copy_out<'a>(
+        &'a self,
+        project: &'a str,
+        instance: &'a Instance,
+        path: &'a str,
+    ) -> BoxFuture<'a, Result<Vec<u8>>> {
+        let place = self.inside(project, instance, path);
+        let name = path.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
+        let packed = archive::pack(&place, if name.is_empty() { "root" } else { name });
+        Box::pin(std::future::ready(packed.map_err(RuntimeError::io(path))))
+    }
+
+    fn copy_in<'a>(
+        &'a self,
+        project: &'a str,
+        instance: &'a Instance,
+        folder: &'a str,
+        archive: Vec<u8>,
+    ) -> BoxFuture<'a, Result<()>> {
+        let place = self.inside(project, instance, folder);
+        let unpacked = tar::Archive::new(archive.as_slice()).unpack(&place);
+        Box::pin(std::future::ready(unpacked.map_err(RuntimeError::io(folder))))
     }
 
     fn capture<'a>(&'a self, _: &'a Instance, command: Vec<String>) -> BoxFuture<'a, Result<String>> {

@@ -51,6 +51,10 @@ pub enum Order {
         /// Its number.
         signal: i32,
     },
+    /// Freeze it.
+    Pause,
+    /// Let it go on.
+    Unpause,
     /// Kill and end the task.
     Remove,
 }
@@ -257,6 +261,8 @@ impl Task {
                 let grace = Duration::from_millis(grace_ms.unwrap_or(self.saved.spec.stop_grace_ms));
                 let signal = Signal::from_named_raw(self.saved.spec.stop_signal).unwrap_or(Signal::TERM);
                 self.signal(signal);
+                // A frozen one hears of it when it goes on.
+                self.unpause();
                 self.kill_at = Some(Instant::now() + grace);
                 self.waiting.push(answer);
             }
@@ -273,14 +279,50 @@ impl Task {
                     return;
                 }
                 self.signal(signal);
+                self.unpause();
                 if signal == Signal::KILL {
                     self.waiting.push(answer);
                 } else {
                     let _ = answer.send(Ok(()));
                 }
             }
+            Order::Pause => {
+                let _ = answer.send(self.pause());
+            }
+            Order::Unpause => {
+                let done = self.unpause();
+                let _ = answer.send(done.ok_or_else(|| format!("{} is not paused", self.saved.spec.name)));
+            }
             Order::Remove => {}
         }
+    }
+
+    /// Freezes it. Its health is not asked for meanwhile.
+    fn pause(&mut self) -> Result<(), String> {
+        if self.saved.seen.state != State::Running {
+            return Err(format!("{} is not running", self.saved.spec.name));
+        }
+        self.signal_all(Signal::STOP);
+        self.saved.seen.state = State::Paused;
+        self.check_at = None;
+        if let Some(check) = self.check.take() {
+            check.abort();
+        }
+        self.tell();
+        Ok(())
+    }
+
+    /// Lets it go on, if it is frozen.
+    fn unpause(&mut self) -> Option<()> {
+        if self.saved.seen.state != State::Paused {
+            return None;
+        }
+        self.signal_all(Signal::CONT);
+        self.saved.seen.state = State::Running;
+        self.check_at =
+            self.saved.spec.health.as_ref().map(|_| Instant::now() + Duration::from_millis(FIRST_MS));
+        self.tell();
+        Some(())
     }
 
     async fn remove(mut self, answer: Answer) {
@@ -407,6 +449,16 @@ impl Task {
                 true => rustix::process::kill_process_group(pid, signal),
                 false => rustix::process::kill_process(pid, signal),
             };
+        }
+    }
+
+    /// To all of its processes.
+    fn signal_all(&self, signal: Signal) {
+        match self.saved.seen.pid.and_then(Pid::from_raw) {
+            Some(group) if self.saved.spec.starts_others => {
+                let _ = rustix::process::kill_process_group(group, signal);
+            }
+            _ => self.signal(signal),
         }
     }
 

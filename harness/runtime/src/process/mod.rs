@@ -18,4 +18,5 @@ pub mod protocol;
 pub mod reference;
 pub mod restart;
 pub mod supervisor;
+mod top;
 pub mod volumes;

@@ -51,6 +51,9 @@ pub struct InstanceSpec {
     pub stop_grace_ms: u64,
     /// Creation time since the epoch.
     pub created_ms: u64,
+    /// The project's compose files.
+    #[serde(default)]
+    pub config_files: Vec<PathBuf>,
 }
 
 /// One forwarded socket.
@@ -88,6 +91,16 @@ pub enum Request {
         name: String,
         /// Signal number.
         signal: i32,
+    },
+    /// Freeze it.
+    Pause {
+        /// Instance name.
+        name: String,
+    },
+    /// Let it go on.
+    Unpause {
+        /// Instance name.
+        name: String,
     },
     /// Forget it; killed first where it runs.
     Remove {

@@ -217,6 +217,8 @@ impl Supervisor {
             Request::Start { name } => self.order(&name, Order::Start).await,
             Request::Stop { name, grace_ms } => self.order(&name, Order::Stop { grace_ms }).await,
             Request::Kill { name, signal } => self.order(&name, Order::Kill { signal }).await,
+            Request::Pause { name } => self.order(&name, Order::Pause).await,
+            Request::Unpause { name } => self.order(&name, Order::Unpause).await,
             Request::Remove { name } => {
                 let removed = self.order(&name, Order::Remove).await;
                 self.instances.write().await.remove(&name);
