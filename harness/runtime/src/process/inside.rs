@@ -127,7 +127,8 @@ pub fn starts_its_own_way(service: &ServiceSpec) -> bool {
     let is_own = whole_command(service) == [layout.entrypoint, layout.command].concat();
     let holds_scripts =
         |folder: &str| service.mounts.iter().any(|mount| Path::new(&mount.target).starts_with(folder));
-    !is_own || node.init_scripts_dir.is_some_and(holds_scripts)
+    let has_scripts = node.init_scripts_dir.is_some_and(holds_scripts);
+    (!is_own && !node.ignores_command) || has_scripts
 }
 
 /// What is there already stays: a mount inside of another lies in it.
