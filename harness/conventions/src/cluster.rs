@@ -8,7 +8,7 @@ use crate::meant::{self, Gathered};
 use crate::plan::{ClusterId, ClusterIdOrigin, NodePlan};
 use crate::zookeeper::{Drafted, ZooKeeper};
 use crate::{
-    Provider, alone, apache, bitnami, cluster_id, command, confluent, debezium, lint, node, variables,
+    Provider, alone, apache, bitnami, cluster_id, command, confluent, lint, node, others, variables,
     zookeeper,
 };
 
@@ -59,9 +59,7 @@ impl Cluster {
             let set = service.environment.iter().filter(|var| var.value.is_some());
             diagnostics.extend(variables::check(provider, set.map(|var| &var.name)));
             let mut variables = variables_of(service);
-            if service.image.as_ref().is_some_and(|image| debezium::is_image(&image.value)) {
-                debezium::with_defaults(service, &mut variables);
-            }
+            others::with_defaults(service, &mut variables);
             if meant::of_another_image(provider, &mut variables) {
                 let (name, span) = (&service.name.value, &service.name.span);
                 diagnostics.push(meant::said_of_another_image(provider, name, span));

@@ -8,12 +8,12 @@ mod cluster;
 mod cluster_id;
 mod command;
 mod confluent;
-mod debezium;
 mod draft;
 mod input;
 mod lint;
 mod meant;
 mod node;
+mod others;
 mod plan;
 mod provider;
 mod variables;
@@ -58,7 +58,7 @@ pub(crate) fn assumed(service: &Service) -> Option<Provider> {
     let keeps_zookeeper = has("ZOOKEEPER_CONNECT") && (is_named || (is_unknown && is_reached()));
     let is_started = is_named && command::starts_broker(service);
     let family = || Provider::of_environment(service.environment.iter().map(|v| v.name.value.as_str()));
-    match debezium::is_image(image) || is_started {
+    match others::is_debezium(image) || is_started {
         true => Some(Provider::Apache),
         false => (is_node || keeps_zookeeper).then(family),
     }

@@ -46,7 +46,7 @@ pub(crate) fn lint(project: &Project, nodes: &[NodePlan], quorums: &[Vec<usize>]
         quorum::check(&view, &members, out);
         if is_whole {
             quorum::missing_voters(&view, &members, out);
-            storage::replication(&members, out);
+            storage::replication(&view, &members, out);
         }
     }
     for node in nodes {

@@ -97,7 +97,7 @@ const MIN_ISRS: [(&str, i64, &str, i64); 2] = [
     ("min.insync.replicas", 1, "default.replication.factor", 1),
 ];
 
-pub(super) fn replication(members: &[&NodePlan], out: &mut Vec<Diagnostic>) {
+pub(super) fn replication(view: &View<'_>, members: &[&NodePlan], out: &mut Vec<Diagnostic>) {
     let brokers: Vec<&&NodePlan> = members.iter().filter(|node| node.roles.broker).collect();
     let count = brokers.len() as i64;
     let Some(first) = brokers.first() else { return };
@@ -121,7 +121,9 @@ pub(super) fn replication(members: &[&NodePlan], out: &mut Vec<Diagnostic>) {
             (format!("`{key}` is {factor}, and {brokers}"), node.properties.span(key))
         } else {
             let message = format!("`{key}` is {factor} unless it is set, and {brokers}");
-            (message, node.properties.span("process.roles"))
+            let roles = node.properties.span("process.roles");
+            let service = view.service(node).filter(|_| roles.is_nowhere());
+            (message, service.map_or(roles, |service| service.name.span.clone()))
         };
         let help = format!("set {}={count}", first.setter(key));
         let label = if written { "too many" } else { "not set on this node" };

@@ -132,6 +132,8 @@ fn what_is_made_of_a_broker_keeps_what_the_file_says() {
         }
         assert_eq!(found, expected, "{why}");
         assert!(cluster.nodes[0].ignores_command, "{why}");
+        let factors = cluster.diagnostics.iter().filter(|found| found.code == Code::ReplicationFactor);
+        assert_eq!(factors.count(), 0, "{why}");
         let zk = cluster.diagnostics.iter().filter(|found| found.code == Code::ZooKeeperMode);
         assert_eq!(zk.map(|found| found.severity).collect::<Vec<_>>(), [Severity::Warning], "{why}");
     }

@@ -1,4 +1,5 @@
-//! debezium/kafka: names of its own for a few settings, the rest as apache's image has it.
+//! Kafka images of others: debezium's has names of its own for a few settings, wurstmeister's starts from the settings
+//! that come with Kafka. The rest is as apache's image has it.
 //! It must not judge; what comes out is read as apache's variables.
 
 use jackdaw_compose::{Service, Spanned};
@@ -14,16 +15,45 @@ const NAMES: [(&str, &str); 5] = [
     ("LOG_DIRS", "KAFKA_LOG_DIRS"),
 ];
 
+/// What Kafka's own settings' files say of the topics that it keeps for itself, where Kafka's defaults want three brokers.
+const ONE_REPLICA: [&str; 3] = [
+    "KAFKA_OFFSETS_TOPIC_REPLICATION_FACTOR",
+    "KAFKA_TRANSACTION_STATE_LOG_REPLICATION_FACTOR",
+    "KAFKA_TRANSACTION_STATE_LOG_MIN_ISR",
+];
+
 /// Whether an image is debezium's Kafka.
-pub(crate) fn is_image(image: &str) -> bool {
+pub(crate) fn is_debezium(image: &str) -> bool {
+    is_by("debezium", image)
+}
+
+fn is_by(maker: &str, image: &str) -> bool {
     let name = image.split('@').next().unwrap_or(image);
     let mut parts = name.rsplit('/');
     let repository = parts.next().and_then(|name| name.split(':').next());
-    repository == Some("kafka") && parts.next() == Some("debezium")
+    repository == Some("kafka") && parts.next() == Some(maker)
 }
 
-/// The variables that its entrypoint makes of those that are given.
+/// The variables that such an image's entrypoint makes of those that are given.
 pub(crate) fn with_defaults(service: &Service, variables: &mut Vec<Variable>) {
+    let image = service.image.as_ref().map_or("", |image| image.value.trim());
+    let mut defaults: Vec<(&str, String)> = Vec::new();
+    if is_debezium(image) {
+        defaults = of_debezium(service, variables);
+    } else if is_by("wurstmeister", image) {
+        defaults.push(("KAFKA_LOG_DIRS", String::from("/kafka/kafka-logs")));
+    }
+    if !defaults.is_empty() {
+        defaults.extend(ONE_REPLICA.map(|name| (name, String::from("1"))));
+    }
+    for (name, value) in defaults {
+        if !variables.iter().any(|variable| variable.name.value == name) {
+            variables.push(Variable { name: Spanned::nowhere(name.to_owned()), value: Spanned::nowhere(value) });
+        }
+    }
+}
+
+fn of_debezium(service: &Service, variables: &mut [Variable]) -> Vec<(&'static str, String)> {
     for (own, name) in NAMES {
         for variable in variables.iter_mut().filter(|variable| variable.name.value == own) {
             variable.name.value = name.to_owned();
@@ -40,9 +70,6 @@ pub(crate) fn with_defaults(service: &Service, variables: &mut Vec<Variable>) {
     let id = value("KAFKA_NODE_ID").or_else(|| value("KAFKA_BROKER_ID")).unwrap_or_else(|| String::from("1"));
     let mut defaults = vec![
         ("KAFKA_ADVERTISED_LISTENERS", format!("PLAINTEXT://{host}:{port}")),
-        ("KAFKA_OFFSETS_TOPIC_REPLICATION_FACTOR", String::from("1")),
-        ("KAFKA_TRANSACTION_STATE_LOG_REPLICATION_FACTOR", String::from("1")),
-        ("KAFKA_TRANSACTION_STATE_LOG_MIN_ISR", String::from("1")),
         ("KAFKA_LOG_DIRS", format!("/kafka/data/{id}")),
     ];
     if is_kraft {
@@ -58,10 +85,5 @@ pub(crate) fn with_defaults(service: &Service, variables: &mut Vec<Variable>) {
     } else {
         defaults.push(("KAFKA_BROKER_ID", id));
     }
-    for (name, value) in defaults {
-        if !variables.iter().any(|variable| variable.name.value == name) {
-            variables
-                .push(Variable { name: Spanned::nowhere(name.to_owned()), value: Spanned::nowhere(value) });
-        }
-    }
+    defaults
 }
