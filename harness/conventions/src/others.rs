@@ -48,7 +48,8 @@ pub(crate) fn with_defaults(service: &Service, variables: &mut Vec<Variable>) {
     }
     for (name, value) in defaults {
         if !variables.iter().any(|variable| variable.name.value == name) {
-            variables.push(Variable { name: Spanned::nowhere(name.to_owned()), value: Spanned::nowhere(value) });
+            variables
+                .push(Variable { name: Spanned::nowhere(name.to_owned()), value: Spanned::nowhere(value) });
         }
     }
 }
