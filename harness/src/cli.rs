@@ -12,7 +12,7 @@ Exit codes:
   2    bad input: the file, an argument, a port that is taken, a folder that cannot be written
   3    no runtime: the chosen one does not answer, or Apache Kafka cannot be run here
   130  ended by Ctrl-C or SIGTERM
-  exec gives the exit code of its command; 126 if it cannot be run, 127 if it is not there.";
+  exec and run give the exit code of their command, wait that of the last service; of exec 126 if it cannot be run, 127 if it is not there.";
 
 /// Brings a Kafka compose file up in seconds: brokers written in Rust, on a Docker engine or as processes.
 #[derive(Debug, Parser)]
@@ -121,6 +121,8 @@ pub enum Command {
     Top(Named),
     /// List the projects of which anything runs
     Ls(Ls),
+    /// Run a command once in a container (or as a process) of its own, with what its service depends on
+    Run(Run),
     /// Copy between a service's container and this machine
     Cp(Cp),
     /// Say what would be built: nothing, an image that is to be built is stood in for or left out
@@ -405,6 +407,46 @@ pub struct Named {
     pub wait: bool,
     /// Only these services
     pub services: Vec<String>,
+}
+
+/// `run`
+#[derive(Debug, Args)]
+pub struct Run {
+    /// For scripts of Docker Compose: its container goes when the command ends
+    #[arg(long, hide = true)]
+    pub rm: bool,
+    /// In the background, and its container stays
+    #[arg(short, long)]
+    pub detach: bool,
+    /// Refused: the command has no standard input
+    #[arg(short, long, hide = true)]
+    pub interactive: bool,
+    /// Refused: the command has no terminal
+    #[arg(short, long, hide = true)]
+    pub tty: bool,
+    /// Without a terminal, as it is anyway
+    #[arg(short = 'T', long = "no-tty", hide = true)]
+    pub no_tty: bool,
+    /// Extra variable
+    #[arg(short, long, value_name = "NAME=VALUE")]
+    pub env: Vec<String>,
+    /// As that user
+    #[arg(short, long)]
+    pub user: Option<String>,
+    /// In that folder
+    #[arg(short, long)]
+    pub workdir: Option<String>,
+    /// In place of the service's entrypoint
+    #[arg(long)]
+    pub entrypoint: Option<String>,
+    /// Without the services that it depends on
+    #[arg(long)]
+    pub no_deps: bool,
+    /// The service
+    pub service: String,
+    /// The command and its arguments; the service's own without
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    pub command: Vec<String>,
 }
 
 /// `ls`

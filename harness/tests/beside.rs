@@ -158,3 +158,26 @@ fn the_scripts_of_a_node_run_once_before_it_and_a_command_around_the_image_s_is_
         project.ok("exec -T kafka cat /opt/bitnami/kafka/config/server.properties").contains("node.id=1")
     );
 }
+
+#[test]
+fn run_is_a_command_of_its_own_beside_what_its_service_needs() {
+    let text = FILE.replace(
+        "command: [cat, /etc/one.properties]",
+        "command: [cat, /etc/one.properties]\n    depends_on: {kafka: {condition: service_healthy}}",
+    );
+    let project = Project::new("run", "process", &text);
+    fs::create_dir(project.path("s")).unwrap();
+    fs::write(project.path("log4j.properties"), "").unwrap();
+    let made = project.run("run --rm -T -e NAME=made tool bash -c kafka-topics.sh${IFS}--bootstrap-server${IFS}kafka:9092${IFS}--create${IFS}--topic${IFS}$NAME");
+    assert!(made.status.success(), "{}", said(&made));
+    let topics = project.ok("run --rm kafka kafka-topics.sh --bootstrap-server kafka:9092 --list");
+    assert_eq!(topics, "made\n", "only what the command says is on standard output");
+    assert_eq!(project.run("run tool bash -c exit${IFS}7").status.code(), Some(7));
+    assert_eq!(project.run("run --no-deps --entrypoint false tool").status.code(), Some(1));
+    let output = project.run("run kafka");
+    assert_eq!(output.status.code(), Some(2), "{}", said(&output));
+    assert!(said(&output).contains("name the command to run"), "{}", said(&output));
+    assert_eq!(project.run("run -it tool bash").status.code(), Some(2));
+    let left = project.ok("ps -a --format json");
+    assert_eq!(left.lines().count(), 1, "nothing is left of them: {left}");
+}

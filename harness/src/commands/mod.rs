@@ -14,6 +14,7 @@ mod image;
 mod logs;
 mod look;
 mod ps;
+mod run;
 pub mod tools;
 mod up;
 mod words;
@@ -39,6 +40,7 @@ pub fn run(global: &Global, command: Command, terminal: Terminal) -> Result {
         Command::Pause(named) => crate::block_on(act::pause(global, named, terminal)),
         Command::Unpause(named) => crate::block_on(act::unpause(global, named, terminal)),
         Command::Top(named) => crate::block_on(look::top(global, named, terminal)),
+        Command::Run(once) => crate::block_on(run::run(global, once, terminal)),
         Command::Ls(ls) => crate::block_on(look::ls(global, ls)),
         Command::Cp(cp) => crate::block_on(cp::run(global, cp, terminal)),
         Command::Build(build) => words::build(global, &build, &terminal),

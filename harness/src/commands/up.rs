@@ -143,7 +143,7 @@ fn scale(spec: &mut ProjectSpec, left_out: &mut Vec<LeftOut>, words: &[String]) 
     Ok(())
 }
 
-async fn preflight(
+pub(super) async fn preflight(
     runtime: &dyn Runtime,
     spec: &ProjectSpec,
     plan: &Plan,
