@@ -2,6 +2,8 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use chrono::{DateTime, NaiveDate};
+
 /// Nanoseconds since the Unix epoch.
 pub fn now_ns() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as u64)
@@ -14,22 +16,13 @@ pub fn now_ms() -> u64 {
 
 /// `2024-08-30T12:34:56.000000789Z`, as Docker stamps log lines.
 pub fn rfc3339(ns: u64) -> String {
-    let (seconds, fraction) = (ns / 1_000_000_000, ns % 1_000_000_000);
-    let (days, of_day) = (seconds / 86_400, seconds % 86_400);
-    let (year, month, day) = civil(days as i64);
-    format!(
-        "{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}.{fraction:09}Z",
-        of_day / 3600,
-        of_day / 60 % 60,
-        of_day % 60
-    )
+    DateTime::from_timestamp_nanos(ns as i64).format("%Y-%m-%dT%H:%M:%S%.9fZ").to_string()
 }
 
 /// Nanoseconds since the epoch of an RFC 3339 time, with or without fraction, `Z` or an offset.
 pub fn parse_rfc3339(text: &str) -> Option<u64> {
     let (date, time) = text.split_once(['T', 't', ' '])?;
-    let mut parts = date.split('-').map(|part| part.parse::<i64>().ok());
-    let days = days_from_civil(parts.next()??, parts.next()??, parts.next()??);
+    let days = NaiveDate::parse_from_str(date, "%Y-%m-%d").ok()?.to_epoch_days();
     let (time, offset_s) = match time.find(['Z', 'z', '+', '-']) {
         Some(at) => (&time[..at], offset_seconds(&time[at..])?),
         None => (time, 0),
@@ -38,7 +31,7 @@ pub fn parse_rfc3339(text: &str) -> Option<u64> {
     let mut parts = clock.split(':').map(|part| part.parse::<i64>().ok());
     let of_day = parts.next()?? * 3600 + parts.next()?? * 60 + parts.next().flatten().unwrap_or(0);
     let nanos = format!("{fraction:0<9}").get(..9)?.parse::<i64>().ok()?;
-    let ns = (days * 86_400 + of_day - offset_s).checked_mul(1_000_000_000)?.checked_add(nanos)?;
+    let ns = (i64::from(days) * 86_400 + of_day - offset_s).checked_mul(1_000_000_000)?.checked_add(nanos)?;
     u64::try_from(ns).ok()
 }
 
@@ -101,27 +94,6 @@ fn offset_seconds(zone: &str) -> Option<i64> {
     let (hours, minutes) = zone[1..].split_once(':')?;
     let offset = hours.parse::<i64>().ok()? * 3600 + minutes.parse::<i64>().ok()? * 60;
     Some(if zone.starts_with('-') { -offset } else { offset })
-}
-
-/// Howard Hinnant's `civil_from_days`: the proleptic Gregorian date of a day since the epoch.
-fn civil(days: i64) -> (i64, i64, i64) {
-    let z = days + 719_468;
-    let era = z.div_euclid(146_097);
-    let of_era = z.rem_euclid(146_097);
-    let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * shifted + 2) / 5 + 1;
-    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
-    (year_of_era + era * 400 + i64::from(month <= 2), month, day)
-}
-
-fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
-    let year = if month <= 2 { year - 1 } else { year };
-    let era = year.div_euclid(400);
-    let of_era = year.rem_euclid(400);
-    let of_year = (153 * (if month > 2 { month - 3 } else { month + 9 }) + 2) / 5 + day - 1;
-    era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468
 }
 
 /// "Less than a second", "5 seconds", "About a minute", "3 hours": Docker's words for a duration.
