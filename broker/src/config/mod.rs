@@ -8,7 +8,6 @@
 mod build;
 pub mod dynamic;
 pub mod groups;
-pub mod listeners;
 pub mod schema;
 mod validate;
 pub(crate) mod values;
@@ -23,7 +22,7 @@ use jackdaw_wire::api::Extras;
 use jackdaw_wire::compression::Compression;
 
 use groups::GroupRules;
-use jackdaw_settings::HostPort;
+pub use jackdaw_settings::listeners::{self, Listener, Voter};
 pub use values::{Problem, Values};
 
 /// What a node needs to know before it starts, in Kafka's terms; durations are milliseconds, sizes bytes.
@@ -69,25 +68,6 @@ pub struct Config {
 pub struct Roles {
     pub broker: bool,
     pub controller: bool,
-}
-
-/// One entry of `controller.quorum.voters`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Voter {
-    pub(crate) id: i32,
-    pub(crate) address: HostPort,
-}
-
-/// A listener, bound or advertised.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Listener {
-    /// Upper case, as Kafka normalises it.
-    pub name: Arc<str>,
-    /// Empty: all interfaces (of a bound listener), the canonical host name (of an advertised one).
-    pub host: String,
-    pub port: u16,
-    /// Name of the security protocol; only PLAINTEXT is served.
-    pub security_protocol: Arc<str>,
 }
 
 /// What a listener has of its own.

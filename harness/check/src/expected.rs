@@ -145,7 +145,8 @@ fn published_port(service: &jackdaw_compose::Service, target: u16) -> Option<u16
     })
 }
 
-/// `listener.security.protocol.map`; a listener that it does not name is called after its protocol.
+/// `listener.security.protocol.map`; a listener that it does not name is called after its protocol. This is a witness of
+/// its own: what the checks expect is not computed by the code that readiness goes by.
 fn is_plaintext(node: &NodePlan, listener: &str) -> bool {
     let map = node.properties.get("listener.security.protocol.map").unwrap_or_default();
     let named = map.split(',').filter_map(|entry| entry.split_once(':'));

@@ -3,6 +3,7 @@
 //! It must not look at other nodes; [`crate::lint`] does.
 
 use jackdaw_compose::{Code, Diagnostic, Service, Severity, Span};
+use jackdaw_settings::listeners::{PLAINTEXT, SECURITY_PROTOCOLS};
 
 use crate::Provider;
 use crate::cluster::on_host_network;
@@ -12,8 +13,6 @@ use crate::plan::{
     ClusterId, ClusterIdOrigin, DataDir, Listener, NodePlan, Origin, Properties, Roles, Voter,
 };
 use crate::{cluster_id, zookeeper};
-
-const PROTOCOLS: [&str; 4] = ["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"];
 
 /// A plan of the node; `service` is absent inside a container.
 pub(crate) fn plan(
@@ -404,20 +403,7 @@ fn place(plan: &NodePlan, key: &str) -> Span {
 
 fn protocols(plan: &NodePlan, out: &mut Vec<Diagnostic>) {
     let text = plan.properties.get("listener.security.protocol.map").map(str::trim).filter(|m| !m.is_empty());
-    let map: Vec<(String, String)> = match text {
-        Some(text) => text
-            .split(',')
-            .filter_map(|pair| pair.trim().split_once(':'))
-            .map(|(name, protocol)| (name.trim().to_uppercase(), protocol.trim().to_owned()))
-            .collect(),
-        // Without a map, a controller's listener is PLAINTEXT unless something speaks TLS or SASL.
-        None => {
-            let defaults = PROTOCOLS.iter().map(|p| ((*p).to_owned(), (*p).to_owned()));
-            let controllers =
-                plan.controller_listener_names.iter().map(|n| (n.clone(), String::from("PLAINTEXT")));
-            defaults.chain(controllers).collect()
-        }
-    };
+    let map = plan.protocols();
     let names = plan.listeners.iter().map(|l| (l.name.as_str(), &l.span));
     let controllers = place(plan, "controller.listener.names");
     let missing_controllers = plan.controller_listener_names.iter().map(|name| (name.as_str(), &controllers));
@@ -427,7 +413,7 @@ fn protocols(plan: &NodePlan, out: &mut Vec<Diagnostic>) {
             continue;
         }
         said.push(name);
-        match map.iter().find(|(mapped, _)| mapped == name) {
+        match map.get(name) {
             None => {
                 let message = format!("the listener {name} has no security protocol");
                 let help = match text {
@@ -445,8 +431,8 @@ fn protocols(plan: &NodePlan, out: &mut Vec<Diagnostic>) {
                         .help(help),
                 );
             }
-            Some((_, protocol)) if protocol == "PLAINTEXT" => {}
-            Some((_, protocol)) if PROTOCOLS.contains(&protocol.as_str()) => {
+            Some(protocol) if protocol == PLAINTEXT => {}
+            Some(protocol) if SECURITY_PROTOCOLS.contains(&protocol.as_str()) => {
                 let message = format!(
                     "the listener {name} wants {protocol}, which is not built: only PLAINTEXT is served"
                 );
@@ -455,13 +441,13 @@ fn protocols(plan: &NodePlan, out: &mut Vec<Diagnostic>) {
                         .label(protocol.clone()),
                 );
             }
-            Some((_, protocol)) => {
+            Some(protocol) => {
                 let message = format!("`{protocol}` is no security protocol");
                 let span = place(plan, "listener.security.protocol.map").narrowed_word(protocol);
                 out.push(
                     Diagnostic::new(Code::InvalidSetting, message, &span)
                         .label("not known")
-                        .help(format!("write one of: {}", PROTOCOLS.join(", "))),
+                        .help(format!("write one of: {}", SECURITY_PROTOCOLS.join(", "))),
                 );
             }
         }

@@ -4,6 +4,7 @@
 use std::fmt;
 
 use jackdaw_compose::{Diagnostic, Span};
+use jackdaw_settings::listeners::{self, ProtocolMap};
 
 use crate::Provider;
 use crate::lint::is_loopback;
@@ -261,6 +262,18 @@ impl NodePlan {
         let is_anywhere =
             matches!(listener.host.as_str(), "" | "0.0.0.0" | "::") || is_loopback(&listener.host);
         (is_loopback(&moved.host) && is_anywhere).then_some((moved.port, listener.port))
+    }
+
+    /// The security protocol of each listener, by its name.
+    pub(crate) fn protocols(&self) -> ProtocolMap {
+        let map = self.properties.get("listener.security.protocol.map");
+        let listeners = self.properties.get("listeners").unwrap_or_default();
+        listeners::effective_map(map, &self.controller_listener_names, listeners)
+    }
+
+    /// Whether a listener can be asked without TLS and SASL.
+    pub fn is_plaintext(&self, listener: &str) -> bool {
+        self.protocols().get(listener).is_some_and(|protocol| protocol == listeners::PLAINTEXT)
     }
 
     /// Whether a listener serves the quorum only.

@@ -95,7 +95,7 @@ pub fn looks(spec: &ProjectSpec, services: &[&ServiceSpec]) -> Vec<Look> {
                 listens_on: listener.port,
                 vantage: if on_host(service) { Vantage::Host } else { Vantage::Network },
                 brokers: Vec::new(),
-                accepts_only: !is_plaintext(node, &listener.name),
+                accepts_only: !node.is_plaintext(&listener.name),
             });
         }
     }
@@ -123,7 +123,7 @@ fn broker_look(
         listens_on: listener.map_or(advertised.port, |listener| listener.port),
         vantage: vantage(spec, service, node, advertised),
         brokers: shown.collect(),
-        accepts_only: !is_plaintext(node, &advertised.name),
+        accepts_only: !node.is_plaintext(&advertised.name),
     }
 }
 
@@ -132,13 +132,6 @@ const LOCALHOST: &str = "localhost";
 
 fn on_host(service: &ServiceSpec) -> bool {
     service.compose.network_mode.as_ref().is_some_and(|mode| mode.value == "host")
-}
-
-fn is_plaintext(node: &NodePlan, listener: &str) -> bool {
-    let map = node.properties.get("listener.security.protocol.map").unwrap_or_default();
-    let protocol = map.split(',').filter_map(|entry| entry.trim().split_once(':'));
-    let named = protocol.into_iter().find(|(name, _)| name.eq_ignore_ascii_case(listener));
-    named.map_or(listener, |(_, protocol)| protocol).eq_ignore_ascii_case("PLAINTEXT")
 }
 
 /// Where an advertised address is meant to be used: a name of the network inside it; a loopback address on which the

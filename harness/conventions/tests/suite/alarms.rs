@@ -84,3 +84,12 @@ fn a_hint_that_nothing_is_to_be_done_about_is_one_line() {
          3.7\n"
     );
 }
+
+/// Kafka reads protocols in any case (`SecurityProtocol.forName`), and the map's last entry of a name.
+#[test]
+fn protocols_are_read_as_the_node_reads_them() {
+    let text = advertised("ports: ['29092:29092']", "")
+        .replace("INSIDE:PLAINTEXT,HOST:PLAINTEXT", "INSIDE:plaintext,HOST:SSL,HOST:Plaintext");
+    let cluster = cluster(&text);
+    assert!(cluster.diagnostics.is_empty(), "{}", said(&cluster, Severity::Hint));
+}

@@ -1,16 +1,38 @@
-//! `listeners`, `advertised.listeners`, `listener.security.protocol.map` and `controller.quorum.voters`.
+//! `listeners`, `advertised.listeners`, `listener.security.protocol.map` and `controller.quorum.voters`, and what holds
+//! where they say nothing.
 //!
 //! Must not resolve names or open ports. Refusals are worded as Kafka's `CoreUtils`, `EndPoint` and `RaftConfig`.
 
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
-use super::{Listener, Voter};
-use jackdaw_settings::HostPort;
-use jackdaw_settings::keys::{split_csv, split_list};
+use crate::HostPort;
+use crate::keys::{split_csv, split_list};
 
-const SECURITY_PROTOCOLS: [&str; 4] = ["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"];
+/// The only security protocol that is served.
+pub const PLAINTEXT: &str = "PLAINTEXT";
+/// `SecurityProtocol`
+pub const SECURITY_PROTOCOLS: [&str; 4] = [PLAINTEXT, "SSL", "SASL_PLAINTEXT", "SASL_SSL"];
+
+/// A controller that votes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Voter {
+    pub id: i32,
+    pub address: HostPort,
+}
+
+/// A listener, bound or advertised.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listener {
+    /// Upper case, as Kafka normalises it.
+    pub name: Arc<str>,
+    /// Empty: all interfaces (of a bound listener), the canonical host name (of an advertised one).
+    pub host: String,
+    pub port: u16,
+    /// Name of the security protocol; only PLAINTEXT is served.
+    pub security_protocol: Arc<str>,
+}
 
 /// Security protocol by listener name, both in upper case.
 pub type ProtocolMap = BTreeMap<String, String>;
@@ -22,14 +44,37 @@ pub type ProtocolMap = BTreeMap<String, String>;
 pub fn protocol_map(text: &str) -> Result<ProtocolMap, String> {
     let mut map = ProtocolMap::new();
     for pair in split_list(text) {
-        let Some((name, protocol)) = pair.rsplit_once(':') else {
+        let Some((name, protocol)) = map_entry(&pair) else {
             return Err(format!(
                 "Error parsing configuration property 'listener.security.protocol.map': `{pair}` is not NAME:PROTOCOL"
             ));
         };
-        map.insert(name.trim().to_uppercase(), security_protocol(protocol.trim())?);
+        map.insert(name, security_protocol(protocol)?);
     }
     Ok(map)
+}
+
+/// Name and protocol of one entry of the map (`CoreUtils.parseCsvMap`); the protocol as it is written.
+fn map_entry(pair: &str) -> Option<(String, &str)> {
+    let (name, protocol) = pair.rsplit_once(':')?;
+    Some((name.trim().to_uppercase(), protocol.trim()))
+}
+
+/// The map that a node goes by, for those who look at it from outside: `text` is none where the node's file has no
+/// map. Entries that the node refuses are in it as they are written, save those that are no pair.
+pub fn effective_map(text: Option<&str>, controllers: &[String], listeners: &str) -> ProtocolMap {
+    let known = |protocol: &str| security_protocol(protocol).unwrap_or_else(|_| protocol.to_owned());
+    match text {
+        Some(text) => {
+            let pairs = split_list(text);
+            let pairs = pairs.iter().filter_map(|pair| map_entry(pair));
+            pairs.map(|(name, protocol)| (name, known(protocol))).collect()
+        }
+        None => {
+            let default = SECURITY_PROTOCOLS.map(|name| (name.to_owned(), name.to_owned()));
+            with_controller_defaults(default.into(), controllers, listeners)
+        }
+    }
 }
 
 /// # Errors
@@ -245,12 +290,35 @@ mod tests {
         }
     }
 
+    /// What 3.7.0's `KafkaConfig.effectiveListenerSecurityProtocolMap` makes of the same three settings.
     #[test]
-    fn controllers_are_plaintext_only_while_nothing_is_secure() {
-        let controllers = ["CTRL".to_owned()];
-        let open = with_controller_defaults(plain(&["A"]), &controllers, "A://:1");
-        assert_eq!(open.get("CTRL").map(String::as_str), Some("PLAINTEXT"));
-        let secure = with_controller_defaults(plain(&["A"]), &controllers, "SSL://:1");
-        assert_eq!(secure.get("CTRL"), None);
+    fn a_listener_has_the_protocol_that_kafka_gives_it() {
+        for (text, controllers, listeners, name, expected) in [
+            // The map's default has Kafka's four protocols under their own names.
+            (None, "", "PLAINTEXT://:9092", "PLAINTEXT", Some("PLAINTEXT")),
+            (None, "", "SSL://:9092", "SSL", Some("SSL")),
+            (None, "", "OUT://:9092", "OUT", None),
+            // Controllers are added to the default, and only to it.
+            (None, "CTRL", "PLAINTEXT://:9092,CTRL://:9093", "CTRL", Some("PLAINTEXT")),
+            (None, "CTRL", "SSL://:9092,CTRL://:9093", "CTRL", None),
+            (None, "CTRL,SASL_SSL", "PLAINTEXT://:9092", "CTRL", None),
+            (None, "SSL", "SSL://:9093", "SSL", Some("SSL")),
+            (Some("PLAINTEXT:PLAINTEXT"), "CTRL", "CTRL://:9093", "CTRL", None),
+            (Some(""), "CTRL", "PLAINTEXT://:9092", "PLAINTEXT", None),
+            // Names and protocols in any case, with blanks; the last colon divides, the last entry counts.
+            (Some(" out : plaintext ,A:SSL"), "", "OUT://:1", "OUT", Some("PLAINTEXT")),
+            (Some("A:B:SSL"), "", "", "A:B", Some("SSL")),
+            (Some("A:SSL,A:PLAINTEXT"), "", "", "A", Some("PLAINTEXT")),
+            (Some("PLAINTEXT:SASL_SSL"), "", "", "PLAINTEXT", Some("SASL_SSL")),
+            // Refused by the node, and told by who sees the file before it does.
+            (Some("A:TLS"), "", "", "A", Some("TLS")),
+        ] {
+            let map = effective_map(text, &split_csv(controllers), listeners);
+            let row = format!("{text:?} {controllers} {listeners} {name}");
+            assert_eq!(map.get(name).map(String::as_str), expected, "{row}");
+            let strict = text.map_or(Ok(ProtocolMap::new()), protocol_map);
+            let is_refused = expected.is_some_and(|name| !SECURITY_PROTOCOLS.contains(&name));
+            assert_eq!(strict.is_err(), is_refused, "{row}");
+        }
     }
 }
