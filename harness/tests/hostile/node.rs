@@ -279,6 +279,7 @@ advertised.listeners=PLAINTEXT://{host}:9092
 controller.listener.names=CONTROLLER
 log.dirs={data}
 auto.create.topics.enable=false
+log.retention.ms=-1
 offsets.topic.replication.factor=1
 offsets.topic.num.partitions=4
 transaction.state.log.replication.factor=1
